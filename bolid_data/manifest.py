@@ -1,0 +1,217 @@
+"""The manifest: one TOML file describes a dataset and its experiment. Every key is checked before anything runs."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from bolid_data.errors import UsageError
+
+SLUG = r"[a-z0-9_-]{1,80}"
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Source(_Section):
+    people: list[Annotated[str, Field(pattern=f"^{SLUG}$")]] = []
+    max_people: Positive = 500
+
+
+class _Web(_Source):
+    contact: str | None = None
+    delay: Annotated[float, Field(ge=0, le=3600)] = 0.2
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+
+
+class ThePlaceSource(_Web):
+    """People's galleries of a thePlace-style site."""
+
+    kind: Literal["theplace"]
+    profile: str = "theplace.ru"
+    base_url: Annotated[str, Field(pattern=r"^https?://[^/]+/?$")] | None = None
+    serve_gallery: bool = False
+    min_photos: Count = 200
+    max_photos: Positive = 600
+
+
+class FolderSource(_Source):
+    """A folder on this machine with one folder of photos per person."""
+
+    kind: Literal["folder"]
+    path: str
+
+
+class UrlsSource(_Web):
+    """A CSV or Parquet file with columns person, url."""
+
+    kind: Literal["urls"]
+    path: str
+
+
+Source = ThePlaceSource | FolderSource | UrlsSource
+
+
+class Filter(_Section):
+    """Thresholds of the judge; changing one never needs a model to run again."""
+
+    min_width: Count = 1000
+    min_height: Count = 1000
+    people: Positive = 1
+    max_faces: Count = 1
+    min_confidence: Fraction = 0.5
+    min_prominence: Fraction = (
+        0.1  # share of the largest person's box below which a person is a bystander; 0 counts all
+    )
+    max_watermark: Fraction = 0.5
+    min_keypoints: Annotated[int, Field(ge=0, le=17)] = 6
+    min_keypoint_confidence: Fraction = 0.5
+    max_hamming: Annotated[int, Field(ge=0, le=10)] = 4
+    min_photos_per_person: Count = 100
+
+
+class Models(_Section):
+    """Names of models: embedded ones, local folders, or hub repositories."""
+
+    pose: str = "yolo11n-pose"
+    face: str = "mtcnn"
+    watermark: str = "bolid-watermark"
+    caption: str = "describe"
+
+
+class Shards(_Section):
+    max_size: ByteSize = ByteSize(300_000_000)
+    splits: dict[str, float] | dict[str, list[str]] = {"train": 0.9, "val": 0.05, "test": 0.05}
+
+    @field_validator("max_size", mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> Any:
+        # Strict mode takes only ByteSize itself; a number of bytes and "300MB" are both what people write.
+        return TypeAdapter(ByteSize).validate_python(value, strict=False)
+
+    @field_validator("splits")
+    @classmethod
+    def _splits(cls, splits: dict[str, Any]) -> dict[str, Any]:
+        if not splits or not all(re.fullmatch(r"[a-z0-9_]{1,40}", name) for name in splits):
+            raise ValueError("split names are [a-z0-9_], at least one")
+        shares = [share for share in splits.values() if not isinstance(share, list)]
+        if shares and (min(shares) < 0 or abs(sum(shares) - 1) > 1e-6):
+            raise ValueError(f"shares are 0 or more and add up to 1, not {sum(shares):g}")
+        people = [person for part in splits.values() if isinstance(part, list) for person in part]
+        if len(people) != len(set(people)):
+            raise ValueError("a person stands in two splits")
+        return splits
+
+
+class Train(_Section):
+    """Settings of `bolid train`; what each means stands in docs/method.md."""
+
+    method: str = "bolid"
+    base: str = "small-sdxl"  # this one is built here; else a diffusers folder or a hub name
+    image_encoder: str | None = None  # a CLIP vision model's folder or hub name, where the base brings none
+    resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
+    steps: Positive = 1000
+    batch_size: Positive = 4
+    views: Annotated[int, Field(ge=1, le=1000)] = 4  # photos of one person at most, per sample
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    drop_text: Annotated[float, Field(ge=0, le=0.3)] = 0.05
+    drop_image: Annotated[float, Field(ge=0, le=0.3)] = 0.05
+    drop_both: Annotated[float, Field(ge=0, le=0.3)] = 0.05
+    body_dim: Annotated[int, Field(ge=8, le=8192)] = 768
+    keypoints: Literal[12, 17] = 17  # 12 leaves out the face
+    min_keypoint_confidence: Fraction = 0.5
+    sigma: Annotated[float, Field(gt=0, le=1)] = 50 / 1024  # of the image's longer side
+    alpha: Fraction = 0.1  # share of the background that stays
+    checkpoint_every: Positive = 100
+
+
+class Manifest(_Section):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,80}$")]
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    source: Annotated[Source, Field(discriminator="kind")]
+    filter: Filter = Filter()
+    models: Models = Models()
+    shards: Shards = Shards()
+    train: Train = Train()
+    path: Annotated[Path, Field(exclude=True)]  # the file itself: paths in it are relative to its folder
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind(cls, data: Any) -> Any:
+        if "source" not in data:
+            raise ValueError("[source] with its kind is missing")
+        return data
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+
+def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
+    """Reads and checks a manifest; `overrides` replace keys of `[source]` (a command's own flags).
+
+    Raises UsageError naming file, key and line of the first thing wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such manifest") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as text ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from error
+    if "path" in data:
+        raise UsageError(f"{path}:{_line(text, ('path',))}: path: no such key at the top level")
+    if isinstance(data.get("source"), dict):
+        data["source"] |= overrides or {}
+    try:
+        return Manifest.model_validate(data | {"path": path})
+    except ValidationError as error:
+        raise UsageError(_explain(path, text, error)) from error
+
+
+def _explain(path: Path, text: str, error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    # pydantic puts the union's chosen branch ("theplace") into the place of an error; the file has no such key.
+    branches = {"theplace", "folder", "urls"} if first["loc"][:1] == ("source",) else set()
+    keys = tuple(str(key) for i, key in enumerate(first["loc"]) if not (i == 1 and key in branches))
+    keys = tuple(key for key in keys if not key.startswith(("dict[", "constrained-")))
+    message = "no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+    if first["type"].startswith("union_tag"):
+        keys, message = ("source", "kind"), "must be one of theplace, folder, urls"
+    given = "" if first["type"] in ("extra_forbidden", "missing", "value_error") else f" (it is {first['input']!r})"
+    return f"{path}:{_line(text, keys)}: {'.'.join(keys) or 'manifest'}: {message}{given}"
+
+
+def _line(text: str, keys: tuple[str, ...]) -> int:
+    """The line where `keys` stands, or its nearest table; tomllib does not keep positions."""
+    best, depth = 1, 0
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+            table = tuple(part.strip(" \"'") for part in header[1].split("."))
+            here = table
+        elif assignment := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+            here = table + tuple(part.strip(" \"'") for part in assignment[1].split("."))
+        else:
+            continue
+        if here == keys[: len(here)] and len(here) > depth:
+            best, depth = number, len(here)
+    return best

@@ -1,0 +1,27 @@
+"""Progress on stderr: a bar with an ETA on a terminal, nothing where nobody looks."""
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.progress import TimeRemainingColumn as Eta
+
+console = Console(stderr=True)
+
+
+def bar(*extra: ProgressColumn | str) -> Progress:
+    """A progress display to use as a context manager; `extra` columns stand before the clock."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *extra, TimeElapsedColumn(), Eta(),
+        console=console, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+def note(message: str) -> None:
+    """One plain line on stderr."""
+    console.print(message, highlight=False, markup=False)

@@ -1,0 +1,68 @@
+"""What `bolid status` and `bolid explain` say on a terminal."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bolid_data.curate.judge import explain
+from bolid_data.dataset import Dataset
+
+_COUNTS = ("listed", "stored", "failed", "judged", "kept", "captioned")
+
+
+def status(dataset: Dataset) -> dict[str, Any]:
+    """What is done and left, per person and in all."""
+    people = dataset.catalog.summary()
+    total = {count: sum(row[count] or 0 for row in people) for count in _COUNTS}
+    reasons: dict[str, int] = {}
+    for row in people:
+        for reason, photos in row["reasons"].items():
+            reasons[reason] = reasons.get(reason, 0) + photos
+    return {"people": people, "total": total | {"reasons": reasons}, "locked": dataset.lock.exists()}
+
+
+def print_status(found: dict[str, Any]) -> None:
+    table = Table("person", "state", *_COUNTS, "out because")
+    for column in table.columns[2:-1]:
+        column.justify = "right"
+    for row in [*found["people"], {"person": "all", "state": ""} | found["total"]]:
+        why = ", ".join(f"{reason} {photos}" for reason, photos in row["reasons"].items())
+        table.add_row(row["person"], row["state"], *(str(row[count] or 0) for count in _COUNTS), why)
+    Console().print(table)
+    left = found["total"]
+    steps = [
+        ("filter", left["stored"] - left["judged"]),
+        ("caption", left["kept"] - left["captioned"]),
+        ("shard", 0 if found["locked"] else left["kept"]),
+    ]
+    todo = ", ".join(f"`bolid {step}` for {photos} photos" for step, photos in steps if photos > 0)
+    print(f"left to do: {todo or 'nothing'}")
+
+
+def print_explanation(found: dict[str, Any]) -> None:
+    photo = found["photo"]
+    print(f"{photo['sha256']}  {photo['format']} {photo['width']}×{photo['height']}, {photo['bytes']} bytes")
+    for sighting in found["sightings"]:
+        print(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']})")
+    for verdict in found["verdicts"]:
+        print(f"{verdict['person']}: {'kept' if verdict['kept'] else 'out: ' + ', '.join(verdict['reasons'])}")
+    table = Table("person", "reason", "measured", "out if", "margin", "")
+    for rule in found["rules"]:
+        value = "not measured" if rule["value"] is None else f"{rule['fact']} = {rule['value']:.4g}"
+        margin = "" if rule["margin"] is None else f"{rule['margin']:+.4g}"
+        limit = f"{rule['out_if']} {rule['limit']:g} ({rule['threshold']})"
+        table.add_row(rule["person"], rule["reason"], value, limit, margin, "out" if rule["out"] else "")
+    Console().print(table)
+    for row in found["detections"]:
+        box = ", ".join(f"{value:.0f}" for value in row["box"])
+        print(f"{row['kind']} {row['score']:.2f} at [{box}] by {row['model']}")
+    for row in found["near"]:
+        print(f"{row['distance']} bits from {row['sha256']}")
+    for row in found["captions"]:
+        print(f"caption by {row['model']}: {row['caption']}")
+    if broken := next((rule["broken"] for rule in found["rules"] if rule["broken"]), None):
+        print(f"broken: {broken}")
+
+
+__all__ = ["explain", "print_explanation", "print_status", "status"]

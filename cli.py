@@ -1,0 +1,216 @@
+"""The command line: one short function per command; what they do lies in the two packages."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bolid_data import manifest as manifests
+from bolid_data.dataset import Dataset
+from bolid_data.errors import BolidError, UsageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From photos on the web to a dataset of people and an adapter that keeps their whole body recognisable.\n\n"
+    "Start with: bolid dataset manifests/demo.toml",
+)
+
+ManifestFile = Annotated[Path, typer.Argument(metavar="MANIFEST", help="TOML file that describes the dataset.")]
+Data = Annotated[Path | None, typer.Option(help="The dataset's folder. [default: data/<name of the dataset>]")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def _open(path: Path, data: Path | None, **source: Any) -> tuple[manifests.Manifest, Dataset]:
+    manifest = manifests.load(path, {key: value for key, value in source.items() if value is not None})
+    return manifest, Dataset(data or Path("data") / manifest.name)
+
+
+def _tell(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None] | None = None) -> None:
+    if as_json:
+        print(json.dumps(result, default=str, ensure_ascii=False))
+    elif show:
+        show(result)
+
+
+@app.command()
+def scrape(
+    manifest: ManifestFile,
+    data: Data = None,
+    base_url: Annotated[str | None, typer.Option(help="Where the site is served, if not at its own address.")] = None,
+    max_people: Annotated[int | None, typer.Option(help="Stop after so many people.")] = None,
+    max_photos: Annotated[int | None, typer.Option(help="At most so many photos of each person.")] = None,
+    delay: Annotated[float | None, typer.Option(help="Seconds between two requests to a host.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Collect photos from the manifest's source; run again, it continues."""
+    from bolid_data.collect.run import scrape as run
+
+    loaded, dataset = _open(
+        manifest, data, base_url=base_url, max_people=max_people, max_photos=max_photos, delay=delay
+    )
+    with dataset.working():
+        _tell(run(loaded, dataset), as_json)
+
+
+@app.command("filter")
+def filter_(
+    manifest: ManifestFile,
+    data: Data = None,
+    rejudge: Annotated[bool, typer.Option("--rejudge", help="Only judge, by new thresholds; no model runs.")] = False,
+    measure_all: Annotated[
+        bool, typer.Option("--measure-all", help="Measure also photos that are out already.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="Where models run: local.")] = "local",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure what is not yet measured, judge every photo, print the funnel (reason → photos)."""
+    from bolid_data.curate import run
+
+    if engine != "local":
+        raise UsageError(f"--engine {engine}: no such engine; there is local")
+    loaded, dataset = _open(manifest, data)
+    with dataset.working():
+        result = run.rejudge(loaded, dataset) if rejudge else run.filter_photos(loaded, dataset, measure_all)
+    _tell(result, as_json)
+
+
+@app.command()
+def caption(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Caption what was kept and has no caption of this model yet."""
+    from bolid_data.curate import run
+
+    loaded, dataset = _open(manifest, data)
+    with dataset.working():
+        _tell(run.caption_photos(loaded, dataset), as_json)
+
+
+@app.command()
+def shard(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Write kept, captioned photos as WebDataset tars with an index, and lock the dataset."""
+    from bolid_data.shards.write import shard as run
+
+    loaded, dataset = _open(manifest, data)
+    with dataset.working():
+        _tell(run(loaded, dataset), as_json)
+
+
+@app.command()
+def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Scrape, filter, caption and shard, in this order; each does only what is left."""
+    from bolid_data.collect.run import scrape as collect
+    from bolid_data.curate import run
+    from bolid_data.shards.write import shard as write
+
+    loaded, folder = _open(manifest, data)
+    with folder.working():
+        result = {
+            "scrape": collect(loaded, folder),
+            "filter": run.filter_photos(loaded, folder),
+            "caption": run.caption_photos(loaded, folder),
+            "shard": write(loaded, folder),
+        }
+    _tell(result, as_json)
+
+
+@app.command()
+def status(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Show what is done and what is left, per person and reason; works while another command runs."""
+    from bolid_data.report import show
+
+    _, dataset = _open(manifest, data)
+    _tell(show.status(dataset), as_json, show.print_status)
+
+
+@app.command()
+def explain(
+    manifest: ManifestFile,
+    sha256: Annotated[str, typer.Argument(help="The photo's sha256, or its beginning.")],
+    data: Data = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say of one photo where it was seen, what was measured, and why it is in or out."""
+    from bolid_data.report import show
+
+    _, dataset = _open(manifest, data)
+    _tell(show.explain(dataset.catalog, sha256), as_json, show.print_explanation)
+
+
+@app.command()
+def verify(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Compare photos, shards and the lock: whatever changed, is missing or extra is named, with exit code 1."""
+    from bolid_data.shards.lock import verify as run
+
+    _, dataset = _open(manifest, data)
+    problems = run(dataset)
+    _tell({"ok": not problems, "problems": problems}, as_json)
+    if problems:
+        raise BolidError(f"{dataset.root} is not what its lock says: {len(problems)} differences, listed above")
+
+
+@app.command()
+def gallery(
+    people: Annotated[int, typer.Option(min=1, help="People to draw.")] = 8,
+    photos: Annotated[int, typer.Option(min=1, help="Clean photos of each.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other people.")] = 0,
+    truth: Annotated[Path | None, typer.Option(help="Copy truth.jsonl, what is true of every file, to here.")] = None,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 8765,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Serve the embedded gallery of drawn people on this machine, until Ctrl-C."""
+    import shutil
+    import threading
+
+    from bolid_data.gallery import draw_gallery, serve_gallery
+
+    folder = draw_gallery(people, photos, seed)
+    if truth:
+        shutil.copyfile(folder / "truth.jsonl", truth)
+    with serve_gallery(folder, port) as site:
+        _tell(
+            {"base_url": site.base_url},
+            as_json,
+            lambda result: print(f"gallery at {result['base_url']}/photos/"),
+        )
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+def main() -> None:
+    """Runs a command; an error becomes one line on stderr and an exit code, a traceback only with --debug."""
+    try:
+        app()
+    except BolidError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("stopped; what is done is kept, and the same command continues", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+    except Exception as error:
+        _fail(f"{type(error).__name__}: {error} (unexpected; run again with --debug, and report it)", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    if "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exc()
+    print(f"bolid: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
