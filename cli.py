@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 ManifestFile = Annotated[Path, typer.Argument(metavar="MANIFEST", help="TOML file that describes the dataset.")]
-Data = Annotated[Path | None, typer.Option(help="The dataset's folder. [default: data/<name of the dataset>]")]
+Data = Annotated[Path | None, typer.Option(help="The dataset's folder. (default: data/<name of the dataset>)")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -184,6 +184,76 @@ def gallery(
         )
         sys.stdout.flush()
         threading.Event().wait()
+
+
+@app.command()
+def train(
+    manifest: ManifestFile,
+    data: Data = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Train up to this step. (default: the manifest's)")] = None,
+    run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run from its last checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start a run of this name afresh.")] = False,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between checkpoints. (default: the manifest's)")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train the manifest's method on the shards; the result loads in stock diffusers."""
+    from bolid_train.trainer import train as fit
+
+    loaded, dataset = _open(manifest, data)
+    result = fit(loaded, dataset.root, steps, run, resume, overwrite, checkpoint_every)
+    _tell(
+        result,
+        as_json,
+        lambda r: print(
+            f"{r['folder']}: {r['steps']} steps, loss {r['first_loss']:.4f} → {r['last_loss']:.4f}, {r['seconds']:.0f} s"
+        ),
+    )
+
+
+@app.command()
+def generate(
+    manifest: ManifestFile,
+    prompt: Annotated[str, typer.Option(help="What the picture shows.")],
+    out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    photo: Annotated[
+        list[Path] | None, typer.Option(help="A photo of the person; give several for a better body.")
+    ] = None,
+    image_prompt: Annotated[
+        Path | None, typer.Option(help="A picture to take the look from. (default: the first photo)")
+    ] = None,
+    data: Data = None,
+    run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
+    scale_ref: Annotated[float, typer.Option(help="Weight of the reference photo's look.")] = 1.0,
+    scale_body: Annotated[float, typer.Option(help="Weight of the body.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same picture.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
+    guidance: Annotated[float, typer.Option(min=0, help="Guidance scale; up to 1 means none.")] = 5.0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Generate a picture from a prompt and no, one or several photos of a person."""
+    from bolid_train.generate import generate as paint
+
+    loaded, dataset = _open(manifest, data)
+    result = paint(
+        dataset.root,
+        run,
+        prompt,
+        photo or [],
+        image_prompt,
+        scale_ref,
+        scale_body,
+        seed,
+        out,
+        steps,
+        guidance,
+        loaded,
+    )
+    _tell(result, as_json, lambda r: print(f"{r['out']}: {r['width']}×{r['height']}"))
 
 
 def main() -> None:

@@ -138,6 +138,8 @@ class Catalog:
             con.execute("BEGIN")
             yield con
             con.execute("COMMIT")
+        except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+            raise BolidError(f"{self.path}: {_first_line(error)}; nothing committed before is lost") from error
         finally:
             con.close()
 
@@ -154,7 +156,7 @@ class Catalog:
         except duckdb.IOException as error:
             if locked(error):
                 raise BolidError(f"{self.path}: another program kept it open for {PATIENCE:.0f} s; close it") from error
-            raise BolidError(f"{self.path}: cannot be opened ({str(error).splitlines()[0]})") from error
+            raise BolidError(f"{self.path}: cannot be opened ({_first_line(error)})") from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     # What a source collects.
@@ -395,6 +397,10 @@ def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any
             f"INSERT {conflict}INTO {table} BY NAME SELECT row.* FROM (SELECT unnest($rows) AS row)",
             {"rows": rows},
         )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

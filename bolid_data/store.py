@@ -33,7 +33,7 @@ class Store:
     def files(self) -> Iterator[Path]:
         """Every photo's file, in the order of their hashes."""
         for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
-            yield from sorted(folder.iterdir())
+            yield from sorted(file for file in folder.iterdir() if not file.name.startswith("."))
 
     def waiting(self, address: str) -> Path:
         """Where a whole download of `address` waits in the inbox."""

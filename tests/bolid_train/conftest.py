@@ -1,0 +1,158 @@
+"""A dataset of drawn people, written as `bolid shard` writes it, so that these tests need nothing of the data
+half."""
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from bolid_data import manifest
+from bolid_data.manifest import Manifest
+from bolid_train.trainer import train
+
+WIDTH, HEIGHT = 240, 320
+COLOURS = ["red", "green", "blue", "orange", "purple", "teal"]
+# COCO-17 of a standing figure, as fractions of the image.
+FIGURE = np.array(
+    [
+        *[(0.50, 0.14), (0.52, 0.12), (0.48, 0.12), (0.54, 0.13), (0.46, 0.13), (0.60, 0.28), (0.40, 0.28)],
+        *[(0.66, 0.42), (0.34, 0.42), (0.68, 0.55), (0.32, 0.55), (0.57, 0.55), (0.43, 0.55)],
+        *[(0.58, 0.73), (0.42, 0.73), (0.58, 0.90), (0.42, 0.90)],
+    ]
+)
+LIMBS = [
+    (5, 7),
+    (7, 9),
+    (6, 8),
+    (8, 10),
+    (11, 13),
+    (13, 15),
+    (12, 14),
+    (14, 16),
+    (5, 6),
+    (11, 12),
+    (5, 11),
+    (6, 12),
+]
+
+Row = tuple[str, bytes, list[list[float]] | None, str]
+"""split, JPEG, keypoints (17, 3), caption"""
+
+
+def draw_person(seed: int) -> tuple[bytes, list[list[float]]]:
+    """A JPEG of a figure and its keypoints."""
+    random = np.random.default_rng(seed)
+    points = (FIGURE + random.normal(0, 0.02, FIGURE.shape)) * (WIDTH, HEIGHT)
+    image = Image.fromarray(random.integers(0, 80, (HEIGHT, WIDTH, 3), dtype=np.uint8))
+    pen = ImageDraw.Draw(image)
+    for start, end in LIMBS:
+        pen.line([tuple(points[start]), tuple(points[end])], fill=COLOURS[seed % len(COLOURS)], width=18)
+    file = io.BytesIO()
+    image.save(file, "JPEG")
+    return file.getvalue(), [[float(x), float(y), 0.9] for x, y in points]
+
+
+def write_shards(folder: Path, people: dict[str, list[Row]]) -> None:
+    """One shard a split, and `index.duckdb`, by the format of the house."""
+    folder.mkdir(parents=True)
+    samples: list[tuple] = []
+    for split in sorted({row[0] for rows in people.values() for row in rows}):
+        shard = f"{split}-000000.tar"
+        with tarfile.open(folder / shard, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for person, rows in sorted(people.items()):
+                for jpeg, keypoints, caption in sorted((row[1:] for row in rows if row[0] == split), key=_sha256):
+                    samples.append(_add(tar, split, shard, person, jpeg, keypoints, caption))
+    with duckdb.connect(folder / "index.duckdb") as index:
+        index.execute(
+            "create table samples(key varchar, person varchar, sha256 varchar, split varchar, shard varchar, "
+            '"offset" bigint, size bigint, width integer, height integer, caption varchar, keypoints float[3][17])'
+        )
+        index.executemany(f"insert into samples values ({', '.join('?' * 11)})", samples)
+
+
+def _sha256(row: tuple) -> str:
+    return hashlib.sha256(row[0]).hexdigest()
+
+
+def _add(
+    tar: tarfile.TarFile,
+    split: str,
+    shard: str,
+    person: str,
+    jpeg: bytes,
+    keypoints: list | None,
+    caption: str,
+) -> tuple:
+    sha256 = hashlib.sha256(jpeg).hexdigest()
+    key = f"{person}-{sha256[:16]}"
+    about = {"person": person, "sha256": sha256, "width": WIDTH, "height": HEIGHT, "keypoints": keypoints}
+    start = tar.offset
+    for extension, content in (
+        ("jpg", jpeg),
+        ("json", json.dumps(about | {"caption": caption}).encode()),
+        ("txt", caption.encode()),
+    ):
+        member = tarfile.TarInfo(f"{key}.{extension}")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    return (
+        key, person, sha256, split, shard, start, tar.offset - start, WIDTH, HEIGHT, caption, keypoints,
+    )  # fmt: skip
+
+
+def drawn_people(counts: dict[str, int], split: str = "train") -> dict[str, list[Row]]:
+    """`counts` photos of each person."""
+    return {
+        person: [
+            (
+                split,
+                *draw_person(100 * number + photo),
+                f"a photo of a person in {COLOURS[number]}, number {photo}",
+            )
+            for photo in range(count)
+        ]
+        for number, (person, count) in enumerate(counts.items())
+    }
+
+
+def write_manifest(folder: Path, **train: object) -> Manifest:
+    """A manifest with a small [train]."""
+    settings = {"batch_size": 2, "views": 3, "body_dim": 32, "checkpoint_every": 5} | train
+    lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
+    path = folder / "manifest.toml"
+    path.write_text(f'name = "drawn"\nseed = 7\n[source]\nkind = "folder"\npath = "photos"\n[train]\n{lines}\n')
+    return manifest.load(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny tensors gain nothing from threads, and threads that spin take the machine from its other work."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset's folder with three people in `train` (one with a single photo) and one in `test`; do not
+    change it."""
+    folder = tmp_path_factory.mktemp("dataset")
+    people = drawn_people({"anna": 4, "boris": 3, "clara": 1}) | drawn_people({"daria": 2}, "test")
+    write_shards(folder / "shards", people)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
+    """A dataset's folder with a run `bolid` of ten steps, and its manifest; do not change it."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(dataset / "shards", folder / "shards")
+    settings = write_manifest(folder)
+    train(settings, folder, steps=10)
+    return folder, settings

@@ -1,0 +1,156 @@
+"""Training: what a run leaves, that it can be killed at any moment, and its errors."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.manifest import Manifest
+from bolid_data.weights import file_sha256
+from bolid_train import conditioning
+from bolid_train.base import Base
+from bolid_train.batches import PersonSampler
+from bolid_train.denoiser import Denoiser
+from bolid_train.features import FeatureCache
+from bolid_train.trainer import train
+from bolid_train.views import Shards
+from tests.bolid_train.conftest import draw_person, drawn_people, write_manifest, write_shards
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+from bolid_data import manifest
+from bolid_train.trainer import train
+folder = Path(sys.argv[2])
+train(manifest.load(folder / "manifest.toml"), folder, steps=100000, run="killed", checkpoint_every=3)
+"""
+
+
+def _losses(folder: Path, run: str = "bolid") -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "runs" / run / "losses.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def folder(trained: tuple[Path, Manifest], tmp_path: Path) -> Path:
+    """A copy of a trained dataset that a test may change."""
+    return Path(shutil.copytree(trained[0], tmp_path / "copy"))
+
+
+def test_a_run_holds_what_it_promises(trained: tuple[Path, Manifest]) -> None:
+    run = trained[0] / "runs" / "bolid"
+    adapter = json.loads((run / "adapter.json").read_text())
+    files = {component["file"]: component for component in adapter["components"]}
+    assert set(files) == {"ref.safetensors", "body.safetensors", "encoder.safetensors"}
+    assert all(file_sha256(run / name) == component["sha256"] for name, component in files.items())
+    assert (adapter["method"], adapter["ref_dim"], adapter["body_dim"]) == ("bolid", 64, 32)
+    assert Path(adapter["base"]).is_dir()
+    assert len(adapter["people"]["hashes"]) == 3
+    assert not any(name in (run / "adapter.json").read_text() for name in ("anna", "boris", "clara"))
+    assert [line["step"] for line in _losses(trained[0])] == list(range(1, 11))
+    assert list((run / "tensorboard").glob("events*"))
+    assert len(list((run / "validation").glob("*.png"))) == 2
+
+
+def test_a_resumed_run_has_the_same_losses_to_the_last_digit(folder: Path) -> None:
+    settings = write_manifest(folder)
+    whole = train(settings, folder, steps=20, run="whole")
+    resumed = train(settings, folder, steps=20, resume=True)
+    assert (whole["resumed_from"], resumed["resumed_from"]) == (None, 10)
+    assert _losses(folder) == _losses(folder, "whole")
+    for name in ("ref", "body", "encoder"):
+        files = [folder / "runs" / run / f"{name}.safetensors" for run in ("bolid", "whole")]
+        assert file_sha256(files[0]) == file_sha256(files[1])
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(folder: Path) -> None:
+    settings = write_manifest(folder)
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, root, str(folder)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    losses = folder / "runs" / "killed" / "losses.jsonl"
+    deadline = time.monotonic() + 60
+    while not (losses.is_file() and losses.read_text().count("\n") >= 5):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with pytest.raises(BolidError, match="--resume goes on"):
+        train(settings, folder, run="killed")
+    steps = len(_losses(folder, "killed")) + 4
+    summary = train(settings, folder, steps=steps, run="killed", resume=True)
+    assert 3 <= summary["resumed_from"] < steps
+    train(settings, folder, steps=steps, run="whole")
+    assert _losses(folder, "killed") == _losses(folder, "whole")
+
+
+def test_a_run_is_not_resumed_with_other_settings(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"learning_rate = 0\.0001, now it is 0\.01"):
+        train(write_manifest(folder, learning_rate=0.01), folder, resume=True)
+
+
+def test_overwriting_starts_afresh(folder: Path) -> None:
+    summary = train(write_manifest(folder, learning_rate=0.001), folder, steps=2, overwrite=True)
+    assert summary["resumed_from"] is None
+    assert len(_losses(folder)) == 2
+
+
+def test_the_loss_falls_on_a_batch_seen_again_and_the_base_stays(trained: tuple[Path, Manifest]) -> None:
+    folder, settings = trained
+    base = Base.find(settings.train, folder, folder)
+    people = Shards(folder / "shards").people("train")
+    cache = FeatureCache(folder / "features", base, settings.train)
+    batch = cache.batch(PersonSampler(people, 3, 3, seed=0).picks(1)).to(torch.device("cpu"))
+    torch.manual_seed(0)
+    denoiser = Denoiser.of(base, torch.device("cpu"))
+    before = {name: value.clone() for name, value in denoiser.unet.state_dict().items()}
+    method = conditioning.find("bolid")(settings.train, 64)
+    method.install(denoiser.unet)
+    optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(25):
+        torch.manual_seed(1)
+        loss = denoiser.loss(batch.latents, method.condition(batch))
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in method.parameters())
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.005
+    assert all(torch.equal(value, denoiser.unet.state_dict()[name]) for name, value in before.items())
+
+
+def test_an_unknown_method_is_an_error_that_lists_the_known(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'magic' is not known; known methods are bolid"):
+        train(write_manifest(tmp_path, method="magic"), dataset)
+
+
+def test_no_one_to_train_on_says_what_to_do(tmp_path: Path) -> None:
+    settings = write_manifest(tmp_path)
+    write_shards(tmp_path / "shards", drawn_people({"anna": 2}, "val"))
+    with pytest.raises(BolidError, match="no one in split 'train'"):
+        train(settings, tmp_path)
+
+
+def test_photos_without_visible_keypoints_are_refused(tmp_path: Path) -> None:
+    jpeg, keypoints = draw_person(0)
+    unsure = [[x, y, 0.2] for x, y, _ in keypoints]
+    write_shards(tmp_path / "shards", {"anna": [("train", jpeg, unsure, "a"), ("train", draw_person(1)[0], None, "b")]})
+    with pytest.raises(BolidError, match="visible keypoint"):
+        train(write_manifest(tmp_path), tmp_path)
+
+
+def test_a_run_name_stays_in_its_folder(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="run name"):
+        train(write_manifest(tmp_path), dataset, run="../elsewhere")

@@ -1,0 +1,63 @@
+"""Photos come out of the shards by one ranged read, and damage is named."""
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bolid_data.errors import BolidError, UsageError
+from bolid_train.views import Shards
+
+
+def test_a_ranged_read_gives_what_the_tar_holds(dataset: Path) -> None:
+    shards = Shards(dataset / "shards")
+    samples = [sample for photos in shards.people("train").values() for sample in photos]
+    assert len(samples) == 8
+    with tarfile.open(dataset / "shards" / "train-000000.tar") as tar:
+        for sample in samples:
+            members = shards.members(sample)
+            assert sorted(members) == ["jpg", "json", "txt"]
+            for extension, content in members.items():
+                file = tar.extractfile(f"{sample.key}.{extension}")
+                assert file is not None and content == file.read()
+            assert shards.photo(sample).size == (sample.width, sample.height)
+
+
+def test_people_are_those_of_the_split(dataset: Path) -> None:
+    shards = Shards(dataset / "shards")
+    assert {person: len(photos) for person, photos in shards.people("train").items()} == {
+        "anna": 4,
+        "boris": 3,
+        "clara": 1,
+    }
+    assert list(shards.people("test")) == ["daria"]
+    assert len(shards.people("test")["daria"][0].keypoints) == 17
+
+
+def test_without_an_index_the_error_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="run `bolid shard` first"):
+        Shards(tmp_path)
+
+
+def test_an_index_that_is_none_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "index.duckdb").write_text("not a database, whatever its name")
+    with pytest.raises(BolidError, match="cannot be read"):
+        Shards(tmp_path).people("train")
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "overwritten"])
+def test_a_damaged_shard_is_named_with_its_sample(dataset: Path, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(dataset / "shards", tmp_path / "shards")
+    shard = tmp_path / "shards" / "train-000000.tar"
+    sample = Shards(shard.parent).people("train")["clara"][0]
+    if damage == "missing":
+        shard.unlink()
+    elif damage == "cut":
+        shard.write_bytes(shard.read_bytes()[: sample.offset + 700])
+    else:
+        content = bytearray(shard.read_bytes())
+        content[sample.offset : sample.offset + sample.size] = b"x" * sample.size
+        shard.write_bytes(content)
+    with pytest.raises(BolidError, match=rf"train-000000\.tar.*{sample.key}.*bolid verify"):
+        Shards(shard.parent).photo(sample)

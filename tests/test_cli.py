@@ -1,0 +1,129 @@
+"""What a person meets: exit codes, one clear line on stderr, JSON on stdout."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.bolid_data.collect.site import photo
+
+FOLDER = 'name = "mine"\n[source]\nkind = "folder"\npath = "photos"\n[filter]\nmin_width = 10\nmin_height = 10\n'
+
+
+def bolid(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def fails(result: subprocess.CompletedProcess[str], code: int, message: str) -> None:
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("bolid: error: ")]
+    assert len(lines) == 1, result.stderr
+    assert message in lines[0]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "m.toml").write_text(FOLDER)
+    for person in ("anna", "berta"):
+        (tmp_path / "photos" / person).mkdir(parents=True)
+        for i in range(2):
+            (tmp_path / "photos" / person / f"{i}.jpg").write_bytes(photo(hash(person) % 1000 + i))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["scrape", "filter", "caption", "shard", "dataset", "status", "explain", "verify", "gallery", "train", "generate"],
+)
+def test_help_teaches_and_is_fast(command: str, tmp_path: Path) -> None:
+    began = time.monotonic()
+    result = bolid(command, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "Usage" in result.stdout
+    assert time.monotonic() - began < 10, "no model's library is imported for --help"
+
+
+@pytest.mark.parametrize("command", ["scrape", "filter", "caption", "shard", "dataset", "status", "verify", "train"])
+def test_a_missing_or_wrong_manifest_is_bad_usage(command: str, tmp_path: Path) -> None:
+    fails(bolid(command, "none.toml", cwd=tmp_path), 2, "none.toml: no such manifest")
+    (tmp_path / "m.toml").write_text(FOLDER + "min_heigth = 3\n")
+    fails(bolid(command, "m.toml", cwd=tmp_path), 2, "m.toml:8: filter.min_heigth: no such key")
+
+
+@pytest.mark.parametrize("command", ["filter", "caption", "shard", "status", "verify"])
+def test_a_step_too_early_says_what_comes_first(command: str, home: Path) -> None:
+    fails(bolid(command, "m.toml", cwd=home), 2, "run `bolid s")
+
+
+def test_scrape_speaks_json_on_stdout_and_people_on_stderr(home: Path) -> None:
+    result = bolid("scrape", "m.toml", "--json", cwd=home)
+    assert result.returncode == 0
+    assert json.loads(result.stdout)["new"] == 4
+    assert "2 people, 4 photos" in result.stderr
+    status = json.loads(bolid("status", "m.toml", "--json", cwd=home).stdout)
+    assert status["total"]["stored"] == 4
+    assert [row["person"] for row in status["people"]] == ["anna", "berta"]
+    text = bolid("status", "m.toml", cwd=home).stdout
+    assert "`bolid filter` for 4 photos" in text
+
+
+def test_a_missing_folder_is_bad_usage(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(FOLDER)
+    fails(bolid("scrape", "m.toml", cwd=tmp_path), 2, "photos: no such folder")
+
+
+def test_an_unreachable_site_fails(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text('name = "x"\n[source]\nkind = "theplace"\nbase_url = "http://127.0.0.1:9"\n')
+    fails(bolid("scrape", "m.toml", cwd=tmp_path), 1, "theplace.ru/photos/: ")
+
+
+def test_an_unknown_model_or_engine_is_bad_usage(home: Path) -> None:
+    bolid("scrape", "m.toml", cwd=home)
+    (home / "m.toml").write_text(FOLDER + '[models]\npose = "yolo99"\n')
+    fails(bolid("filter", "m.toml", cwd=home), 2, "'yolo99' is not known")
+    fails(bolid("filter", "m.toml", "--engine", "abacus", cwd=home), 2, "no such engine")
+
+
+def test_a_hub_model_that_is_missing_says_how_to_get_it(home: Path) -> None:
+    bolid("scrape", "m.toml", cwd=home)
+    (home / "m.toml").write_text(FOLDER + '[models]\ncaption = "Salesforce/blip2-opt-2.7b"\n')
+    fails(bolid("caption", "m.toml", cwd=home), 1, "hf download Salesforce/blip2-opt-2.7b")
+
+
+def test_two_commands_at_once_do_not_mix(home: Path) -> None:
+    from bolid_data.dataset import Dataset
+
+    with Dataset(home / "data" / "mine").working():
+        fails(bolid("scrape", "m.toml", cwd=home), 1, "another bolid command works on it")
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = bolid("status", "none.toml", "--debug", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_loses_nothing(home: Path) -> None:
+    disk = home / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        for i in range(8):
+            (home / "photos" / "anna" / f"large{i}.jpg").write_bytes(photo(i, 900, 700))
+        fails(bolid("scrape", "m.toml", "--data", disk / "data", cwd=home), 1, "No space left on device")
+        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+        again = bolid("scrape", "m.toml", "--data", disk / "data", "--json", cwd=home)
+        assert again.returncode == 0, again.stderr
+        status = json.loads(bolid("status", "m.toml", "--data", disk / "data", "--json", cwd=home).stdout)
+        assert status["total"]["stored"] == 12
+    finally:
+        subprocess.run(["umount", disk], check=True)
