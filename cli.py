@@ -205,13 +205,8 @@ def train(
 
     loaded, dataset = _open(manifest, data)
     result = fit(loaded, dataset.root, steps, run, resume, overwrite, checkpoint_every)
-    _tell(
-        result,
-        as_json,
-        lambda r: print(
-            f"{r['folder']}: {r['steps']} steps, loss {r['first_loss']:.4f} → {r['last_loss']:.4f}, {r['seconds']:.0f} s"
-        ),
-    )
+    losses = f"loss {result['first_loss']:.4f} → {result['last_loss']:.4f}"
+    _tell(result, as_json, lambda r: print(f"{r['folder']}: {r['steps']} steps, {losses}, {r['seconds']:.0f} s"))
 
 
 @app.command()

@@ -276,7 +276,8 @@ class Catalog:
             thresholds = con.execute("SELECT thresholds FROM judgement").fetchone()
             models = dicts(
                 con.execute(
-                    """SELECT models.* FROM models WHERE id IN (SELECT unnest([pose, face, watermark, hash]) FROM judgement)
+                    """SELECT models.* FROM models
+                       WHERE id IN (SELECT unnest([pose, face, watermark, hash]) FROM judgement)
                        OR id IN (SELECT model FROM captioner) ORDER BY id"""
                 )
             )

@@ -55,7 +55,9 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
         read_header(bomb)
 
 
-@pytest.mark.parametrize("garbage", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0" + bytes(50), b"GIF89a", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0" + bytes(50), b"GIF89a", b"\x89PNG\r\n\x1a\n"]
+)
 def test_garbage_is_broken_and_nothing_worse(garbage: bytes) -> None:
     with pytest.raises(BrokenPhotoError):
         read_upright(garbage)

@@ -15,7 +15,7 @@ def test_embedded_weights_are_here_and_as_pinned(name: str) -> None:
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(UsageError, match="'yolo99' is not known.*yolo11n-pose"):
+    with pytest.raises(UsageError, match=r"'yolo99' is not known.*yolo11n-pose"):
         weights.find("yolo99")
 
 

@@ -89,10 +89,10 @@ def serve(site: Site) -> Iterator[Site]:
         site.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         started.set()
 
-    loop.create_task(start())
+    starting = loop.create_task(start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(10), starting
     try:
         yield site
     finally:

@@ -77,5 +77,5 @@ def test_a_page_that_matches_nothing_is_drift_that_names_page_and_selectors(pars
 
 
 def test_an_unknown_profile_lists_the_known() -> None:
-    with pytest.raises(UsageError, match="profiles are theplace.ru"):
+    with pytest.raises(UsageError, match=r"profiles are theplace\.ru"):
         find_profile("thespace.ru")

@@ -15,9 +15,7 @@ RAISED = {9: (360, 150), 10: (140, 150), 7: (380, 270), 8: (120, 270)}
 AKIMBO = {9: (310, 600), 10: (190, 600), 7: (400, 500), 8: (100, 500)}
 
 
-def figure(
-    arms: dict[int, tuple[int, int]] = HANGING, shins: tuple[int, int, int] = BLUE
-) -> tuple[Photo, Keypoints]:
+def figure(arms: dict[int, tuple[int, int]] = HANGING, shins: tuple[int, int, int] = BLUE) -> tuple[Photo, Keypoints]:
     """A flat person, 500×1200, and its keypoints."""
     joints = {
         0: (250, 210), 1: (268, 190), 2: (232, 190), 3: (290, 195), 4: (210, 195), 5: (320, 340), 6: (180, 340),

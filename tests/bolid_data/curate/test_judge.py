@@ -35,7 +35,10 @@ def world(tmp_path: Path) -> World:
         ({"watermark": 0.5}, []),
         ({"visible": 5}, ["few_keypoints"]),
         ({"visible": 6}, []),
-        ({"people": (0.9, 0.9), "faces": (0.9, 0.9), "watermark": 1.0}, ["several_people", "several_faces", "watermarked"]),
+        (
+            {"people": (0.9, 0.9), "faces": (0.9, 0.9), "watermark": 1.0},
+            ["several_people", "several_faces", "watermarked"],
+        ),
     ],
 )
 def test_a_photo_alone(world: World, photo: dict[str, Any], reasons: list[str]) -> None:
