@@ -13,6 +13,9 @@ from bolid_data import manifest as manifests
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 
+# Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,

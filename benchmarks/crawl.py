@@ -34,8 +34,8 @@ def rows(gallery: Path, work: Path) -> list[Row]:
             for page in pages:
                 for card in _cards(site.base_url, page):
                     html = LexborHTMLParser(requests.get(site.base_url + card).text)
-                    node = html.css_first("div.pic-big-box__main > span.s-pic > img")
-                    data = requests.get(site.base_url + (node.attributes["src"] or "")).content
+                    image = html.css("div.pic-big-box__main > span.s-pic > img")[0]
+                    data = requests.get(site.base_url + (image.attributes["src"] or "")).content
                     (folder / f"{hashlib.sha256(data).hexdigest()}.jpg").write_bytes(data)
 
         photos = len(list(gallery.glob("files/archive/*/img/*")))

@@ -52,15 +52,15 @@ def _write(rows: list[Row]) -> None:
         f"""# Benchmarks
 
 Repeat with `make bench`. Each row times ours and a named alternative in turn, {ROUNDS} rounds in one run, and
-compares the medians; the ratio is the claim, the speeds belong to the machine: {platform.system()} {platform.machine()},
-{os.cpu_count()} cores, Python {platform.python_version()}, no GPU.
+compares the medians; the ratio is the claim, the speeds belong to the machine: {platform.system()}
+{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, no GPU.
 
 {table}
 
-`crawl` serves the embedded gallery on loopback in the same process, so both sides share the processor with the server.
-`filter` measures {curate.PHOTOS} photos with every measurer, models loaded beforehand on both sides. `shard` against
-`TarWriter` includes what the other does not write: index, lock with its hashes, measurements. `loader` reads the photos
-a training step asks for: any person's, in any order.
+`crawl` serves the embedded gallery on loopback in the same process, so both sides share the processor with the
+server. `filter` measures {curate.PHOTOS} photos with every measurer, models loaded beforehand on both sides. `shard`
+against `TarWriter` includes what the other does not write: index, lock with its hashes, measurements. `loader` reads
+the photos a training step asks for: any person's, in any order.
 """,
         encoding="utf-8",
     )

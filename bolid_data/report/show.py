@@ -9,6 +9,7 @@ from bolid_data.curate.judge import explain
 from bolid_data.dataset import Dataset
 
 _COUNTS = ("listed", "stored", "failed", "judged", "kept", "captioned")
+_COLUMNS = ("listed", "stored", "kept")  # what fits a terminal beside the reasons
 
 
 def status(dataset: Dataset) -> dict[str, Any]:
@@ -23,12 +24,14 @@ def status(dataset: Dataset) -> dict[str, Any]:
 
 
 def print_status(found: dict[str, Any]) -> None:
-    table = Table("person", "state", *_COUNTS, "out because")
-    for column in table.columns[2:-1]:
+    table = Table("person", *_COLUMNS, "out because")
+    for column in table.columns[1:-1]:
         column.justify = "right"
-    for row in [*found["people"], {"person": "all", "state": ""} | found["total"]]:
-        why = ", ".join(f"{reason} {photos}" for reason, photos in row["reasons"].items())
-        table.add_row(row["person"], row["state"], *(str(row[count] or 0) for count in _COUNTS), why)
+    for row in [*found["people"], {"person": "all", "state": "listed"} | found["total"]]:
+        person = row["person"] if row["state"] == "listed" else f"{row['person']} ({row['state']})"
+        why = dict(row["reasons"]) | ({"not fetched": row["failed"]} if row["failed"] else {})
+        words = ", ".join(f"{reason} {photos}" for reason, photos in why.items())
+        table.add_row(person, *(str(row[column] or 0) for column in _COLUMNS), words)
     Console().print(table)
     left = found["total"]
     steps = [

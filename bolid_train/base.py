@@ -1,0 +1,117 @@
+"""The frozen base pipeline: where it is, what hashes to it, and its parts."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers.utils import logging as diffusers_logging
+from safetensors import SafetensorError
+from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+from transformers.utils import logging as transformers_logging
+
+from bolid_data import weights
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.manifest import Train
+
+_ENCODERS = (
+    "vae",
+    "text_encoder",
+    "text_encoder_2",
+    "tokenizer",
+    "tokenizer_2",
+    "image_encoder",
+    "feature_extractor",
+)
+diffusers_logging.disable_progress_bar()
+transformers_logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class Base:
+    """A diffusers folder of an SDXL, and the folder of the CLIP image encoder that goes with it."""
+
+    name: str  # what stands in adapter.json: a folder or a hub name
+    folder: Path
+    image_encoder: Path
+
+    @classmethod
+    def find(cls, settings: Train, data: Path, near: Path) -> "Base":
+        """The base that the manifest names; `small-sdxl` is built below the dataset's folder when it is not there.
+
+        Raises UsageError for an SDXL without an image encoder, BolidError for one that is not to be had.
+        """
+        if settings.base == "small-sdxl":
+            from bolid_train.tiny.base import build_small_sdxl
+
+            folder = build_small_sdxl(data / "base" / "small-sdxl").resolve()
+            name = str(folder)
+        else:
+            folder = weights.folder(settings.base, near)
+            name = str(folder.resolve()) if (near / settings.base).is_dir() else settings.base
+        return cls.at(name, folder, weights.folder(settings.image_encoder, near) if settings.image_encoder else None)
+
+    @classmethod
+    def at(cls, name: str, folder: Path, image_encoder: Path | None = None) -> "Base":
+        """The base in `folder`, checked to be a pipeline with an image encoder."""
+        if not (folder / "model_index.json").is_file():
+            raise UsageError(f"base '{name}': {folder} is not a diffusers pipeline (no model_index.json in it)")
+        image_encoder = image_encoder or folder / "image_encoder"
+        if not image_encoder.is_dir():
+            raise UsageError(
+                f"base '{name}' has no image_encoder of its own; name one in [train] image_encoder, for example "
+                '"openai/clip-vit-large-patch14"'
+            )
+        return cls(name, folder, image_encoder)
+
+    def encoders_sha256(self) -> str:
+        """One hash over the bytes of the frozen encoders: what cached features depend on."""
+        parts = [self.folder / part for part in _ENCODERS if part != "image_encoder"] + [self.image_encoder]
+        return hashlib.sha256("".join(weights.folder_sha256(part) for part in parts).encode()).hexdigest()
+
+    def pipeline(self, device: torch.device, **replaced: Any) -> StableDiffusionXLPipeline:
+        """The stock pipeline with its image encoder; `replaced` gives components in place of the folder's own."""
+        with _readable(self.folder):
+            image_encoder = CLIPVisionModelWithProjection.from_pretrained(self.image_encoder)
+            extractor = _feature_extractor(self, image_encoder.config.image_size)
+            pipe = StableDiffusionXLPipeline.from_pretrained(
+                self.folder,
+                image_encoder=image_encoder,
+                feature_extractor=extractor,
+                add_watermarker=False,
+                **replaced,
+            )
+        pipe.set_progress_bar_config(disable=True)
+        return pipe.to(device)
+
+    def unet(self, device: torch.device) -> UNet2DConditionModel:
+        """The frozen UNet; on an accelerator in bfloat16, for no gradient of its weights is taken."""
+        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+        with _readable(self.folder):
+            unet = UNet2DConditionModel.from_pretrained(self.folder, subfolder="unet", torch_dtype=dtype)
+        return unet.requires_grad_(False).to(device)
+
+
+def pick_device() -> torch.device:
+    """The accelerator where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _feature_extractor(base: Base, side: Any) -> CLIPImageProcessor:
+    for folder in (base.image_encoder, base.folder / "feature_extractor"):
+        if (folder / "preprocessor_config.json").is_file():
+            return CLIPImageProcessor.from_pretrained(folder)
+    return CLIPImageProcessor(size={"shortest_edge": side}, crop_size=side)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Turns what the libraries raise on a damaged folder into one clear error."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise BolidError(f"the base pipeline at {folder} cannot be loaded: {error}") from error

@@ -1,0 +1,18 @@
+"""Methods by name."""
+
+from collections.abc import Callable
+
+from bolid_data.errors import UsageError
+from bolid_data.manifest import Train
+from bolid_train.conditioning.bolid import Bolid
+from bolid_train.conditioning.protocol import Method
+
+METHODS: dict[str, Callable[[Train, int], Method]] = {"bolid": Bolid}
+"""Name → what makes the method from the settings and the width of the CLIP image embedding."""
+
+
+def find(name: str) -> Callable[[Train, int], Method]:
+    """Raises UsageError, listing what is known, for an unknown name."""
+    if name not in METHODS:
+        raise UsageError(f"[train] method '{name}' is not known; known methods are {', '.join(sorted(METHODS))}")
+    return METHODS[name]

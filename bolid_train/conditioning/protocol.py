@@ -1,0 +1,66 @@
+"""What a method is: everything that conditions the frozen UNet on a person, behind one small interface."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+from bolid_train.batches import Batch
+
+if TYPE_CHECKING:
+    from bolid_train.denoiser import Denoiser
+
+Source = Literal["text", "ref", "body"]
+SOURCES: tuple[Source, ...] = ("text", "ref", "body")
+
+Residuals = Callable[[Tensor, Tensor], tuple[tuple[Tensor, ...], Tensor]]
+"""(noisy latents (B, 4, h, w), timesteps (B,)) → a ControlNet's residuals of the down blocks and of the
+middle block."""
+
+
+@dataclass(frozen=True)
+class UNetInputs:
+    """What the UNet gets besides the noisy latents and the timesteps."""
+
+    encoder_hidden_states: Tensor  # (B, L, D_text): the prompt's embeddings, or what a method puts in their place
+    added_cond_kwargs: dict[str, Any]  # text_embeds (B, D_pooled), time_ids (B, 6), image_embeds: list of (B, 1, D)
+    residuals: Residuals | None = None  # a function, for a ControlNet sees the noisy latents
+
+
+class Method(Protocol):
+    """A way to keep an identity. It is made by `conditioning.create`, then installed, then perhaps loaded."""
+
+    def install(self, unet: UNet2DConditionModel) -> None:
+        """Puts attention processors, a ControlNet or LoRA layers in place; called once, before anything below."""
+        ...
+
+    def condition(self, batch: Batch) -> UNetInputs:
+        """What the UNet gets for a batch. A row whose views all have confidence 0 has no body given: draw one."""
+        ...
+
+    def drop(self, inputs: UNetInputs, source: Source, rows: Tensor | None = None) -> UNetInputs:
+        """The inputs without a source, in the rows (bool (B,)) given or in all; what guidance takes as "without"."""
+        ...
+
+    def scale(self, source: Source, weight: float) -> None:
+        """Sets λ of a source; at 0 for ref and body the UNet must give what the bare base gives, bit for bit."""
+        ...
+
+    def losses(self, denoiser: "Denoiser", batch: Batch) -> dict[str, Tensor]:
+        """The method's own terms by name, already weighted; the trainer adds them to L_diff."""
+        ...
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """All that is trained."""
+        ...
+
+    def save(self, folder: Path) -> dict[str, str]:
+        """Writes all that was trained, losslessly; returns file name → kind (`ip-adapter`, `body-encoder`, …)."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Takes up what `save` wrote."""
+        ...

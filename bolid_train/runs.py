@@ -1,0 +1,138 @@
+"""A run's folder: its checkpoints and its losses, so that a killed run goes on as if nothing had happened."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Self
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from torch.utils.tensorboard import SummaryWriter
+
+from bolid_data.errors import BolidError, UsageError
+from bolid_train.conditioning.protocol import Method
+from bolid_train.files import write_json
+
+
+def run_folder(data: Path, name: str) -> Path:
+    """Where a run is. Raises UsageError for a name that is no plain folder name."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}", name):
+        raise UsageError(f"run name {name!r}: letters, digits and '_.-' only, at most 80")
+    return data / "runs" / name
+
+
+class Run:
+    """`runs/<run>`: `checkpoints/step-…` (the newest whole one), `losses.jsonl`, TensorBoard events.
+
+    A context manager: within it, no other process can train the same run.
+    """
+
+    def __init__(self, folder: Path, resume: bool, overwrite: bool) -> None:
+        """Raises BolidError for a run that exists, unless it is to be resumed or overwritten."""
+        if resume and overwrite:
+            raise UsageError("--resume and --overwrite exclude each other")
+        if folder.exists() and not (resume or overwrite):
+            raise BolidError(
+                f"{folder} exists; --resume goes on with it, --overwrite starts afresh, --run names another"
+            )
+        self.folder = folder
+        self.losses = folder / "losses.jsonl"
+        self._checkpoints = folder / "checkpoints"
+        self._overwrite = overwrite
+        self._lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+
+    def __enter__(self) -> Self:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise BolidError(f"another process is training {self.folder}; wait for it or name another --run") from None
+        if self._overwrite and self.folder.exists():
+            shutil.rmtree(self.folder)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def restore(self, method: Method, optimizer: torch.optim.Optimizer, identity: dict[str, Any]) -> int:
+        """Takes up the newest checkpoint and forgets the losses after it; returns its step, 0 when there is none.
+
+        Raises UsageError, naming the first difference, when the run was started with another `identity`
+        (settings, base, photos): going on would give what neither the old nor the new settings give.
+        """
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        step = 0
+        if newest := max(self._checkpoints.glob("step-*"), default=None):
+            try:
+                state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
+                self._check(state["identity"], identity)
+                method.load(newest)
+                optimizer.load_state_dict(torch.load(newest / "optimizer.pt", weights_only=True))
+            except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError, SafetensorError) as error:
+                raise BolidError(f"{newest} is damaged ({error}); start afresh with --overwrite") from error
+            # A sum is split among threads: another number of them gives other last digits.
+            torch.set_num_threads(state["threads"])
+            step = state["step"]
+        self._keep_losses(step)
+        return step
+
+    def _check(self, before: dict[str, Any], now: dict[str, Any]) -> None:
+        for name, value in now.items():
+            if before.get(name) != value:
+                raise UsageError(
+                    f"{self.folder} was started with {name} = {before.get(name)!r}, now it is {value!r}; "
+                    "put it back, or start afresh with --overwrite"
+                )
+
+    def checkpoint(self, step: int, method: Method, optimizer: torch.optim.Optimizer, identity: dict[str, Any]) -> None:
+        """Everything a run goes on from, written aside and renamed; older checkpoints go."""
+        folder = self._checkpoints / f"step-{step:08d}"
+        unfinished = self._checkpoints / ".part"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        method.save(unfinished)
+        torch.save(optimizer.state_dict(), unfinished / "optimizer.pt")
+        state = {"step": step, "threads": torch.get_num_threads(), "identity": identity}
+        write_json(state, unfinished / "state.json")
+        unfinished.rename(folder)
+        for old in self._checkpoints.glob("step-*"):
+            if old != folder:
+                shutil.rmtree(old)
+
+    def read_losses(self) -> list[dict[str, float]]:
+        """The lines of `losses.jsonl`."""
+        if not self.losses.is_file():
+            return []
+        return [json.loads(line) for line in self.losses.read_text(encoding="utf-8").splitlines()]
+
+    def _keep_losses(self, steps: int) -> None:
+        lines = self.losses.read_text(encoding="utf-8").splitlines() if self.losses.is_file() else []
+        if len(lines) < steps:
+            raise BolidError(f"{self.losses} lacks steps before {steps}; start afresh with --overwrite")
+        unfinished = self.losses.with_name(f".{self.losses.name}.part")
+        unfinished.write_text("".join(f"{line}\n" for line in lines[:steps]), encoding="utf-8")
+        unfinished.replace(self.losses)
+
+
+class LossLog:
+    """Appends a step's losses to `losses.jsonl`, in full precision, and to TensorBoard."""
+
+    def __init__(self, run: Run, first_step: int) -> None:
+        self._file = run.losses.open("a", encoding="utf-8", buffering=1)
+        # Steps that a killed run had logged after its last checkpoint are hidden, not shown twice.
+        self._events = SummaryWriter(str(run.folder / "tensorboard"), purge_step=first_step)
+
+    def write(self, step: int, losses: dict[str, float]) -> None:
+        self._file.write(json.dumps({"step": step, **losses}) + "\n")
+        for name, value in losses.items():
+            self._events.add_scalar(name, value, step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._events.close()
