@@ -62,8 +62,8 @@ def judge_gallery(people: int, photos: int, seed: int, work: Path) -> list[Judge
             "SELECT person, sha256, reasons FROM verdicts").fetchall()}  # fmt: skip
         sightings = con.execute("SELECT url, person, sha256, reason FROM sightings").fetchall()
         found = dict(con.execute(
-            "SELECT sha256, arg_max(keypoints, score) FROM detections WHERE kind = 'person' AND score >= 0.5 GROUP BY 1"
-        ).fetchall())  # fmt: skip
+            """SELECT sha256, keypoints FROM detections WHERE kind = 'person' AND score >= 0.5
+               QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC) = 1""").fetchall())  # fmt: skip
     seen = {urlsplit(url).path.lstrip("/"): (person, sha256, reason) for url, person, sha256, reason in sightings}
     result = []
     for line in (folder / "truth.jsonl").read_text(encoding="utf-8").splitlines():

@@ -229,8 +229,9 @@ class Catalog:
         pose model of the last judgement."""
         with self.open() as con:
             rows = con.execute(
-                """SELECT sha256, arg_max(keypoints, score) FROM detections JOIN judgement ON model = pose
-                   WHERE kind = 'person' AND list_contains(?, sha256) GROUP BY sha256""",
+                """SELECT sha256, keypoints FROM detections JOIN judgement ON model = pose
+                   WHERE kind = 'person' AND list_contains(?, sha256)
+                   QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1""",
                 [list(sha256s)],
             ).fetchall()
         return {sha256: [list(point) for point in points] for sha256, points in rows}
@@ -252,8 +253,9 @@ class Catalog:
             return dicts(
                 con.execute(
                     """SELECT sha256, caption, (
-                           SELECT arg_max(keypoints, score) FROM detections JOIN judgement ON model = pose
+                           SELECT keypoints FROM detections JOIN judgement ON model = pose
                            WHERE kind = 'person' AND detections.sha256 = verdicts.sha256
+                           ORDER BY score DESC, box LIMIT 1
                        ) AS keypoints
                        FROM verdicts JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
                        WHERE person = ? AND kept ORDER BY sha256""",

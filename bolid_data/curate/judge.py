@@ -55,15 +55,16 @@ CREATE OR REPLACE TEMP TABLE facts AS
 WITH seen AS (SELECT DISTINCT person, sha256 FROM sightings WHERE state = 'stored'),
 names AS (SELECT sha256, count(*) AS names FROM seen GROUP BY sha256),
 sure AS (
-    SELECT sha256, kind, score, keypoints, (box[3] - box[1]) * (box[4] - box[2]) AS area,
-        max(area) OVER (PARTITION BY sha256, kind) AS largest
+    SELECT sha256, kind, score, (box[3] - box[1]) * (box[4] - box[2]) AS area,
+        max(area) OVER (PARTITION BY sha256, kind) AS largest,
+        len(list_filter(keypoints, lambda point: point[3] >= $min_keypoint_confidence)) AS visible
     FROM detections WHERE score >= $min_confidence
     AND ((kind = 'person' AND model = $pose) OR (kind = 'face' AND model = $face))
 ),
 counts AS (  -- a bystander, small beside the largest person, does not count; nor does a small face
     SELECT sha256, count(*) FILTER (kind = 'person' AND area >= $min_prominence * largest) AS people,
         count(*) FILTER (kind = 'face' AND area >= $min_prominence * largest) AS faces,
-        arg_max(keypoints, score) FILTER (kind = 'person') AS best
+        arg_max(visible, score) FILTER (kind = 'person') AS keypoints
     FROM sure GROUP BY sha256
 ),
 done AS (
@@ -73,8 +74,7 @@ done AS (
 SELECT seen.person, photos.sha256, photos.width, photos.height, photos.bytes, undecodable.error AS broken, names,
     CASE WHEN posed THEN coalesce(people, 0) END AS people,
     CASE WHEN faced THEN coalesce(faces, 0) END AS faces,
-    len(list_filter(best, lambda point: point[3] >= $min_keypoint_confidence)) AS keypoints,
-    watermarks.probability AS watermark, coalesce(complete, false) AS complete,
+    keypoints, watermarks.probability AS watermark, coalesce(complete, false) AS complete,
     NULL::UTINYINT AS distance, NULL::BIGINT AS kept_photos
 FROM seen JOIN photos USING (sha256) JOIN names USING (sha256)
 LEFT JOIN undecodable USING (sha256) LEFT JOIN counts USING (sha256)
