@@ -49,6 +49,13 @@ _EMBEDDED = {
         "MIT",
         "pip install --no-deps facenet-pytorch==2.5.3",
     ),
+    "bolid-watermark": _Embedded(
+        "bolid_data",
+        "curate/weights/watermark.safetensors",
+        (("", "f74500a06e559088428d9a05cc5aee2880996eb73bfd8f07763e883704968bbb"),),
+        "MIT",
+        "pip install --force-reinstall bolid",
+    ),
 }
 
 

@@ -75,7 +75,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     torch.manual_seed(0)
     network = Blip2ForConditionalGeneration(config)
-    for parameter in network.parameters():  # the usual initialisation is so small that every photo reads the same
+    # The usual initialisation is so small that every photo reads the same.
+    for parameter in network.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.5)
     network.save_pretrained(folder)

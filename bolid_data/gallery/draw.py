@@ -1,0 +1,219 @@
+"""Draws a whole gallery into a folder, once: people, their photos, nuisances, and what is true of each file."""
+
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from itertools import cycle
+from pathlib import Path
+
+import cv2
+import imagehash
+import numpy as np
+import platformdirs
+from PIL import Image
+
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.gallery.nuisance import DRAWN, REASONS, Nuisance, deal, derive, encode, may, size_of
+from bolid_data.gallery.overlay import overlay
+from bolid_data.gallery.people import Person, draw_people
+from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
+from bolid_data.progress import bar
+
+_APART = 10  # bits of perceptual hash between any two pictures drawn of one person
+_ATTEMPTS = 40
+_QUALITY = (85, 93)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A line of truth.jsonl: a file and what should be found in it."""
+
+    file: str
+    person: str
+    kind: str
+    framing: str | None = None
+    strength: str | None = None
+    width: int | None = None
+    height: int | None = None
+    keypoints: list[list[float]] | None = None
+    caption_facts: dict[str, str] | None = None
+    reason: str | None = None
+    may: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A picture to be drawn, in a process of its own, and the files that it fills."""
+
+    shot: Shot
+    nuisance: Nuisance
+    truths: tuple[Truth, ...]  # one a file; several hold the same bytes
+
+
+def draw_gallery(people: int = 8, photos: int = 24, seed: int = 0, cache: Path | None = None) -> Path:
+    """Draw a gallery of `people`, `photos` clean ones of each and nuisances besides, unless the cache has it.
+
+    Returns its folder: `truth.jsonl`, a line a file, and `files/archive/<slug>/img/<file>.jpg`. The same arguments
+    give the same bytes, however many processes draw. The cache is the user's own unless `cache` names a folder.
+    Raises UsageError for counts below one.
+    """
+    if people < 1 or photos < 1 or seed < 0:
+        raise UsageError(f"a gallery needs people, photos ≥ 1 and seed ≥ 0; got {people}, {photos}, {seed}")
+    root = cache if cache is not None else Path(platformdirs.user_cache_dir("bolid")) / "gallery"
+    folder = root / f"{people}x{photos}-{seed}-{_code_hash()}"
+    if folder.is_dir():
+        return folder
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=root) as scratch:
+        part = Path(scratch) / "gallery"
+        truths = _fill(part, people, photos, seed)
+        lines = "".join(json.dumps(asdict(truth)) + "\n" for truth in sorted(truths, key=lambda t: t.file))
+        (part / "truth.jsonl").write_text(lines)
+        try:
+            part.rename(folder)
+        except OSError:  # another process drew the same meanwhile
+            if not folder.is_dir():
+                raise
+    return folder
+
+
+def _code_hash() -> str:
+    """Changes with the drawing code, so that a cached gallery is never that of older code."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem != "site")
+    return hashlib.sha256(code).hexdigest()[:12]
+
+
+def _fill(root: Path, people: int, photos: int, seed: int) -> list[Truth]:
+    who = draw_people(people, seed)
+    names = {person.slug: _file_names(person.slug, seed) for person in who}
+    hands = deal(people, photos, seed)
+    tasks = [task for index in range(people) for task in _tasks(who, index, photos, hands[index], seed, names)]
+    for person in who:
+        (root / "files/archive" / person.slug / "img").mkdir(parents=True)
+    truths = _draw(root / "files", tasks)
+    for index, person in enumerate(who):
+        clean = [truth for truth in truths if truth.person == person.slug and truth.kind == "clean"]
+        derived = [nuisance.kind for nuisance in hands[index] if nuisance.kind not in DRAWN]
+        rng = np.random.default_rng((seed, index, 1))
+        order = [clean[i] for i in rng.permutation(len(clean))]
+        for kind, original in zip(derived, cycle(order), strict=False):
+            truths.append(_derive(root / "files", kind, original, next(names[person.slug]), rng))
+    return truths
+
+
+def _tasks(
+    who: list[Person], index: int, photos: int, hand: list[Nuisance], seed: int, names: dict[str, Iterator[str]]
+) -> Iterator[_Task]:
+    """What is to be drawn for one person: the clean photos, then the nuisances with a picture of their own."""
+    person = who[index]
+    clean = [Nuisance("clean", None)] * photos
+    for number, nuisance in enumerate([*clean, *(n for n in hand if n.kind in DRAWN)]):
+        rng = np.random.default_rng((seed, index, 2, number))
+        shot = _shot(rng, person, nuisance.kind, (seed, index, 3, number, 0))
+        framing = shot.framing if shot.people else None
+        owners = [person.slug]
+        if nuisance.kind == "two_names":
+            owners.append(str(rng.choice([other.slug for other in who if other is not person])))
+        truth = Truth(
+            "", "", nuisance.kind, framing, nuisance.strength, *shot.size,
+            reason=REASONS.get(nuisance.kind), may=tuple(may(nuisance.kind, framing)),
+        )  # fmt: skip
+        yield _Task(shot, nuisance, tuple(replace(truth, file=next(names[slug]), person=slug) for slug in owners))
+
+
+def _shot(rng: np.random.Generator, person: Person, kind: str, seed: tuple[int, ...]) -> Shot:
+    size = size_of(rng, kind)
+    if kind == "nobody":
+        return Shot((), "", size, seed)
+    strangers = {"two_people": 1, "three_people": 2}.get(kind, 0)
+    if strangers:
+        company = draw_people(strangers, int(rng.integers(2**31)))
+        return Shot((person, *company), str(rng.choice(["full", "knees_up"])), size, seed)
+    return Shot((person,), str(rng.choice(list(FRAMINGS), p=list(FRAMINGS.values()))), size, seed)
+
+
+def _file_names(slug: str, seed: int) -> Iterator[str]:
+    """Addresses of a person's files, without end: numbers that tell nothing, none twice."""
+    rng = np.random.default_rng((seed, *slug.encode()))
+    used: set[int] = set()
+    while True:
+        number = int(rng.integers(10**5, 10**6))
+        if number not in used:
+            used.add(number)
+            yield f"archive/{slug}/img/{slug}_{number}.jpg"
+
+
+def _draw(files: Path, tasks: list[_Task]) -> list[Truth]:
+    """Draw every task's picture; one that resembles an earlier one of the same person is drawn anew."""
+    truths: list[list[Truth]] = [[] for _ in tasks]
+    hashes: list[int] = [0] * len(tasks)
+    workers = max(1, min(os.cpu_count() or 1, len(tasks) // 4))
+    # Spawned, not forked: the caller may run threads of its own.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread) as pool, bar() as progress:
+        line = progress.add_task("drawing the gallery", total=len(tasks))
+        todo = list(range(len(tasks)))
+        for attempt in range(_ATTEMPTS):
+            again = {pool.submit(_work, files, replace(tasks[i], shot=_anew(tasks[i].shot, attempt))): i for i in todo}
+            for future in as_completed(again):
+                truths[again[future]], hashes[again[future]] = future.result()
+                progress.advance(line)
+            todo = _too_near(tasks, hashes)
+            if not todo:
+                return [truth for group in truths for truth in group]
+            progress.update(line, total=(progress.tasks[0].total or 0) + len(todo))
+    raise BolidError(f"no {len(tasks)} pictures that differ enough were found; ask for fewer photos a person")
+
+
+def _one_thread() -> None:
+    cv2.setNumThreads(1)  # one process a core is enough
+
+
+def _anew(shot: Shot, attempt: int) -> Shot:
+    return replace(shot, seed=(*shot.seed[:-1], attempt))
+
+
+def _too_near(tasks: list[_Task], hashes: list[int]) -> list[int]:
+    """Tasks whose picture is within `_APART` bits of an earlier one of the same person."""
+    near = []
+    earlier: dict[str, list[int]] = {}
+    for index, task in enumerate(tasks):
+        for truth in task.truths:
+            others = earlier.setdefault(truth.person, [])
+            if any((hashes[index] ^ other).bit_count() < _APART for other in others) and index not in near:
+                near.append(index)
+            others.append(hashes[index])
+    return near
+
+
+def _work(files: Path, task: _Task) -> tuple[list[Truth], int]:
+    """Draw one picture, write its files; returns their truths and the picture's hash."""
+    photo = draw_photo(task.shot)
+    rng = np.random.default_rng((*task.shot.seed, 1))
+    image, nuisance = photo.image, task.nuisance
+    if nuisance.strength:
+        image = overlay(image, nuisance.kind, nuisance.strength, rng)
+    data = encode(image, int(rng.integers(*_QUALITY)))
+    for truth in task.truths:
+        (files / truth.file).write_bytes(data)
+    phash = int(str(imagehash.phash(Image.open(io.BytesIO(data)))), 16)
+    return [replace(truth, keypoints=photo.keypoints, caption_facts=photo.facts) for truth in task.truths], phash
+
+
+def _derive(files: Path, kind: str, original: Truth, file: str, rng: np.random.Generator) -> Truth:
+    data = derive(kind, (files / original.file).read_bytes(), rng)
+    (files / file).write_bytes(data)
+    truth = replace(original, file=file, kind=kind, reason=REASONS.get(kind))
+    if kind in ("truncated", "html"):
+        truth = replace(truth, framing=None, keypoints=None, caption_facts=None, may=())
+    if kind == "html":
+        return replace(truth, width=None, height=None)
+    width, height = Image.open(io.BytesIO(data)).size
+    share = width / (original.width or width)
+    points = truth.keypoints and [[round(x * share, 1), round(y * share, 1), seen] for x, y, seen in truth.keypoints]
+    return replace(truth, width=width, height=height, keypoints=points)
