@@ -52,7 +52,7 @@ _EMBEDDED = {
     "bolid-watermark": _Embedded(
         "bolid_data",
         "curate/weights/watermark.safetensors",
-        (("", "f74500a06e559088428d9a05cc5aee2880996eb73bfd8f07763e883704968bbb"),),
+        (("", "5c321c94f151459aa8aebb2179a9938a29320f9d7a2c2fa588914e91e999aea1"),),
         "MIT",
         "pip install --force-reinstall bolid",
     ),

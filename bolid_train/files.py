@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 
@@ -12,8 +12,8 @@ def write_safetensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Written under a temporary name and renamed: a killed run leaves no half file under a real name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, unfinished)
+    # Not `save_file`: it makes files that only their owner may read.
+    unfinished.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
     unfinished.replace(path)
 
 

@@ -53,8 +53,8 @@ def draw_hair_behind(canvas: Canvas, person: Person, figure: Figure) -> None:
     if person.haircut == "curly":  # one scalloped shape: single curls pass for faces
         turns = np.linspace(0, 2 * np.pi, 90, endpoint=False)
         reach = 1 + 0.05 * np.sin(13 * turns)
-        outline = zip(brush.half * 1.42 * reach * np.cos(turns), 0.60 * reach * np.sin(turns) - 0.07, strict=True)
-        brush.shape([(float(x), float(y)) for x, y in outline], 0.22, HAIR[person.hair], "hair")
+        across, down = brush.half * 1.42 * reach * np.cos(turns), 0.60 * reach * np.sin(turns) - 0.07
+        brush.shape(zip(across.tolist(), down.tolist(), strict=True), 0.22, HAIR[person.hair], "hair")
 
 
 def draw_head(canvas: Canvas, person: Person, figure: Figure) -> None:
@@ -153,7 +153,8 @@ def _hair_in_front(brush: _Brush, person: Person) -> None:
     hairline = [(-0.98, 0.0), (-0.88, -0.16), (-0.62, -0.27), (0.0, -0.335), (0.62, -0.27), (0.88, -0.16), (0.98, 0.0)]
     brush.shape(outer + [(half * x + part * (1 - x * x), y) for x, y in hairline], 0.16, colour, "hair")
     if person.haircut == "bun":
-        brush.ball(0.0, -0.60, (0.17, 0.15), colour)
+        knot = [(-0.19, -0.52), (-0.15, -0.63), (0.0, -0.67), (0.15, -0.63), (0.19, -0.52)]  # a ball passes for a head
+        brush.shape(knot, 0.08, colour, "hair")
     if person.haircut in ("bob", "long"):
         low = 0.48 if person.haircut == "bob" else 0.72
         lock = [(1.05, -0.25), (1.3, 0), (1.32, low * 0.6), (1.16, low), (0.98, low * 0.9), (0.94, 0.1), (0.86, -0.2)]

@@ -1,6 +1,6 @@
 """Who is drawn: a person's proportions, skin, hair and wardrobe, which stay the same on every photo."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,8 +85,7 @@ def draw_people(count: int, seed: int) -> list[Person]:
     for index in range(count):
         person = _person(np.random.default_rng((seed, index, 0)), index)
         while person.slug in people:  # names run out: a second, third, … of the name
-            name = f"{person.name} {index + 1}"
-            person = Person(**{**person.__dict__, "name": name, "slug": name.lower().replace(" ", "_")})
+            person = replace(person, name=f"{person.name} {index + 1}", slug=f"{person.slug}_{index + 1}")
         people[person.slug] = person
     return list(people.values())
 

@@ -17,7 +17,8 @@ FRAMINGS = {"full": 0.45, "knees_up": 0.35, "bust": 0.2}
 """How much of a person is shown, and how often."""
 # Painted at this share of the final size and enlarged: as soft as a photo, in less than half the time.
 _PAINTED = 0.62
-_BUST_ARMS = ("down", "folded")  # others leave the picture, and come back as limbs of nobody
+# Other arms leave the picture, and come back as limbs of nobody.
+_ARMS = {"full": ARMS, "knees_up": tuple(arms for arms in ARMS if arms != "spread"), "bust": ("down", "folded")}
 _REACH = {"raised": 0.13, "waving": 0.13}  # how far hands stand above the crown, in statures
 
 
@@ -44,9 +45,9 @@ def draw_photo(shot: Shot) -> Photo:
     """Draw a shot; the same shot gives the same pixels."""
     rng = np.random.default_rng(shot.seed)
     width, height = (round(side * _PAINTED) for side in shot.size)
-    scene = str(rng.choice([word for word in SCENES if shot.people or word != "studio"]))  # an empty studio is no photo
-    pixels, _ = draw_scene(rng, (height, width), scene)
-    canvas = Canvas(pixels, _light(rng), rng)
+    # An empty studio is a grey blur, in which the pose model may see anything.
+    scene = str(rng.choice([word for word in SCENES if shot.people or word != "studio"]))
+    canvas = Canvas(draw_scene(rng, (height, width), scene), _light(rng), rng)
     seen: tuple[Figure, Outfit] | None = None
     cameras = _cameras(rng, shot, (width, height))
     # The main person is painted last, so nearest; the truth is about them.
@@ -83,7 +84,7 @@ def _cameras(rng: np.random.Generator, shot: Shot, size: tuple[int, int]) -> lis
     if count == 0:
         return []
     if count == 1:
-        arms = str(rng.choice(_BUST_ARMS if shot.framing == "bust" else ARMS))
+        arms = str(rng.choice(_ARMS[shot.framing]))
         return [(_camera(rng, shot.framing, arms, size, 0.5 + rng.uniform(-0.08, 0.08)), arms)]
     gap = rng.uniform(0.7, 0.95) / count
     places = [0.5 + gap * (index - (count - 1) / 2) + rng.uniform(-0.01, 0.01) for index in range(count)]
@@ -98,9 +99,9 @@ def _camera(rng: np.random.Generator, framing: str, arms: str, size: tuple[int, 
     above = _REACH.get(arms, 0.0)  # room for the hands, in statures
     top, bottom = rng.uniform(0.05, 0.09), rng.uniform(0.03, 0.06) if framing == "full" else 0.0
     scale = height * (1 - top - bottom) / (shown + above)
-    if arms == "spread":
+    if arms == "spread":  # narrower than high: stand lower, fit the width
         scale = min(scale, width * rng.uniform(0.97, 1.04))
-        top = max(top, 1 - bottom - scale * shown / height) if framing == "full" else top
+        top = 1 - bottom - scale / height
     tilt = float(np.radians(rng.normal(0, 1.6)))
     return Camera(width * centre + scale * shown / 2 * np.sin(tilt), height * top + above * scale, scale, tilt)
 

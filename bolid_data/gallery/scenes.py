@@ -10,14 +10,14 @@ from bolid_data.gallery.paint import Colour, Pixels, noise, rgb
 Size = tuple[int, int]  # height, width
 
 
-def draw_scene(rng: np.random.Generator, size: Size, word: str) -> tuple[Pixels, float]:
-    """A background (height, width, 3) in 0..1 and where its floor begins, as a fraction of the height.
+def draw_scene(rng: np.random.Generator, size: Size, word: str) -> Pixels:
+    """A background (height, width, 3) in 0..1.
 
     `word` is one of `SCENES`. Patches of light and shade lie over all of it, so that two of one kind differ.
     """
-    pixels, floor = SCENES[word](rng, size)
+    pixels = SCENES[word](rng, size)
     patches = 1 + np.float32(0.42) * noise(rng, size, (4, 3)) + np.float32(0.12) * noise(rng, size, (9, 7))
-    return np.clip(pixels * patches[..., None], 0.01, 1).astype(np.float32), floor
+    return np.clip(pixels * patches[..., None], 0.01, 1).astype(np.float32)
 
 
 def _colour(rng: np.random.Generator, low: float, high: float, tint: float) -> Pixels:
@@ -47,7 +47,7 @@ def _blur(pixels: Pixels, share: float) -> Pixels:
     return np.asarray(cv2.blur(cv2.blur(pixels, (side, side)), (side, side)), np.float32)
 
 
-def _studio(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
+def _studio(rng: np.random.Generator, size: Size) -> Pixels:
     floor = rng.uniform(0.74, 0.86)
     wall = _colour(rng, 0.15, 0.85, 0.16)
     pixels = _down(size, wall, wall * np.float32(rng.uniform(0.55, 1.3)))
@@ -56,10 +56,10 @@ def _studio(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
     y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
     away = np.hypot((x / size[1] - rng.uniform(0, 1)) / 0.9, (y / size[0] - rng.uniform(0, 0.9)) / 0.8)
     pixels *= (np.float32(1.4) - np.float32(0.8) * np.clip(away, 0, 1))[..., None]
-    return pixels, floor
+    return pixels
 
 
-def _room(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
+def _room(rng: np.random.Generator, size: Size) -> Pixels:
     floor = rng.uniform(0.66, 0.82)
     wall, wood = _colour(rng, 0.35, 0.85, 0.14), _colour(rng, 0.2, 0.5, 0.05) + rgb(0.08, 0.0, -0.06)
     pixels = _down(size, wall, wall * np.float32(0.8))
@@ -90,7 +90,7 @@ def _room(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
         _polygon(
             pixels, [(board, floor), (board + 0.003, floor), (foot + 0.006, 1), (foot, 1)], wood * np.float32(0.75)
         )
-    return _blur(pixels, rng.uniform(0.004, 0.012)), floor
+    return _blur(pixels, rng.uniform(0.004, 0.012))
 
 
 def _furniture(rng: np.random.Generator, pixels: Pixels, floor: float) -> None:
@@ -113,7 +113,7 @@ def _bushes(rng: np.random.Generator, pixels: Pixels, base: float, colour: Colou
         cv2.circle(pixels, (int(x), int(y)), int(width * rng.uniform(0.02, 0.07)), paint, -1, cv2.LINE_AA)
 
 
-def _garden(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
+def _garden(rng: np.random.Generator, size: Size) -> Pixels:
     floor = rng.uniform(0.56, 0.74)
     sky = rgb(0.50, 0.68, 0.90) * np.float32(rng.uniform(0.75, 1.1))
     pixels = _down(size, sky, np.clip(sky * np.float32(1.2) + np.float32(0.08), 0, 1))
@@ -134,12 +134,13 @@ def _garden(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
     blades = noise(rng, size, (size[0] // 4, size[1] // 2))
     blades[: int(floor * size[0])] = 0
     pixels *= (1 + np.float32(0.18) * blades)[..., None]
-    return pixels, floor
+    return pixels
 
 
-def _sea(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
-    horizon = rng.uniform(0.34, 0.52)
-    shore = horizon + rng.uniform(0.14, 0.28)
+def _sea(rng: np.random.Generator, size: Size) -> Pixels:
+    # Above the waist: a horizon at the belt cuts the figure into two people.
+    horizon = rng.uniform(0.18, 0.30)
+    shore = horizon + rng.uniform(0.05, 0.12)
     warm = rng.random() < 0.4  # an evening
     high = rgb(0.55, 0.45, 0.60) if warm else rgb(0.42, 0.64, 0.90)
     low = rgb(0.98, 0.70, 0.45) if warm else rgb(0.80, 0.90, 0.97)
@@ -153,10 +154,10 @@ def _sea(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
     waves = noise(rng, size, (size[0] // 5, size[1] // 40))
     waves[: int(horizon * size[0])] = 0
     pixels *= (1 + np.float32(0.12) * waves)[..., None]
-    return _blur(pixels, rng.uniform(0.004, 0.012)), shore + abs(tilt)
+    return _blur(pixels, rng.uniform(0.004, 0.012))
 
 
-def _street(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
+def _street(rng: np.random.Generator, size: Size) -> Pixels:
     floor = rng.uniform(0.68, 0.8)
     sky = _colour(rng, 0.65, 0.9, 0.1)
     pixels = _down(size, sky, sky * np.float32(1.05))
@@ -171,10 +172,10 @@ def _street(rng: np.random.Generator, size: Size) -> tuple[Pixels, float]:
         x += wide
     _box(pixels, 0, floor, 1, 1, _colour(rng, 0.3, 0.55, 0.03))
     _box(pixels, 0, floor, 1, floor + 0.012, _colour(rng, 0.55, 0.75, 0.02))
-    return _blur(pixels, rng.uniform(0.015, 0.035)), floor
+    return _blur(pixels, rng.uniform(0.015, 0.035))
 
 
-SCENES: dict[str, Callable[[np.random.Generator, Size], tuple[Pixels, float]]] = {
+SCENES: dict[str, Callable[[np.random.Generator, Size], Pixels]] = {
     "studio": _studio,
     "room": _room,
     "garden": _garden,
