@@ -42,7 +42,7 @@ def test_no_clean_drawn_photo_is_lost(measurer: WatermarkMeasurer, drawn: list[I
     assert probabilities(measurer, drawn).max() <= 0.5
 
 
-@pytest.mark.parametrize(("kind", "share"), [("watermark_text", 0.6), ("watermark_tiled", 1), ("watermark_logo", 0.9)])
+@pytest.mark.parametrize(("kind", "share"), [("watermark_text", 0.9), ("watermark_tiled", 1), ("watermark_logo", 0.95)])
 @pytest.mark.parametrize("strength", OPACITY)
 def test_the_gallerys_marks_are_found(
     measurer: WatermarkMeasurer, drawn: list[Image.Image], kind: str, share: float, strength: str
@@ -58,8 +58,9 @@ def test_marks_on_real_photos_are_told_from_clean_ones(measurer: WatermarkMeasur
     rng = np.random.default_rng(UNSEEN)
     images = [read_upright(path) for path in sorted(PHOTOS.rglob("*.jpg"))]
     marked = [overlay(image, KINDS[i % 3], "strong", rng) for i, image in enumerate(images)]
-    clean, found = probabilities(measurer, images) <= 0.5, probabilities(measurer, marked) > 0.5
-    assert clean.mean() >= 0.7 and found.mean() >= 0.8
+    clean, found = probabilities(measurer, images), probabilities(measurer, marked)
+    # Not at 0.5: on real photos the model ranks well and is calibrated badly, as its card says.
+    assert (found[:, None] > clean).mean() >= 0.85
 
 
 def test_rows_do_not_depend_on_the_batch(measurer: WatermarkMeasurer, drawn: list[Image.Image]) -> None:
