@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,13 +78,14 @@ def filter_(
 ) -> None:
     """Measure what is not yet measured, judge every photo, print the funnel (reason → photos)."""
     from bolid_data.curate import run
+    from bolid_data.report.show import print_funnel
 
     if engine != "local":
         raise UsageError(f"--engine {engine}: no such engine; there is local")
     loaded, dataset = _open(manifest, data)
     with dataset.working():
         result = run.rejudge(loaded, dataset) if rejudge else run.filter_photos(loaded, dataset, measure_all)
-    _tell(result, as_json)
+    _tell(result, as_json, print_funnel)
 
 
 @app.command()
@@ -111,6 +113,7 @@ def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, de
     """Scrape, filter, caption and shard, in this order; each does only what is left."""
     from bolid_data.collect.run import scrape as collect
     from bolid_data.curate import run
+    from bolid_data.report.show import print_funnel
     from bolid_data.shards.write import shard as write
 
     loaded, folder = _open(manifest, data)
@@ -121,7 +124,7 @@ def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, de
             "caption": run.caption_photos(loaded, folder),
             "shard": write(loaded, folder),
         }
-    _tell(result, as_json)
+    _tell(result, as_json, lambda found: print_funnel(found["filter"]))
 
 
 @app.command()
@@ -186,7 +189,8 @@ def gallery(
             lambda result: print(f"gallery at {result['base_url']}/photos/"),
         )
         sys.stdout.flush()
-        threading.Event().wait()
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 @app.command()
@@ -272,7 +276,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    if "--debug" in sys.argv:
+    if "--debug" in sys.argv:  # also where the error is in reading the arguments themselves
         import traceback
 
         traceback.print_exc()

@@ -3,20 +3,18 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rich.table import Table
-
 from bolid_data.curate import judge
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.images import BrokenPhotoError, read_upright
 from bolid_data.manifest import Manifest
-from bolid_data.progress import bar, console, note
+from bolid_data.progress import bar, note
 
 CAPTION_BATCH = 8
 
 
 def filter_photos(manifest: Manifest, dataset: Dataset, measure_all: bool = False) -> dict[str, Any]:
-    """Measures what is not yet measured, judges all, prints the funnel. Returns the funnel."""
+    """Measures what is not yet measured and judges all. Returns the funnel."""
     # The models' libraries take seconds to import: only the command that runs them pays.
     from bolid_data.curate.duplicates import HashMeasurer
     from bolid_data.curate.engine import measure
@@ -41,24 +39,7 @@ def rejudge(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
 
 def _judge(manifest: Manifest, dataset: Dataset, models: judge.ModelIds | None) -> dict[str, Any]:
     change = judge.judge(dataset.catalog, manifest.filter, models)
-    funnel = judge.funnel(dataset.catalog)
-    _print_funnel(funnel, change)
-    return funnel | change
-
-
-def _print_funnel(funnel: dict[str, Any], change: dict[str, int]) -> None:
-    table = Table("reason", "photos", "left", title="filter", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    left = funnel["photos"]
-    table.add_row("collected", str(left), str(left))
-    for reason, photos in funnel["reasons"].items():
-        left -= funnel["leaving"][reason]
-        table.add_row(reason, str(photos), str(left))
-    table.add_row("kept", "", str(funnel["kept"]))
-    console.print(table)
-    if change["lost"]:
-        note(f"filter: +{change['gained']} kept, −{change['lost']} against the last judgement")
+    return judge.funnel(dataset.catalog) | change
 
 
 def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:

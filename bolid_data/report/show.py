@@ -1,4 +1,4 @@
-"""What `bolid status` and `bolid explain` say on a terminal."""
+"""What `bolid filter`, `bolid status` and `bolid explain` say on a terminal."""
 
 from typing import Any
 
@@ -43,6 +43,22 @@ def print_status(found: dict[str, Any]) -> None:
     print(f"left to do: {todo or 'nothing'}")
 
 
+def print_funnel(found: dict[str, Any]) -> None:
+    """Reason by reason: photos that have it, and how many are left after it."""
+    table = Table("reason", "photos", "left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    left = found["photos"]
+    table.add_row("collected", str(left), str(left))
+    for reason, photos in found["reasons"].items():
+        left -= found["leaving"][reason]
+        table.add_row(reason, str(photos), str(left))
+    table.add_row("kept", "", str(found["kept"]))
+    Console().print(table)
+    if found["lost"]:
+        print(f"against the last judgement: +{found['gained']} kept, −{found['lost']}")
+
+
 def print_explanation(found: dict[str, Any]) -> None:
     photo = found["photo"]
     print(f"{photo['sha256']}  {photo['format']} {photo['width']}×{photo['height']}, {photo['bytes']} bytes")
@@ -68,4 +84,4 @@ def print_explanation(found: dict[str, Any]) -> None:
         print(f"broken: {broken}")
 
 
-__all__ = ["explain", "print_explanation", "print_status", "status"]
+__all__ = ["explain", "print_explanation", "print_funnel", "print_status", "status"]
