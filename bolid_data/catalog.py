@@ -4,8 +4,7 @@ so that `status` and a person's own DuckDB get in between."""
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
 from bolid_data.errors import BolidError, UsageError
+from bolid_data.records import Measurements, Model, Person, Sighting, StoredPhoto
 
 PATIENCE = 30.0
 """Seconds an opener waits for another process to close the catalog."""
@@ -59,56 +59,6 @@ CREATE VIEW IF NOT EXISTS captions AS SELECT sha256, model, caption FROM caption
 """
 
 set_on_retry_hooks([])  # waiting for a turn at the catalog is not news
-
-
-@dataclass(frozen=True)
-class Person:
-    person: str
-    name: str
-    url: str
-    listed_photos: int | None = None
-    state: str = "listed"
-
-
-@dataclass(frozen=True)
-class StoredPhoto:
-    sha256: str
-    format: str
-    width: int
-    height: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Sighting:
-    url: str
-    person: str
-    page_url: str
-    state: str
-    sha256: str | None = None
-    http_status: int | None = None
-    reason: str | None = None
-    fetched_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model as it measured: `id` changes with its weights and its configuration."""
-
-    id: str
-    name: str
-    sha256: str
-    config: str
-    licence: str
-
-
-@dataclass
-class Measurements:
-    """What one model saw on a batch of photos: the photos, and rows for the tables of what it measures."""
-
-    model: Model
-    sha256s: list[str]
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 class Catalog:

@@ -11,7 +11,6 @@ from urllib.parse import urljoin
 
 from rich.progress import Progress
 
-from bolid_data.catalog import Person
 from bolid_data.collect.fetch import Fetcher, FetchError
 from bolid_data.collect.intake import Intake
 from bolid_data.collect.theplace import (
@@ -25,6 +24,7 @@ from bolid_data.collect.theplace import (
     parse_photo,
 )
 from bolid_data.manifest import ThePlaceSource
+from bolid_data.records import Person
 
 
 class Crawler:

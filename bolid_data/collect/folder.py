@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bolid_data.catalog import Person
 from bolid_data.collect.intake import Intake
 from bolid_data.errors import UsageError
 from bolid_data.manifest import FolderSource
 from bolid_data.names import slug
 from bolid_data.progress import bar
+from bolid_data.records import Person
 
 
 def collect_folder(root: Path, source: FolderSource, intake: Intake) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bolid_data.catalog import Catalog, Person, Sighting, StoredPhoto
+from bolid_data.catalog import Catalog
 from bolid_data.images import BrokenPhotoError, read_header
+from bolid_data.records import Person, Sighting, StoredPhoto
 from bolid_data.store import Store
 from bolid_data.weights import file_sha256
 

@@ -11,8 +11,7 @@ import torch
 from transformers import AutoProcessor, Blip2ForConditionalGeneration
 
 from bolid_data import weights
-from bolid_data.curate.caption import Keypoints
-from bolid_data.curate.measure import Photo, describe_model
+from bolid_data.curate.measure import Keypoints, Photo, describe_model
 from bolid_data.errors import BolidError, UsageError
 
 MAX_NEW_TOKENS = 40

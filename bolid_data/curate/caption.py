@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from bolid_data import weights
-from bolid_data.catalog import Model
-from bolid_data.curate.measure import Photo
-
-Keypoints = list[list[float]]
-"""17 COCO keypoints (x, y, confidence) in pixels of the upright photo."""
+from bolid_data.curate.measure import Keypoints, Photo
+from bolid_data.records import Model
 
 
 class Captioner(Protocol):

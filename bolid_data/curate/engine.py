@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from bolid_data.catalog import Catalog, Measurements
+from bolid_data.catalog import Catalog
 from bolid_data.curate.measure import Measurer, Photo
 from bolid_data.images import BrokenPhotoError, read_upright
 from bolid_data.progress import bar
+from bolid_data.records import Measurements
 from bolid_data.store import Store
 
 CHUNK = 32

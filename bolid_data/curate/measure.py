@@ -8,11 +8,15 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from bolid_data.catalog import Model
+from bolid_data.records import Model
 from bolid_data.weights import Weights
 
 FLOOR = 0.05
 """Detections below this score are not written down; everything above is, whatever the manifest's thresholds."""
+
+
+Keypoints = list[list[float]]
+"""17 COCO keypoints (x, y, confidence) in pixels of the upright photo."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from bolid_data import catalog as catalogs
-from bolid_data.catalog import Catalog, Person, Sighting
+from bolid_data.catalog import Catalog
 from bolid_data.errors import BolidError, UsageError
+from bolid_data.records import Person, Sighting
 
 HOLD = """
 import duckdb, sys, time

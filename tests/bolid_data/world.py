@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bolid_data.catalog import Measurements, Model, Person, Sighting, StoredPhoto
 from bolid_data.curate.judge import ModelIds
 from bolid_data.dataset import Dataset
+from bolid_data.records import Measurements, Model, Person, Sighting, StoredPhoto
 
 POSE, FACE, WATERMARK, HASH = (Model(f"{name}@1", name, name, "{}", "MIT") for name in ("pose", "face", "wm", "hash"))
 MODELS = ModelIds(POSE.id, FACE.id, WATERMARK.id, HASH.id)

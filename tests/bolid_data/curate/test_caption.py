@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from bolid_data.curate.caption import Keypoints, load_captioner
-from bolid_data.curate.measure import Photo
+from bolid_data.curate.caption import load_captioner
+from bolid_data.curate.measure import Keypoints, Photo
 from bolid_data.errors import BolidError
 
 SKIN, RED, BLUE, BROWN, GREY = (222, 170, 140), (200, 34, 38), (46, 92, 190), (60, 42, 32), (196, 198, 200)

@@ -1,0 +1,55 @@
+"""What rooms hand to the catalog: its rows, by name."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Person:
+    person: str
+    name: str
+    url: str
+    listed_photos: int | None = None
+    state: str = "listed"
+
+
+@dataclass(frozen=True)
+class StoredPhoto:
+    sha256: str
+    format: str
+    width: int
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Sighting:
+    url: str
+    person: str
+    page_url: str
+    state: str
+    sha256: str | None = None
+    http_status: int | None = None
+    reason: str | None = None
+    fetched_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as it measured: `id` changes with its weights and its configuration."""
+
+    id: str
+    name: str
+    sha256: str
+    config: str
+    licence: str
+
+
+@dataclass
+class Measurements:
+    """What one model saw on a batch of photos: the photos, and rows for the tables of what it measures."""
+
+    model: Model
+    sha256s: list[str]
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
