@@ -75,6 +75,7 @@ class Filter(_Section):
     people: Positive = 1
     max_faces: Count = 1
     min_confidence: Fraction = 0.5
+    min_face_confidence: Fraction = 0.7  # and faces below this: MTCNN's authors take less for no face
     min_prominence: Fraction = (
         0.1  # share of the largest person's box below which a person is a bystander; 0 counts all
     )

@@ -38,6 +38,9 @@ ALONE = (
 )
 """Rules on a photo alone; those on a photo among others (duplicate, few_photos) follow once these are known."""
 
+_IN_FACTS = {"min_confidence", "min_face_confidence", "min_keypoint_confidence", "min_prominence"}
+"""Thresholds that decide what a detection is, before any is counted."""
+
 AMONG = (
     Rule("two_names", "names", ">", "one_name"),
     Rule("duplicate", "distance", "<=", "max_hamming"),
@@ -59,7 +62,7 @@ sure AS (
         max(area) OVER (PARTITION BY sha256, kind) AS largest,
         len(list_filter(keypoints, lambda point: point[3] >= $min_keypoint_confidence)) AS visible
     FROM detections WHERE score >= $min_confidence
-    AND ((kind = 'person' AND model = $pose) OR (kind = 'face' AND model = $face))
+    AND ((kind = 'person' AND model = $pose) OR (kind = 'face' AND model = $face AND score >= $min_face_confidence))
 ),
 counts AS (  -- a bystander, small beside the largest person, does not count; nor does a small face
     SELECT sha256, count(*) FILTER (kind = 'person' AND area >= $min_prominence * largest) AS people,
@@ -229,7 +232,7 @@ def _measure_facts(con: duckdb.DuckDBPyConnection, thresholds: Filter, models: M
     """Fills the temporary table `facts`, the facts of a photo among others included."""
     con.execute(
         _FACTS,
-        asdict(models) | thresholds.model_dump(include={"min_confidence", "min_keypoint_confidence", "min_prominence"}),
+        asdict(models) | thresholds.model_dump(include=_IN_FACTS),
     )
     con.execute(_DISTANCE.format(alive=_alive(AMONG[:1], thresholds)))
     con.execute(_KEPT_PHOTOS.format(alive=_alive(AMONG[:2], thresholds)))

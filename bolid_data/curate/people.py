@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from platformdirs import user_cache_dir
 
 from bolid_data import weights
@@ -88,9 +89,12 @@ def _yolo() -> Any:
     threads = os.environ.get("OMP_NUM_THREADS")
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
+    pillow_open = Image.open
     from ultralytics import YOLO
 
-    # Importing it limits every process started from here on to one thread; that is not its decision.
+    # Importing it puts its own function in Pillow's place, which answers a broken photo by looking for a package, and
+    # limits every process started from here on to one thread; neither is its decision.
+    Image.open = pillow_open
     if threads is None:
         os.environ.pop("OMP_NUM_THREADS", None)
     return YOLO
