@@ -7,7 +7,6 @@ import imagehash
 import torch
 from facenet_pytorch import MTCNN
 from PIL import Image
-from ultralytics import YOLO
 
 from benchmarks.rows import Row, compare
 from bolid_data import weights
@@ -16,7 +15,7 @@ from bolid_data.curate.duplicates import HashMeasurer
 from bolid_data.curate.engine import measure
 from bolid_data.curate.faces import FaceMeasurer
 from bolid_data.curate.measure import Photo
-from bolid_data.curate.people import PoseMeasurer
+from bolid_data.curate.people import PoseMeasurer, import_yolo
 from bolid_data.curate.watermark import WatermarkMeasurer
 from bolid_data.dataset import Dataset
 
@@ -31,7 +30,7 @@ def rows(dataset: Dataset, work: Path) -> list[Row]:
         ).fetchall()
     files = [dataset.store.find(sha256) for (sha256,) in found]
     measurers = (HashMeasurer(), WatermarkMeasurer(), PoseMeasurer(), FaceMeasurer())
-    yolo = YOLO(str(weights.find("yolo11n-pose").path))
+    yolo = import_yolo()(str(weights.find("yolo11n-pose").path))
     mtcnn = MTCNN(keep_all=True)
     watermark = WatermarkMeasurer()
 

@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.bolid_data.collect.site import photo
+from tests.bolid_data.collect.site import Site, photo, serve
 
 FOLDER = 'name = "mine"\n[source]\nkind = "folder"\npath = "photos"\n[filter]\nmin_width = 10\nmin_height = 10\n'
 
@@ -110,20 +111,30 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in result.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_loses_nothing(home: Path) -> None:
-    disk = home / "disk"
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
-        for i in range(8):
-            (home / "photos" / "anna" / f"large{i}.jpg").write_bytes(photo(i, 900, 700))
-        fails(bolid("scrape", "m.toml", "--data", disk / "data", cwd=home), 1, "No space left on device")
-        subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
-        again = bolid("scrape", "m.toml", "--data", disk / "data", "--json", cwd=home)
-        assert again.returncode == 0, again.stderr
-        status = json.loads(bolid("status", "m.toml", "--data", disk / "data", "--json", cwd=home).stdout)
-        assert status["total"]["stored"] == 12
-    finally:
-        subprocess.run(["umount", disk], check=True)
+        pytest.skip("mounting a small disk is not allowed here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("kind", ["folder", "theplace"])
+def test_a_full_disk_loses_nothing(kind: str, home: Path, small_disk: Path) -> None:
+    photos = [photo(i, 900, 700) for i in range(8)]
+    for i, data in enumerate(photos):
+        (home / "photos" / "anna" / f"large{i}.jpg").write_bytes(data)
+    with serve(Site({"anna": photos})) as site:
+        if kind == "theplace":
+            source = f'kind = "theplace"\nbase_url = "{site.base_url}"\nmin_photos = 1\ndelay = 0.0\n'
+            (home / "m.toml").write_text(f'name = "mine"\n[source]\n{source}')
+        data = small_disk / "data"
+        fails(bolid("scrape", "m.toml", "--data", data, cwd=home), 1, "No space left on device")
+        subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+        again = bolid("scrape", "m.toml", "--data", data, cwd=home)
+    assert again.returncode == 0, again.stderr
+    status = json.loads(bolid("status", "m.toml", "--data", data, "--json", cwd=home).stdout)
+    assert status["total"]["stored"] == (12 if kind == "folder" else 8)

@@ -60,5 +60,8 @@ def _crawl(source: ThePlaceSource, seed: int, intake: Intake) -> None:
 
         try:
             asyncio.run(run())
-        except* BolidError as group:
-            raise group.exceptions[0] from None
+        except ExceptionGroup as group:  # a task group wraps even a single failure
+            failure: Exception = group
+            while isinstance(failure, ExceptionGroup):
+                failure = failure.exceptions[0]
+            raise failure from group

@@ -39,7 +39,7 @@ class PoseMeasurer:
         found = weights.find(name)
         self.model = describe_model(found, side=SIDE, batch=BATCH, iou=IOU, floor=FLOOR)
         self._device = device
-        self._network = _yolo()(str(found.path), task="pose")
+        self._network = import_yolo()(str(found.path), task="pose")
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
         parts = [photos[start : start + BATCH] for start in range(0, len(photos), BATCH)]
@@ -85,7 +85,8 @@ def clip(boxes: np.ndarray, photo: Photo) -> list[list[float]]:
     return [[round(float(value), 1) for value in np.clip(box, 0, size)] for box in boxes]
 
 
-def _yolo() -> Any:
+def import_yolo() -> Any:
+    """The class `ultralytics.YOLO`, imported without what its import does to the rest of the process."""
     threads = os.environ.get("OMP_NUM_THREADS")
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
