@@ -24,4 +24,4 @@ def bar(*extra: ProgressColumn | str) -> Progress:
 
 def note(message: str) -> None:
     """One plain line on stderr."""
-    console.print(message, highlight=False, markup=False)
+    console.print(message, highlight=False, markup=False, soft_wrap=True)
