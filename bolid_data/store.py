@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from bolid_data.errors import BolidError
@@ -41,17 +42,19 @@ class Store:
         return self.inbox / hashlib.sha256(address.encode()).hexdigest()
 
     def keep(self, file: Path, sha256: str, extension: str) -> Path:
-        """Puts a file's bytes into the store, leaving the file where it is; a photo already there stays."""
+        """Puts a file's bytes into the store, leaving the file where it is; a photo already there stays.
+
+        Only a download is linked: a person's own photo is copied, or editing it would change what the store holds.
+        """
         target = self.path(sha256, extension)
         if target.exists():
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(file, target)
-        except FileExistsError:
-            pass
-        except OSError:  # another disk, or a file system without links
-            partial = target.with_name(f".{target.name}.part")
-            shutil.copyfile(file, partial)
-            partial.replace(target)
+        if file.parent == self.inbox:
+            with suppress(OSError):  # a file system without links
+                os.link(file, target)
+                return target
+        partial = target.with_name(f".{target.name}.part")
+        shutil.copyfile(file, partial)
+        partial.replace(target)
         return target

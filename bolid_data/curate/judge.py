@@ -86,7 +86,7 @@ LEFT JOIN watermarks ON watermarks.sha256 = photos.sha256 AND watermarks.model =
 """
 
 _NEAR = f"""
-INSERT OR REPLACE INTO near
+INSERT INTO near
 WITH own AS (
     SELECT DISTINCT person, sha256, phash FROM sightings JOIN hashes USING (sha256)
     WHERE sightings.state = 'stored' AND hashes.model = ?
@@ -137,6 +137,7 @@ def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) 
     """
     with catalog.open() as con:
         models = models or _last_models(con)
+        con.execute("DELETE FROM near")  # it follows from the hashes, and may be of another hash model
         con.execute(_NEAR, [models.hash])
         _measure_facts(con, thresholds, models)
         con.execute("CREATE TEMP TABLE before AS FROM judged")
