@@ -51,17 +51,20 @@ def scrape(
     max_people: Annotated[int | None, typer.Option(help="Stop after so many people.")] = None,
     max_photos: Annotated[int | None, typer.Option(help="At most so many photos of each person.")] = None,
     delay: Annotated[float | None, typer.Option(help="Seconds between two requests to a host.")] = None,
+    recheck_consent: Annotated[
+        bool, typer.Option("--recheck-consent", help="Ask the owners of stored photos again; new opt-outs go out.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Collect photos from the manifest's source; run again, it continues."""
+    """Collect photos from the manifest's source; run again, it continues and fetches only what is new."""
     from bolid_data.collect.run import scrape as run
 
     loaded, dataset = _open(
         manifest, data, base_url=base_url, max_people=max_people, max_photos=max_photos, delay=delay
     )
     with dataset.working():
-        _tell(run(loaded, dataset), as_json)
+        _tell(run(loaded, dataset, recheck_consent), as_json)
 
 
 @app.command("filter")
@@ -161,6 +164,37 @@ def verify(manifest: ManifestFile, data: Data = None, as_json: Json = False, deb
     _tell({"ok": not problems, "problems": problems}, as_json)
     if problems:
         raise BolidError(f"{dataset.root} is not what its lock says: {len(problems)} differences, listed above")
+
+
+@app.command()
+def rebuild(
+    lock: Annotated[
+        Path, typer.Argument(metavar="LOCK", help="A dataset.lock.json, its measurements.parquet beside it.")
+    ],
+    data: Annotated[Path, typer.Option(help="The folder to rebuild the dataset in: an empty one.")],
+    base_url: Annotated[str | None, typer.Option(help="Where the site is served, if not at its own address.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where the folder lies here that the photos came from.")] = None,
+    contact: Annotated[
+        str | None, typer.Option(help="Whom sites may ask: mailto:you@example.org. Not needed for this machine.")
+    ] = None,
+    delay: Annotated[
+        float | None, typer.Option(min=0, max=3600, help="Seconds between two requests to a host.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make a dataset again from its lock: fetch what it pins, check it, write the same shards, list what is gone."""
+    from bolid_data.collect.rebuild import Options, fetch_pinned
+    from bolid_data.lockfile import read_lock
+    from bolid_data.shards.rebuild import rebuild_shards
+
+    pinned, dataset = read_lock(lock), Dataset(data)
+    with dataset.working():
+        missing = fetch_pinned(pinned, dataset, Options(base_url, folder, contact, delay))
+        result = rebuild_shards(pinned, dataset)
+    _tell(missing | result, as_json)
+    if result["problem"]:
+        raise BolidError(result["problem"])
 
 
 @app.command()

@@ -24,6 +24,11 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 
 
+def _byte_size(value: Any) -> Any:
+    """Strict mode takes only ByteSize itself; a number of bytes and "300MB" are both what people write."""
+    return None if value is None else TypeAdapter(ByteSize).validate_python(value, strict=False)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -33,13 +38,21 @@ class _Source(_Section):
     max_people: Positive = 500
 
 
-class _Web(_Source):
+class WebSource(_Source):
     contact: str | None = None
     delay: Annotated[float, Field(ge=0, le=3600)] = 0.2
-    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8  # requests to one host at once
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 30  # seconds of silence; a whole answer may take ten times that
+    max_bytes: ByteSize | None = None  # photos' bytes a run may fetch; the next run goes on
+    max_minutes: Annotated[float, Field(gt=0)] | None = None  # a run may take; the next run goes on
+
+    @field_validator("max_bytes", mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> Any:
+        return _byte_size(value)
 
 
-class ThePlaceSource(_Web):
+class ThePlaceSource(WebSource):
     """People's galleries of a thePlace-style site."""
 
     kind: Literal["theplace"]
@@ -57,7 +70,7 @@ class FolderSource(_Source):
     path: str
 
 
-class UrlsSource(_Web):
+class UrlsSource(WebSource):
     """A CSV or Parquet file with columns person, url."""
 
     kind: Literal["urls"]
@@ -102,8 +115,7 @@ class Shards(_Section):
     @field_validator("max_size", mode="before")
     @classmethod
     def _size(cls, value: Any) -> Any:
-        # Strict mode takes only ByteSize itself; a number of bytes and "300MB" are both what people write.
-        return TypeAdapter(ByteSize).validate_python(value, strict=False)
+        return _byte_size(value)
 
     @field_validator("splits")
     @classmethod

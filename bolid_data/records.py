@@ -24,6 +24,14 @@ class StoredPhoto:
 
 
 @dataclass(frozen=True)
+class Validators:
+    """What a server says by which it can tell whether a page or photo has changed (RFC 9110, 8.8)."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True)
 class Sighting:
     url: str
     person: str
@@ -33,6 +41,22 @@ class Sighting:
     http_status: int | None = None
     reason: str | None = None
     fetched_at: datetime | None = None
+    consent: str | None = None  # "allowed", or by which words the owner opted out
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True)
+class ReadPage:
+    """A page of links as it was last read: what was found on it, by which reader (the site profile), in which crawl."""
+
+    url: str
+    person: str  # "" for pages that list people
+    found: str  # JSON
+    reader: str
+    crawl: int
+    etag: str | None = None
+    last_modified: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The photo store: every photo under the sha256 of its own bytes, written under a temporary name and renamed."""
 
+import base64
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,19 +10,43 @@ from contextlib import suppress
 from pathlib import Path
 
 from bolid_data.errors import BolidError
+from bolid_data.records import Validators
+
+
+class Arrivals:
+    """Downloads in the inbox by their address, with the validators of their bytes."""
+
+    def __init__(self, found: dict[str, tuple[Path, Validators]]) -> None:
+        self._found = found
+
+    def get(self, address: str) -> tuple[Path, Validators] | None:
+        return self._found.get(_key(address))
+
+    def put(self, address: str, file: Path, validators: Validators) -> None:
+        self._found[_key(address)] = file, validators
+
+    def take(self, address: str) -> None:
+        """Its file is somebody else's from here on."""
+        self._found.pop(_key(address), None)
+
+    def discard(self, address: str) -> None:
+        if left := self._found.pop(_key(address), None):
+            left[0].unlink(missing_ok=True)
 
 
 class Store:
     """`photos/ab/ab12….jpg`, and an inbox for files that are not yet in the catalog.
 
-    The inbox makes a crawl safe to kill: a download is written to `inbox/<hash of its address>.part`, renamed when
-    whole, linked into the store when it is committed to the catalog, and only then taken out of the inbox. What a
-    kill leaves behind is found there by address and never fetched again.
+    The inbox makes a crawl safe to kill: a download is written to `inbox/<hash of its address>.<validators>.part`,
+    renamed to `….whole`, linked into the store when it is committed to the catalog, and only then taken out of the
+    inbox. What a kill leaves behind is found there by address: what is whole is never fetched again, and what is not
+    goes on where it stopped, if the server can say by the validators that it is still the same file.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.inbox = root / ".inbox"
+        self._folders: set[str] = set()  # made already
 
     def path(self, sha256: str, extension: str) -> Path:
         return self.root / sha256[:2] / f"{sha256}.{extension}"
@@ -36,25 +62,45 @@ class Store:
         for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
             yield from sorted(file for file in folder.iterdir() if not file.name.startswith("."))
 
-    def waiting(self, address: str) -> Path:
-        """Where a whole download of `address` waits in the inbox."""
-        self.inbox.mkdir(parents=True, exist_ok=True)
-        return self.inbox / hashlib.sha256(address.encode()).hexdigest()
+    def arriving(self, address: str, validators: Validators) -> Path:
+        """Where a download of `address` is written until it is whole: its validators are there whenever it is."""
+        values = json.dumps([validators.etag, validators.last_modified], separators=(",", ":"))
+        return self.inbox / f"{_key(address)}.{base64.urlsafe_b64encode(values.encode()).decode()}.part"
 
-    def keep(self, file: Path, sha256: str, extension: str) -> Path:
-        """Puts a file's bytes into the store, leaving the file where it is; a photo already there stays.
+    def arrived(self, part: Path) -> Path:
+        """Says that a download is whole. Returns where it waits for its commit."""
+        return part.replace(part.with_suffix(".whole"))
+
+    def arrivals(self) -> "Arrivals":
+        """Opens the inbox: what an earlier run left in it, whole or not."""
+        self.inbox.mkdir(parents=True, exist_ok=True)
+        found = {}
+        for file in self.inbox.iterdir():
+            name, _, values = file.stem.partition(".")
+            with suppress(ValueError, TypeError):  # not ours
+                found[name] = file, Validators(*json.loads(base64.urlsafe_b64decode(values)))
+        return Arrivals(found)
+
+    def keep(self, file: Path, sha256: str, extension: str) -> bool:
+        """Puts a file's bytes into the store, leaving the file where it is. Returns False for what is there already.
 
         Only a download is linked: a person's own photo is copied, or editing it would change what the store holds.
         """
         target = self.path(sha256, extension)
         if target.exists():
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
+            return False
+        if sha256[:2] not in self._folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.add(sha256[:2])
         if file.parent == self.inbox:
             with suppress(OSError):  # a file system without links
                 os.link(file, target)
-                return target
+                return True
         partial = target.with_name(f".{target.name}.part")
         shutil.copyfile(file, partial)
         partial.replace(target)
-        return target
+        return True
+
+
+def _key(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()

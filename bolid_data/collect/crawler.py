@@ -1,144 +1,257 @@
 """Walks a site: letters → people → their pages → photo pages → files.
 
-The walk itself keeps no state: lists are read again by every run, in the site's own order, and photo pages whose
-photo is stored (or never will be) are passed over. So a killed crawl continues, and the people chosen under
-`max_people` do not depend on which request was answered first.
+The frontier is the catalog: every page of links is kept there as it was read, with what was found on it. A crawl that
+was killed walks the same way again, but reads from the site only what it had not read; a later crawl asks whether a
+page has changed, and photo pages whose photo is stored (or never will be) are passed over. The walk goes in the
+site's own order, so what `max_people` and `max_photos` choose does not depend on which answer came first.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import urljoin
 
-from rich.progress import Progress
+from pydantic import TypeAdapter
 
-from bolid_data.collect.fetch import Fetcher, FetchError
+from bolid_data.collect.failure import FetchError
+from bolid_data.collect.fetch import Fetcher
 from bolid_data.collect.intake import Intake
+from bolid_data.collect.profiles import Profile
 from bolid_data.collect.theplace import (
+    Card,
     DriftError,
     PersonLink,
     PersonPage,
-    Profile,
     parse_letters,
     parse_people,
     parse_person,
     parse_photo,
 )
+from bolid_data.collect.visit import Visitor, work
+from bolid_data.errors import BolidError
 from bolid_data.manifest import ThePlaceSource
-from bolid_data.records import Person
+from bolid_data.records import Person, ReadPage, Validators
+
+T = TypeVar("T")
+Parse = Callable[[Profile, str, str], T]
+LONG = 200_000
+"""Characters from which a page is read beside the loop."""
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The start page: further pages that list people, and the people it lists itself."""
+
+    letters: list[str]
+    people: list[PersonLink]
+
+
+_INDEX, _PEOPLE, _PERSON = TypeAdapter(_Index), TypeAdapter(list[PersonLink]), TypeAdapter(PersonPage)
+
+
+def _parse_index(profile: Profile, html: str, url: str) -> _Index:
+    letters = parse_letters(profile, html, url)
+    return _Index([x for x in letters if x != url], parse_people(profile, html, url) if url in letters else [])
+
+
+@dataclass(frozen=True)
+class _Photo:
+    person: str
+    page_url: str
 
 
 class Crawler:
-    def __init__(self, profile: Profile, source: ThePlaceSource, fetcher: Fetcher, intake: Intake) -> None:
-        self.profile, self.source, self.fetcher, self.intake = profile, source, fetcher, intake
+    def __init__(
+        self, profile: Profile, source: ThePlaceSource, least: tuple[int, int], fetcher: Fetcher, intake: Intake
+    ) -> None:
+        """`least` is (width, height) in pixels below which a photo, by the size its card states, is not fetched."""
+        self.profile, self.source, self.least = profile, source, least
+        self.fetcher, self.intake, self.tally = fetcher, intake, intake.tally
+        self._visitor = Visitor(fetcher, intake)
+        # Another version of the profile reads another thing from the same page.
+        self._reader = hashlib.sha256(repr(profile).encode()).hexdigest()[:16]
 
-    async def run(self, progress: Progress) -> None:
+    async def run(self) -> None:
         """Crawls the whole site. Raises BolidError when its first page cannot be read; what stops only a branch
         (a page that drifted, a person's page that is gone) is written to the tally and the crawl goes on."""
-        self._progress = progress
-        self._photos = progress.add_task("photos", total=0)
-        queue: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue(maxsize=4 * self.source.concurrency)
-        async with asyncio.TaskGroup() as tasks:
-            workers = [tasks.create_task(self._work(queue)) for _ in range(self.source.concurrency)]
-            try:
-                await self._walk(queue)
-            except BaseException:
-                for worker in workers:
-                    worker.cancel()
-                raise
-            for _ in workers:
-                await queue.put(None)
+        self._crawl = await asyncio.to_thread(self.intake.catalog.begin_crawl)
+        await work(self._photos(), self._visit, self.source.concurrency)
         await self.intake.commit_beside(always=True)
+        if not self.tally.stopped:
+            await asyncio.to_thread(self.intake.catalog.finish_crawl, self._crawl)
 
-    async def _walk(self, queue: asyncio.Queue[tuple[str, str] | None]) -> None:
-        """Puts every photo page that needs a visit into the queue, person after person."""
-        people = self._progress.add_task("people", total=None)
+    async def _photos(self) -> AsyncIterator[_Photo]:
+        """Every photo page that needs a visit, person after person."""
         async for link in self._people():
-            try:
-                first = await self._person_page(link.url)
-            except (FetchError, DriftError) as error:
-                self._stop_branch(error)
-                self.intake.person(Person(link.person, link.name, link.url, None, "failed"))
-                continue
-            listed = first.listed_photos if first.listed_photos is not None else len(first.photo_pages)
-            few = listed < self.source.min_photos
-            state = "skipped" if few else "listed"
-            self.intake.person(Person(link.person, first.name or link.name, link.url, listed, state))
-            if few:
-                self.intake.tally.skipped_people += 1
-                continue
-            self.intake.tally.people += 1
-            await self._queue_photos(link, first, queue)
-            self._progress.advance(people)
-            if self.intake.tally.people >= self.source.max_people:
+            async for photo in self._of_person(link):
+                if self.tally.spent(self.source):
+                    return
+                yield photo
+            if self.tally.people >= self.source.max_people:
                 return
 
     async def _people(self) -> AsyncIterator[PersonLink]:
         """The people listed, each once, in the order of the letters and of their pages."""
-        start = urljoin(self.profile.origin, self.profile.start)
-        html = await self.fetcher.page(start, self.profile.encoding)
         seen: set[str] = set()
-        wanted = set(self.source.people)
-        for letter in parse_letters(self.profile, html, start):
-            try:
-                html = await self.fetcher.page(letter, self.profile.encoding)
-                people = parse_people(self.profile, html, letter)
-            except (FetchError, DriftError) as error:
-                self._stop_branch(error)
-                continue
+        async for people in self._lists():
             for link in people:
-                if link.person not in seen and (not wanted or link.person in wanted):
-                    seen.add(link.person)
+                if link.person in seen or (self.source.people and link.person not in self.source.people):
+                    continue
+                seen.add(link.person)
+                if link.person not in self.intake.forgotten:
                     yield link
 
-    async def _queue_photos(
-        self, link: PersonLink, page: PersonPage, queue: asyncio.Queue[tuple[str, str] | None]
-    ) -> None:
-        """Queues a person's first `max_photos` photo pages, following the pages of the gallery as they turn up."""
-        settled = await asyncio.to_thread(self.intake.catalog.settled_pages, link.person)
-        visited, ahead, photos = {link.url}, list(page.further_pages), dict.fromkeys(page.photo_pages)
-        while len(photos) < self.source.max_photos and (ahead := [url for url in ahead if url not in visited]):
-            visited.add(ahead[0])
+    async def _lists(self) -> AsyncIterator[list[PersonLink]]:
+        """The pages that list people, in the site's order."""
+        read = await self._already_read("")
+        self._stop_where_unwelcome()
+        index = await self._read(urljoin(self.profile.origin, self.profile.start), "", read, _parse_index, _INDEX)
+        yield index.people
+        for letter in index.letters:
             try:
-                page = await self._person_page(ahead[0])
+                yield await self._read(letter, "", read, parse_people, _PEOPLE)
             except (FetchError, DriftError) as error:
                 self._stop_branch(error)
-                continue
-            photos |= dict.fromkeys(page.photo_pages)
-            ahead += page.further_pages
-        chosen = list(photos)[: self.source.max_photos]
-        new = [url for url in chosen if url not in settled]
-        self.intake.tally.known += len(chosen) - len(new)
-        total = (self._progress.tasks[self._photos].total or 0) + len(new)
-        self._progress.update(self._photos, total=total)
-        for url in new:
-            await queue.put((link.person, url))
 
-    async def _person_page(self, url: str) -> PersonPage:
-        return parse_person(self.profile, await self.fetcher.page(url, self.profile.encoding), url)
-
-    async def _work(self, queue: asyncio.Queue[tuple[str, str] | None]) -> None:
-        while (item := await queue.get()) is not None:
-            await self._visit(*item)
-            self._progress.advance(self._photos)
-            await self.intake.commit_beside()
-
-    async def _visit(self, person: str, page_url: str) -> None:
-        """One photo page and its file."""
-        url = page_url
+    async def _of_person(self, link: PersonLink) -> AsyncIterator[_Photo]:
+        """A person's photo pages that need a visit, among their first `max_photos`."""
+        if link.listed_photos is not None and link.listed_photos < self.source.min_photos:
+            self._skip(link, link.name, link.listed_photos)
+            return
+        read = await self._already_read(link.person)
         try:
-            url = parse_photo(self.profile, await self.fetcher.page(page_url, self.profile.encoding), page_url)
-            waiting = self.intake.store.waiting(url)
-            if waiting.exists():  # whole, but not committed when an earlier run was killed
-                self.intake.photo(waiting, url, person, page_url, status=200)
-                return
-            download = await self.fetcher.photo(url, waiting)
-            self.intake.photo(waiting, url, person, page_url, download.sha256, download.status)
+            first = await self._read(link.url, link.person, read, parse_person, _PERSON)
+        except (FetchError, DriftError) as error:
+            state = "opted_out" if isinstance(error, FetchError) and error.consent else "failed"
+            self.intake.person(Person(link.person, link.name, link.url, link.listed_photos, state))
+            self._stop_branch(error)
+            return
+        listed = next((n for n in (first.listed_photos, link.listed_photos) if n is not None), len(first.cards))
+        name = first.name or link.name
+        if listed < self.source.min_photos:
+            self._skip(link, name, listed)
+            return
+        self.intake.person(Person(link.person, name, link.url, listed))
+        self.tally.people += 1
+        cards, whole = await self._cards(link, first, read)
+        if whole:
+            self.tally.gone += await asyncio.to_thread(
+                self.intake.catalog.mark_gone, link.person, [c.url for c in cards]
+            )
+        settled = await asyncio.to_thread(self.intake.catalog.settled_pages, link.person)
+        chosen = cards[: self.source.max_photos]
+        new = [card for card in chosen if card.url not in settled]
+        self.tally.known += len(chosen) - len(new)
+        self.tally.expected += len(new)
+        for card in new:
+            if self._too_small(card):
+                self.tally.visited += 1
+                self.intake.nothing(card.url, link.person, card.url, "skipped", "too_small")
+            else:
+                yield _Photo(link.person, card.url)
+
+    async def _cards(self, link: PersonLink, page: PersonPage, read: dict[str, ReadPage]) -> tuple[list[Card], bool]:
+        """The cards of a person's gallery, following its pages as they turn up, and whether that is all of them.
+
+        Ends at `max_photos`, and at a page that brings nothing new: some sites answer any page number with the last.
+        """
+        cards, whole = {card.url: card for card in page.cards}, True
+        visited, ahead = {link.url}, list(page.further_pages)
+        while ahead := [url for url in ahead if url not in visited]:
+            if len(cards) >= self.source.max_photos:
+                return list(cards.values()), False
+            visited.add(ahead[0])
+            try:
+                page = await self._read(ahead[0], link.person, read, parse_person, _PERSON)
+            except (FetchError, DriftError) as error:
+                self._stop_branch(error)
+                whole = False
+                continue
+            more = {card.url: card for card in page.cards if card.url not in cards}
+            if more:
+                cards |= more
+                ahead += page.further_pages
+        return list(cards.values()), whole
+
+    async def _visit(self, photo: _Photo) -> None:
+        """One photo page and its file."""
+        self._stop_where_unwelcome()
+        url = photo.page_url
+        try:
+            page = await self.fetcher.page(url, self.profile.encoding, links=False)
+            assert page.text is not None, "only a conditional request can find a page unchanged"
+            address = await self._parsed(parse_photo, page.text, url)
         except DriftError as error:
             self._stop_branch(error)
-            self.intake.nothing(url, person, page_url, "failed", "drift")
+            self.intake.nothing(url, photo.person, url, "failed", "drift")
         except FetchError as error:
-            state = "refused" if error.final else "failed"
-            self.intake.nothing(url, person, page_url, state, error.reason, error.status)
+            self._visitor.refused(error, url, photo.person, url)
+        else:
+            await self._visitor.visit(address, photo.person, url)
+        self._stop_where_unwelcome()
+        self.tally.visited += 1
+        await self.intake.commit_beside()
+
+    def _stop_where_unwelcome(self) -> None:
+        if until := self.fetcher.closed_until(self.profile.origin):
+            raise BolidError(
+                f"{self.profile.origin} asked to be left alone until {until:%Y-%m-%d %H:%M} UTC; run again then, "
+                "what is stored is kept"
+            )
+
+    async def _read(
+        self, url: str, person: str, read: dict[str, ReadPage], parse: Parse[T], found: TypeAdapter[T]
+    ) -> T:
+        """What a page of links says: as read before in this crawl, or unchanged since, or anew.
+
+        Raises FetchError, DriftError.
+        """
+        known = read.get(url)
+        if known and known.crawl == self._crawl:
+            return found.validate_json(known.found)
+        since = Validators(known.etag, known.last_modified) if known else None
+        page = await self.fetcher.page(url, self.profile.encoding, links=True, since=since)
+        self.tally.requests, self.tally.received = self.fetcher.requests, self.fetcher.received
+        if page.text is None and known:
+            self.tally.unchanged += 1
+            text, result = known.found, found.validate_json(known.found)
+        else:
+            result = await self._parsed(parse, page.text or "", url)
+            text = found.dump_json(result).decode()
+        given = page.validators
+        row = ReadPage(url, person, text, self._reader, self._crawl, given.etag, given.last_modified)
+        read[url] = row
+        self.intake.page(row)
+        await self.intake.commit_beside()
+        return result
+
+    async def _parsed(self, parse: Parse[T], html: str, url: str) -> T:
+        if len(html) < LONG:
+            return parse(self.profile, html, url)
+        return await asyncio.to_thread(parse, self.profile, html, url)
+
+    async def _already_read(self, person: str) -> dict[str, ReadPage]:
+        pages = await asyncio.to_thread(self.intake.catalog.pages_read, person)
+        return {url: page for url, page in pages.items() if page.reader == self._reader}
+
+    def _skip(self, link: PersonLink, name: str, listed: int) -> None:
+        self.intake.person(Person(link.person, name, link.url, listed, "skipped"))
+        self.tally.skipped_people += 1
+
+    def _too_small(self, card: Card) -> bool:
+        """Whether the size a card states is below the least either way up (EXIF may turn the photo)."""
+        if card.width is None or card.height is None:
+            return False
+        sides, least = sorted((card.width, card.height)), sorted(self.least)
+        return sides[0] < least[0] or sides[1] < least[1]
 
     def _stop_branch(self, error: FetchError | DriftError) -> None:
-        self.intake.tally.errors.append(str(error))
+        self._stop_where_unwelcome()
+        if isinstance(error, DriftError):
+            self.tally.drift.append(str(error))
+        elif error.reason not in ("opted_out", "robots"):
+            self.tally.errors.append(str(error))
+        else:
+            self.tally.count(error.reason)

@@ -2,35 +2,21 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bolid_data.catalog import Catalog
-from bolid_data.images import BrokenPhotoError, read_header
-from bolid_data.records import Person, Sighting, StoredPhoto
+from bolid_data.catalog import Catalog, utc_now
+from bolid_data.collect.tally import Tally
+from bolid_data.images import BrokenPhotoError, inspect
+from bolid_data.records import Person, ReadPage, Sighting, StoredPhoto, Validators
 from bolid_data.store import Store
 from bolid_data.weights import file_sha256
 
-BATCH = 64
+BATCH = 1000
 INTERVAL = 2.0
 """Seconds after which an unfinished batch is committed."""
-
-
-@dataclass
-class Tally:
-    """What a run of a source did, for its summary."""
-
-    people: int = 0
-    skipped_people: int = 0
-    new: int = 0
-    known: int = 0
-    bytes: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)  # why an address gave no photo -> addresses
-    errors: list[str] = field(default_factory=list)  # what stopped a branch of the crawl
-
-    def count(self, reason: str) -> None:
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+_REMEMBERED = 4 * BATCH
 
 
 class Intake:
@@ -38,41 +24,89 @@ class Intake:
 
     def __init__(self, catalog: Catalog, store: Store) -> None:
         self.catalog, self.store, self.tally = catalog, store, Tally()
+        self.forgotten = catalog.tombstones()
         self._batch = _Batch()
         self._saving = asyncio.Lock()
+        self._recent: OrderedDict[str, Sighting] = OrderedDict()
 
     def person(self, person: Person) -> None:
         self._batch.people.append(person)
 
-    def photo(
+    def page(self, page: ReadPage) -> None:
+        self._batch.pages.append(page)
+
+    def photo(self, file: Path, url: str, person: str, page_url: str) -> bool:
+        """Takes in a file of this machine; its bytes go to the store unless they are no photo. The file stays.
+        Returns whether they did."""
+        return self._record(self._keep(file), Sighting(url, person, page_url, "stored"))
+
+    async def download(self, file: Path, url: str, person: str, page_url: str, validators: Validators) -> bool:
+        """Takes in a file that waits in the inbox; it is taken out of it once it is committed."""
+        # Beside the loop: some formats have to be decoded to see whether they are whole.
+        kept = await asyncio.to_thread(self._keep, file)
+        self._batch.waiting.append(file)
+        sighting = Sighting(
+            url, person, page_url, "stored", http_status=200, consent="allowed", etag=validators.etag,
+            last_modified=validators.last_modified,
+        )  # fmt: skip
+        return self._record(kept, sighting)
+
+    def _keep(self, file: Path) -> "_Kept | str":
+        """Puts a photo's bytes into the store, or says why not."""
+        try:
+            header = inspect(file)
+        except BrokenPhotoError:
+            return "broken"
+        sha256 = file_sha256(file)
+        if sha256 in self.forgotten:
+            return "forgotten"
+        new = self.store.keep(file, sha256, header.extension)
+        photo = StoredPhoto(sha256, header.format, header.width, header.height, file.stat().st_size)
+        return _Kept(photo, new)
+
+    def _record(self, kept: "_Kept | str", sighting: Sighting) -> bool:
+        if isinstance(kept, str):
+            self.nothing(sighting.url, sighting.person, sighting.page_url, "refused", kept, sighting.http_status)
+            return False
+        self._batch.photos.append(kept.photo)
+        self._sight(replace(sighting, sha256=kept.photo.sha256, fetched_at=utc_now()))
+        if kept.new:
+            self.tally.new += 1
+            self.tally.bytes += kept.photo.bytes
+        else:  # the same bytes at another address
+            self.tally.known += 1
+        return True
+
+    def nothing(
         self,
-        file: Path,
         url: str,
         person: str,
         page_url: str,
-        sha256: str | None = None,
+        state: str,
+        reason: str,
         status: int | None = None,
+        consent: str | None = None,
     ) -> None:
-        """Takes in one file; its bytes go to the store unless they are no photo. The file itself stays where it is,
-        unless it waits in the store's inbox: then it is taken out once committed."""
-        if file.parent == self.store.inbox:
-            self._batch.waiting.append(file)
-        try:
-            header = read_header(file)
-        except BrokenPhotoError:
-            return self.nothing(url, person, page_url, "refused", "broken", status)
-        sha256 = sha256 or file_sha256(file)
-        size = file.stat().st_size
-        self.store.keep(file, sha256, header.extension)
-        self._batch.photos.append(StoredPhoto(sha256, header.format, header.width, header.height, size))
-        self._batch.sightings.append(Sighting(url, person, page_url, "stored", sha256, status, None, _now()))
-        self.tally.new += 1
-        self.tally.bytes += size
-
-    def nothing(self, url: str, person: str, page_url: str, state: str, reason: str, status: int | None = None) -> None:
         """Records an address that gave no photo, and why."""
-        self._batch.sightings.append(Sighting(url, person, page_url, state, None, status, reason, _now()))
+        self._sight(Sighting(url, person, page_url, state, None, status, reason, utc_now(), consent))
         self.tally.count(reason)
+
+    def same(self, url: str, person: str, page_url: str) -> bool:
+        """Records that an address seen a moment ago is also this person's; False when it was not."""
+        if known := self._recent.get(url):
+            self._sight(replace(known, person=person, page_url=page_url))
+            self.tally.known += 1
+        return known is not None
+
+    def again(self, sighting: Sighting) -> None:
+        """Records a sighting of a photo that the store has."""
+        self._batch.sightings.append(sighting)
+
+    def _sight(self, sighting: Sighting) -> None:
+        self._batch.sightings.append(sighting)
+        self._recent[sighting.url] = sighting
+        if len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
 
     def commit(self, always: bool = True) -> None:
         """Commits what came in since the last time; after it nothing of that can be lost."""
@@ -81,9 +115,11 @@ class Intake:
 
     async def commit_beside(self, always: bool = False) -> None:
         """The same beside running downloads, and only a batch that is full or old, unless `always`."""
-        # Taken here, in the loop's own thread, so that no photo is split between two batches.
-        if batch := self._take(always):
-            async with self._saving:
+        if not (always or self._batch.due()):
+            return
+        async with self._saving:
+            # Taken here, in the loop's own thread, so that no photo is split between two batches.
+            if batch := self._take(always):
                 await asyncio.to_thread(self._save, batch)
 
     def _take(self, always: bool) -> "_Batch | None":
@@ -93,10 +129,16 @@ class Intake:
         return batch
 
     def _save(self, batch: "_Batch") -> None:
-        if batch.people or batch.sightings:
-            self.catalog.record(batch.people, batch.photos, batch.sightings)
+        if batch.people or batch.sightings or batch.pages:
+            self.catalog.record(batch.people, batch.photos, batch.sightings, batch.pages)
         for file in batch.waiting:
             file.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    photo: StoredPhoto
+    new: bool
 
 
 @dataclass
@@ -104,12 +146,9 @@ class _Batch:
     people: list[Person] = field(default_factory=list)
     photos: list[StoredPhoto] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
+    pages: list[ReadPage] = field(default_factory=list)
     waiting: list[Path] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
 
     def due(self) -> bool:
-        return len(self.sightings) >= BATCH or time.monotonic() - self.since > INTERVAL
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+        return len(self.sightings) + len(self.pages) >= BATCH or time.monotonic() - self.since > INTERVAL

@@ -1,67 +1,110 @@
 """`bolid scrape`: from a manifest's source to the store and the catalog."""
 
 import asyncio
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from bolid_data.collect.address import Served, is_this_machine
 from bolid_data.collect.crawler import Crawler
-from bolid_data.collect.fetch import Fetcher, is_this_machine
+from bolid_data.collect.display import display, line
+from bolid_data.collect.fetch import Fetcher
 from bolid_data.collect.folder import collect_folder
 from bolid_data.collect.intake import Intake
+from bolid_data.collect.recheck import Recheck
 from bolid_data.collect.theplace import find_profile
+from bolid_data.collect.urls import UrlList
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.manifest import FolderSource, Manifest, ThePlaceSource
-from bolid_data.progress import bar, note
+from bolid_data.manifest import FolderSource, Manifest, ThePlaceSource, UrlsSource, WebSource
+from bolid_data.progress import note
 
 
-def scrape(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
-    """Collects what the source has and the dataset lacks. Returns the run's tally.
+def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) -> dict[str, Any]:
+    """Collects what the source has and the dataset lacks, or asks again for what it has. Returns the run's tally.
 
-    Raises BolidError after the crawl when a page drifted: what was collected is kept.
+    Raises BolidError after the crawl when a page could not be read: what was collected is kept.
     """
+    if recheck_consent and isinstance(manifest.source, FolderSource):
+        raise UsageError("--recheck-consent: a folder has no owner on the web to ask")
     dataset.catalog.create()
     intake = Intake(dataset.catalog, dataset.store)
     try:
         match manifest.source:
             case ThePlaceSource() as source:
-                _crawl(source, manifest.seed, intake)
+                least = (manifest.filter.min_width, manifest.filter.min_height)
+                _crawl(source, manifest.seed, least, intake, recheck_consent)
+            case UrlsSource() as source:
+                _fetch_list(source, manifest, intake, recheck_consent)
             case FolderSource() as source:
                 collect_folder(manifest.folder / source.path, source, intake)
-            case _:
-                raise UsageError("source.kind: 'urls' cannot be collected yet; use theplace or folder")
     finally:
         intake.commit()
     tally = intake.tally
-    known = f", {tally.known} already had" if tally.known else ""
-    gone = "".join(f", {count} {reason}" for reason, count in sorted(tally.reasons.items()))
-    note(f"scrape: {tally.people} people, {tally.new} photos ({tally.bytes / 1e6:.1f} MB){known}{gone}")
-    if tally.errors:
-        raise BolidError(f"{len(tally.errors)} pages could not be read; the rest was kept. First: {tally.errors[0]}")
-    return asdict(tally)
+    note(f"scrape: {line(tally)}")
+    if tally.stopped:
+        note(f"scrape: stopped at source.{tally.stopped}; run it again to go on")
+    if troubles := tally.drift + tally.errors:
+        raise BolidError(f"{len(troubles)} pages could not be read; the rest was kept. First: {troubles[0]}")
+    return tally.summary()
 
 
-def _crawl(source: ThePlaceSource, seed: int, intake: Intake) -> None:
+def _crawl(source: ThePlaceSource, seed: int, least: tuple[int, int], intake: Intake, recheck: bool) -> None:
     profile = find_profile(source.profile)
-    with ExitStack() as stack:
-        base_url = source.base_url
-        if source.serve_gallery:
-            from bolid_data.gallery import draw_gallery, serve_gallery
-
-            base_url = stack.enter_context(serve_gallery(draw_gallery(seed=seed))).base_url
+    with _base_url(source, seed) as base_url:
         if not source.contact and not is_this_machine(base_url or profile.origin):
             raise UsageError("source.contact is missing; a site's owner must know whom to ask (mailto:you@example.org)")
-        progress = stack.enter_context(bar())
 
-        async def run() -> None:
-            async with Fetcher(profile.origin, base_url, source.contact, source.delay, source.concurrency) as fetcher:
-                await Crawler(profile, source, fetcher, intake).run(progress)
+        async def crawl(fetcher: Fetcher) -> None:
+            if recheck:
+                await Recheck(source, profile.encoding, fetcher, intake).run()
+            else:
+                await Crawler(profile, source, least, fetcher, intake).run()
 
-        try:
+        run_politely(crawl, source, Served(profile.origin, base_url), intake)
+
+
+@contextmanager
+def _base_url(source: ThePlaceSource, seed: int) -> Iterator[str | None]:
+    """Where the site is served: by the manifest, or by the embedded gallery for as long as the crawl takes."""
+    if not source.serve_gallery:
+        yield source.base_url
+        return
+    from bolid_data.gallery import draw_gallery, serve_gallery
+
+    with serve_gallery(draw_gallery(seed=seed)) as site:
+        yield site.base_url
+
+
+def _fetch_list(source: UrlsSource, manifest: Manifest, intake: Intake, recheck: bool) -> None:
+    async def fetch(fetcher: Fetcher) -> None:
+        if recheck:
+            await Recheck(source, "utf-8", fetcher, intake).run()
+        else:
+            await UrlList(manifest.folder / source.path, source, fetcher, intake).run()
+
+    run_politely(fetch, source, Served(), intake)
+
+
+def run_politely(job: Callable[[Fetcher], Awaitable[None]], source: WebSource, site: Served, intake: Intake) -> None:
+    """Runs a job with the polite client, shown while it runs; hosts that asked for peace are remembered."""
+
+    async def run() -> None:
+        async with Fetcher(source, site) as fetcher:
+            fetcher.closed |= intake.catalog.closed_hosts()
+            try:
+                await job(fetcher)
+            finally:
+                intake.tally.requests, intake.tally.received = fetcher.requests, fetcher.received
+                intake.catalog.close_hosts(fetcher.closed)
+                for host, until in fetcher.closed.items():
+                    note(f"scrape: {host} asked to be left alone until {until:%Y-%m-%d %H:%M} UTC")
+
+    try:
+        with display(intake.tally):
             asyncio.run(run())
-        except ExceptionGroup as group:  # a task group wraps even a single failure
-            failure: Exception = group
-            while isinstance(failure, ExceptionGroup):
-                failure = failure.exceptions[0]
-            raise failure from group
+    except ExceptionGroup as group:  # a task group wraps even a single failure
+        failure: Exception = group
+        while isinstance(failure, ExceptionGroup):
+            failure = failure.exceptions[0]
+        raise failure from group

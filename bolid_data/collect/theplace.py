@@ -1,75 +1,36 @@
-"""thePlace-style sites: what is known of a site is data (a Profile), reading a page is a pure function.
+"""Reads the pages of thePlace-style sites: pure functions from HTML to items, with a site's profile as data.
 
-A selector is a claim about a page that may change: they are tried in order, and a page that should list something
-and matches none is drift, an error that names the page and the selectors, never an empty result.
+A page that should list something and gives no usable item under any selector is drift: an error that names the page
+and the selectors, never an empty result. Addresses come out absolute and normal, and of the page's own site but for
+the photo's file, which may be elsewhere.
 """
 
 import re
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urljoin, urlsplit
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from bolid_data.collect.address import normal
+from bolid_data.collect.profiles import PROFILES, Items, Profile
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.names import slug
+from bolid_data.names import clean_name, slug
 
-Selectors = tuple[str, ...]
+MOST_LINKS = 50_000  # on one page; containers inside containers show the same link again and again
+DEEPEST = 512  # browsers build no deeper tree; parsing and selecting cost size x depth
 
-
-@dataclass(frozen=True)
-class Profile:
-    """What is known of one site: selectors in the order they are tried."""
-
-    name: str
-    origin: str  # addresses are stored under it, wherever the pages were served
-    start: str  # path of the page that lists the letters
-    encoding: str
-    person_path: str  # regular expression of a person's path; group 1 is the name that becomes the slug
-    letters: Selectors
-    people: Selectors
-    person_name: Selectors
-    photo_count: Selectors
-    cards: Selectors
-    pages: Selectors
-    image: Selectors
-
-
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            name="theplace.ru",
-            origin="https://www.theplace.ru",
-            start="/photos/",
-            encoding="utf-8",
-            person_path=r"/photos/([^/?#]+)/?$",
-            letters=("div.letters-list a[href]",),
-            people=("div.models_list.row.my-5 a[href]", "div.model-item a.model-link[href]"),
-            person_name=("h1.my-3",),
-            photo_count=(".main-col-content > div.d-none.d-sm-block p",),
-            cards=(
-                "div.row.gx-1.justify-content-center a[href]",
-                "div.gallery-pics-list.photos-pics-list .photos-pic-card a.photos-pic-card__link[href]",
-                "div.p-1 .gallery-photo-card a[href]",
-            ),
-            pages=("div.listalka a[href]",),
-            image=("div.pic-big-box__main > span.s-pic > img[src]", "img.pic.big_pic[src]"),
-        ),
-    )
-}
-
-
-def find_profile(name: str) -> Profile:
-    if name not in PROFILES:
-        raise UsageError(f"source.profile: '{name}' is not known; profiles are {', '.join(sorted(PROFILES))}")
-    return PROFILES[name]
+T = TypeVar("T")
 
 
 class DriftError(BolidError):
-    """A page that should list something matched no selector."""
+    """A page that should list something gave nothing under any selector."""
 
-    def __init__(self, page: str, what: str, selectors: Selectors) -> None:
-        tried = " | ".join(selectors)
+    def __init__(self, page: str, what: str, selectors: Iterable[Items]) -> None:
+        self.page, self.what, self.selectors = page, what, tuple(map(str, selectors))
+        tried = " | ".join(self.selectors) or "none"
         super().__init__(f"{page}: no {what} found; the site may have changed (selectors tried: {tried})")
 
 
@@ -78,80 +39,224 @@ class PersonLink:
     person: str
     url: str
     name: str
+    listed_photos: int | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """A photo's page, and the photo's size in pixels where the card tells it."""
+
+    url: str
+    width: int | None
+    height: int | None
 
 
 @dataclass(frozen=True)
 class PersonPage:
     name: str
     listed_photos: int | None
-    photo_pages: list[str]
+    cards: list[Card]
     further_pages: list[str]
 
 
+@dataclass(frozen=True)
+class _Found:
+    """An item as it stands on the page."""
+
+    url: str
+    name: str
+    count: int | None
+    size: tuple[int, int] | tuple[None, None]
+
+
+def find_profile(name: str) -> Profile:
+    if name not in PROFILES:
+        raise UsageError(f"source.profile: '{name}' is not known; profiles are {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
 def parse_letters(profile: Profile, html: str, url: str) -> list[str]:
-    """Addresses of the letters' pages."""
-    return _links(profile.letters, LexborHTMLParser(html), url) or _drift(url, "letters", profile.letters)
+    """Addresses of the letters' pages; the start page's own comes first where it lists people itself."""
+    here = normal(url, url) if profile.start_lists_people else None
+    if not profile.letters:
+        return [here or url]
+    site = _site(url)
+    links = _first_usable(profile.letters, _tree(html, url), url, lambda item: _on(site, item.url))
+    if not links:
+        raise DriftError(url, "letters", profile.letters)
+    return list(dict.fromkeys([here, *links] if here else links))
 
 
 def parse_people(profile: Profile, html: str, url: str) -> list[PersonLink]:
     """People a letter's page lists, in its order; a link that is no person's page is passed over."""
-    tree = LexborHTMLParser(html)
+    site = _site(url)
+
+    def person(item: _Found) -> PersonLink | None:
+        match = re.fullmatch(profile.person_path, urlsplit(item.url).path) if _on(site, item.url) else None
+        name = slug(unquote(match[1])) if match else ""
+        return PersonLink(name, item.url, item.name, item.count) if name else None
+
     people: dict[str, PersonLink] = {}
-    for node in _first(profile.people, tree):
-        link = urljoin(url, node.attributes["href"] or "")
-        match = re.search(profile.person_path, urlsplit(link).path)
-        person = slug(unquote(match[1])) if match and _same_site(link, url) else ""
-        if person:
-            people.setdefault(person, PersonLink(person, link, node.text(strip=True) or person))
-    return list(people.values()) or _drift(url, "people", profile.people)
+    for link in _first_usable(profile.people, _tree(html, url), url, person):
+        seen = people.get(link.person, link)  # a picture and a name may both link to one person
+        count = seen.listed_photos if seen.listed_photos is not None else link.listed_photos
+        people[link.person] = PersonLink(link.person, seen.url, seen.name or link.name, count)
+    if not people:
+        raise DriftError(url, "people", profile.people)
+    return [PersonLink(p.person, p.url, p.name or p.person, p.listed_photos) for p in people.values()]
 
 
 def parse_person(profile: Profile, html: str, url: str) -> PersonPage:
-    """One page of a person's gallery: photo pages in the page's order, and the further pages it links to."""
-    tree = LexborHTMLParser(html)
-    cards = _links(profile.cards, tree, url) or _drift(url, "photo cards", profile.cards)
-    names = _first(profile.person_name, tree)
-    counts = (_count(node) for node in _first(profile.photo_count, tree))
-    own = urlsplit(url).path
-    pages = [page for page in _links(profile.pages, tree, url) if urlsplit(page).path == own]
-    return PersonPage(
-        name=names[0].text(strip=True) if names else "",
-        listed_photos=next((count for count in counts if count is not None), None),
-        photo_pages=cards,
-        further_pages=sorted(pages, key=_page_number),
-    )
+    """One page of a person's gallery: cards in the page's order, and the person's pages it links to, by number.
+
+    No cards is drift, but for a page that says itself that there are 0 photos.
+    """
+    tree, site = _tree(html, url), _site(url)
+    counts = (read_count(node.text()) for selector in profile.photo_count for node in tree.css(selector))
+    listed = next((count for count in counts if count is not None), None)
+    names = (clean_name(node.text(separator=" ")) for selector in profile.person_name for node in tree.css(selector))
+
+    def card(item: _Found) -> Card | None:
+        return Card(item.url, *item.size) if _on(site, item.url) else None
+
+    cards: dict[str, Card] = {}
+    for found in _first_usable(profile.cards, tree, url, card):
+        if found.url not in cards or cards[found.url].width is None:
+            cards[found.url] = found
+    if not cards and listed != 0:
+        raise DriftError(url, "photo cards", profile.cards)
+    pages = _first_usable(profile.pages, tree, url, lambda item: _on(site, item.url))
+    return PersonPage(next(filter(None, names), ""), listed, list(cards.values()), _further(profile, pages, url))
 
 
 def parse_photo(profile: Profile, html: str, url: str) -> str:
-    """Address of the photo's file."""
-    nodes = _first(profile.image, LexborHTMLParser(html)) or _drift(url, "photo", profile.image)
-    return urljoin(url, nodes[0].attributes["src"] or "")
+    """Address of the photo's file in full size."""
+
+    def file(item: _Found) -> str | None:
+        return None if re.search(r"(?:/|\.html?|\.php)$", urlsplit(item.url).path) else item.url
+
+    files = _first_usable(profile.image, _tree(html, url), url, file)
+    if not files:
+        raise DriftError(url, "photo", profile.image)
+    parts = urlsplit(files[0])
+    path = parts.path
+    for pattern, replacement in profile.original:
+        path = re.sub(pattern, replacement, path)
+    return normal(parts._replace(path=path).geturl(), url) or files[0]
 
 
-def _drift(url: str, what: str, selectors: Selectors) -> list:
-    raise DriftError(url, what, selectors)
+def read_count(text: str) -> int | None:
+    """The number of photos in a text whose first or second word it is: 312, (312), "Всего 312 фото", "1 024 фото"."""
+    number = r"([0-9]{1,3}(?:[\s.,'][0-9]{3})+|[0-9]{1,9})(?![0-9])"
+    match = re.match(rf"[^\w]*(?:[^\W\d]+[^\w]+)?{number}", text.strip()[:200])
+    return int(re.sub(r"[^0-9]", "", match[1])) if match else None
 
 
-def _first(selectors: Selectors, tree: LexborHTMLParser) -> list[LexborNode]:
-    """What the first selector that matches anything matches."""
-    return next((nodes for selector in selectors if (nodes := tree.css(selector))), [])
+def read_size(text: str) -> tuple[int, int] | tuple[None, None]:
+    """Width and height in a text such as "850x1000", with any of the letters and signs that stand for ×."""
+    match = re.search(r"(?<![0-9])([0-9]{1,5})\s*[x×х*]\s*([0-9]{1,5})(?![0-9])", text[:200], re.IGNORECASE)
+    return (int(match[1]), int(match[2])) if match else (None, None)
 
 
-def _links(selectors: Selectors, tree: LexborHTMLParser, url: str) -> list[str]:
-    links = (urljoin(url, node.attributes["href"] or "").split("#")[0] for node in _first(selectors, tree))
-    return list(dict.fromkeys(link for link in links if _same_site(link, url)))
+# Never closed, or closed by what follows: they do not make a tree deep.
+_FLAT = re.compile(
+    "html|head|body|area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr|"
+    "a|p|li|td|th|tr|tbody|thead|tfoot|colgroup|dt|dd|rt|rp"
+)
+_TAGS = re.compile(
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))|<(script|style)\b.*?(?:</\1|\Z)|<(/?)([a-z][^\s/>]*)", re.IGNORECASE | re.DOTALL
+)
+_CROWDED = re.compile(
+    r"""<[a-z](?:[^<>\s"'/=]*+(?:=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"']++))?+[\s/]++){500}""", re.IGNORECASE
+)  # a tag of 500 attributes
 
 
-def _same_site(link: str, url: str) -> bool:
-    return urlsplit(link)[:2] == urlsplit(url)[:2]
+def _tree(html: str, url: str) -> LexborHTMLParser:
+    """The page's tree. Absurd depth, or attributes without end, would take the parser hours: drift, found before."""
+    if _CROWDED.search(html):
+        raise DriftError(url, "tag of at most 500 attributes", ())
+    open_tags: Counter[str] = Counter()
+    depth = 0
+    for tag in _TAGS.finditer(html):
+        name = (tag[3] or "").lower()
+        if not name or _FLAT.fullmatch(name):
+            continue
+        if not tag[2]:
+            open_tags[name] += 1
+            depth += 1
+        elif open_tags[name]:
+            open_tags[name] -= 1
+            depth -= 1
+        if depth > DEEPEST:
+            raise DriftError(url, f"tree of at most {DEEPEST} levels", ())
+    return LexborHTMLParser(html)
 
 
-def _count(node: LexborNode) -> int | None:
-    """The second word of a text such as "Всего 312 фото"."""
-    words = node.text().split()
-    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else None
+def _first_usable(
+    fallbacks: Iterable[Items], tree: LexborHTMLParser, url: str, use: Callable[[_Found], T | None]
+) -> list[T]:
+    """What `use` makes of the items of the first fallback that gives any."""
+    for items in fallbacks:
+        if usable := [used for item in _find(items, tree, url) if (used := use(item)) is not None]:
+            return usable
+    return []
 
 
-def _page_number(url: str) -> tuple[int, str]:
-    number = parse_qs(urlsplit(url).query).get("page", [""])[0]
-    return (int(number) if number.isdecimal() else 0, url)
+def _find(items: Items, tree: LexborHTMLParser, url: str) -> Iterable[_Found]:
+    links_left = MOST_LINKS
+    for container in tree.css(items.selector):
+        links = container.css(items.link) if items.link else [container]
+        links_left -= len(links)
+        if links_left < 0:
+            raise DriftError(url, f"page of at most {MOST_LINKS} links", [items])
+        found = [(address, link) for link in links if (address := _address(link, url))]
+        alone = len({address for address, _ in found}) == 1  # then all the container says is about it
+        for address, link in found:
+            about = container if alone else link
+            name = _text(about, items.name) if items.name else _text(link)
+            count = read_count(_text(about, items.count)) if items.count else None
+            size = read_size(_text(about, items.size)) if items.size else (None, None)
+            yield _Found(address, clean_name(name), count, size)
+
+
+def _address(link: LexborNode, url: str) -> str | None:
+    """Where a link or an image leads; one that leads nowhere else ("", "#top") is none."""
+    address = (link.attributes.get("href") or link.attributes.get("src") or "").strip()
+    return None if not address or address.startswith("#") else normal(address, url)
+
+
+def _text(node: LexborNode, selector: str = "") -> str:
+    chosen = node.css_first(selector) if selector else node
+    return chosen.text(separator=" ")[:1_000] if chosen else ""
+
+
+def _site(url: str) -> str:
+    """Scheme and host of an address, as every normal address of its site begins."""
+    parts = urlsplit(normal(url, url) or "")
+    return f"{parts.scheme}://{parts.netloc}/"
+
+
+def _on(site: str, address: str) -> str | None:
+    return address if address.startswith(site) else None
+
+
+def _further(profile: Profile, links: Iterable[str], url: str) -> list[str]:
+    """The other pages of the person whose page `url` is, by their number."""
+    person, here = _gallery_page(profile, normal(url, url) or "") or (None, None)
+    pages: dict[int, str] = {}
+    for link in links:
+        whose, number = _gallery_page(profile, link) or (None, None)
+        if number is not None and whose == person and number != (here or 1):
+            pages.setdefault(number, link)
+    return [pages[number] for number in sorted(pages)]
+
+
+def _gallery_page(profile: Profile, url: str) -> tuple[str, int | None] | None:
+    """Whose page an address is, and its number where it has one."""
+    parts = urlsplit(url)
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    for pattern in profile.gallery_pages:
+        if match := re.fullmatch(pattern, path):
+            page = match.groupdict().get("page")
+            return match["person"], int(page) if page else None
+    return None

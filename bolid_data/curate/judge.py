@@ -24,10 +24,13 @@ class Rule:
     reason: str
     fact: str
     op: str
-    threshold: str  # a key of the manifest's [filter]
+    threshold: str  # a key of the manifest's [filter], or of _FIXED
 
+
+_FIXED = {"one_name": 1, "no_opt_out": 0}
 
 ALONE = (
+    Rule("opted_out", "opt_outs", ">", "no_opt_out"),
     Rule("too_small", "width", "<", "min_width"),
     Rule("too_small", "height", "<", "min_height"),
     Rule("no_person", "people", "<", "people"),
@@ -55,7 +58,10 @@ REASONS = ("broken", *dict.fromkeys(rule.reason for rule in RULES))
 # photo: before that it can be out, but not in.
 _FACTS = """
 CREATE OR REPLACE TEMP TABLE facts AS
-WITH seen AS (SELECT DISTINCT person, sha256 FROM sightings WHERE state = 'stored'),
+WITH seen AS (SELECT DISTINCT person, sha256 FROM sightings WHERE sha256 IS NOT NULL),
+opted AS (  -- whoever listed it, one owner's no is a no
+    SELECT sha256, count(*) FILTER (state = 'opted_out') AS opt_outs FROM sightings GROUP BY sha256
+),
 names AS (SELECT sha256, count(*) AS names FROM seen GROUP BY sha256),
 sure AS (
     SELECT sha256, kind, score, (box[3] - box[1]) * (box[4] - box[2]) AS area,
@@ -74,12 +80,13 @@ done AS (
     SELECT sha256, bool_or(model = $pose) AS posed, bool_or(model = $face) AS faced, count(*) = 4 AS complete
     FROM measured WHERE model IN ($pose, $face, $watermark, $hash) GROUP BY sha256
 )
-SELECT seen.person, photos.sha256, photos.width, photos.height, photos.bytes, undecodable.error AS broken, names,
+SELECT seen.person, photos.sha256, photos.width, photos.height, photos.bytes, undecodable.error AS broken,
+    names, opt_outs,
     CASE WHEN posed THEN coalesce(people, 0) END AS people,
     CASE WHEN faced THEN coalesce(faces, 0) END AS faces,
     keypoints, watermarks.probability AS watermark, coalesce(complete, false) AS complete,
     NULL::UTINYINT AS distance, NULL::BIGINT AS kept_photos
-FROM seen JOIN photos USING (sha256) JOIN names USING (sha256)
+FROM seen JOIN photos USING (sha256) JOIN names USING (sha256) JOIN opted USING (sha256)
 LEFT JOIN undecodable USING (sha256) LEFT JOIN counts USING (sha256)
 LEFT JOIN done USING (sha256)
 LEFT JOIN watermarks ON watermarks.sha256 = photos.sha256 AND watermarks.model = $watermark
@@ -89,7 +96,7 @@ _NEAR = f"""
 INSERT INTO near
 WITH own AS (
     SELECT DISTINCT person, sha256, phash FROM sightings JOIN hashes USING (sha256)
-    WHERE sightings.state = 'stored' AND hashes.model = ?
+    WHERE hashes.model = ?
 )
 SELECT a.sha256, b.sha256, min(bit_count(xor(a.phash, b.phash)))
 FROM own a JOIN own b ON a.person = b.person AND a.sha256 < b.sha256
@@ -253,7 +260,8 @@ def _reasons(rules: tuple[Rule, ...], thresholds: Filter) -> str:
 
 
 def _threshold(rule: Rule, thresholds: Filter) -> float:
-    return 1 if rule.threshold == "one_name" else getattr(thresholds, rule.threshold)
+    fixed = _FIXED.get(rule.threshold)
+    return getattr(thresholds, rule.threshold) if fixed is None else fixed
 
 
 def _compare(rule: Rule, fact: float | None, thresholds: Filter) -> dict[str, Any]:

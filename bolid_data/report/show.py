@@ -1,5 +1,6 @@
 """What `bolid filter`, `bolid status` and `bolid explain` say on a terminal."""
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -15,23 +16,22 @@ _COLUMNS = ("listed", "stored", "kept")  # what fits a terminal beside the reaso
 def status(dataset: Dataset) -> dict[str, Any]:
     """What is done and left, per person and in all."""
     people = dataset.catalog.summary()
-    total = {count: sum(row[count] or 0 for row in people) for count in _COUNTS}
-    reasons: dict[str, int] = {}
-    for row in people:
-        for reason, photos in row["reasons"].items():
-            reasons[reason] = reasons.get(reason, 0) + photos
-    return {"people": people, "total": total | {"reasons": reasons}, "locked": dataset.lock.exists()}
+    total: dict[str, Any] = {count: sum(row[count] or 0 for row in people) for count in _COUNTS}
+    for words in ("reasons", "unfetched"):
+        total[words] = Counter()
+        for row in people:
+            total[words].update(row[words])
+    return {"people": people, "total": total, "locked": dataset.lock.exists()}
 
 
 def print_status(found: dict[str, Any]) -> None:
-    table = Table("person", *_COLUMNS, "out because")
-    for column in table.columns[1:-1]:
+    table = Table("person", *_COLUMNS, "out because", "not fetched")
+    for column in table.columns[1:-2]:
         column.justify = "right"
     for row in [*found["people"], {"person": "all", "state": "listed"} | found["total"]]:
         person = row["person"] if row["state"] == "listed" else f"{row['person']} ({row['state']})"
-        why = dict(row["reasons"]) | ({"not fetched": row["failed"]} if row["failed"] else {})
-        words = ", ".join(f"{reason} {photos}" for reason, photos in why.items())
-        table.add_row(person, *(str(row[column] or 0) for column in _COLUMNS), words)
+        words = (", ".join(f"{why} {n}" for why, n in row[kind].items()) for kind in ("reasons", "unfetched"))
+        table.add_row(person, *(str(row[column] or 0) for column in _COLUMNS), *words)
     Console().print(table)
     left = found["total"]
     steps = [
@@ -63,7 +63,9 @@ def print_explanation(found: dict[str, Any]) -> None:
     photo = found["photo"]
     print(f"{photo['sha256']}  {photo['format']} {photo['width']}×{photo['height']}, {photo['bytes']} bytes")
     for sighting in found["sightings"]:
-        print(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']})")
+        since = f", gone since {sighting['gone_at']}" if sighting["gone_at"] else ""
+        consent = f", {sighting['consent']}" if sighting["consent"] else ""
+        print(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']}{since}{consent})")
     for verdict in found["verdicts"]:
         print(f"{verdict['person']}: {'kept' if verdict['kept'] else 'out: ' + ', '.join(verdict['reasons'])}")
     table = Table("person", "reason", "measured", "out if", "margin", "")

@@ -8,21 +8,21 @@ from typing import Any
 from bolid_data.catalog import read_index
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
-from bolid_data.manifest import Manifest
+from bolid_data.lockfile import VERSION, Recipe, canonical, lock_digest
 from bolid_data.progress import bar, note
 from bolid_data.weights import file_sha256
 
-VERSION = 1
 
-
-def write_lock(manifest: Manifest, dataset: Dataset, pins: dict[str, Any], shards: list[dict[str, Any]]) -> None:
-    """Writes the lock; being the last thing written, it says that the dataset is whole."""
+def write_lock(recipe: Recipe, dataset: Dataset, pins: dict[str, Any], shards: list[dict[str, Any]]) -> dict[str, Any]:
+    """Writes the lock; being the last thing written, it says that the dataset is whole. Returns what it says."""
+    source = {"source": recipe.source.model_dump(exclude_defaults=True)} if recipe.source else {}
     lock = {
         "version": VERSION,
-        "name": manifest.name,
-        "seed": manifest.seed,
-        "splits": list(manifest.shards.splits.items()),  # their order decides
-        "max_size": int(manifest.shards.max_size),
+        "name": recipe.name,
+        "seed": recipe.seed,
+        "splits": list(recipe.shape.splits.items()),  # their order decides
+        "max_size": int(recipe.shape.max_size),
+        **source,
         **pins,
         "shards": shards,
         "index": index_digest(dataset),
@@ -32,23 +32,15 @@ def write_lock(manifest: Manifest, dataset: Dataset, pins: dict[str, Any], shard
     partial = dataset.lock.with_name(f".{dataset.lock.name}.part")
     partial.write_text(json.dumps(lock, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(dataset.lock)
-
-
-def lock_digest(lock: dict[str, Any]) -> str:
-    """sha256 of all a lock says, its own `sha256` aside."""
-    return hashlib.sha256(_canonical({key: value for key, value in lock.items() if key != "sha256"})).hexdigest()
+    return lock
 
 
 def index_digest(dataset: Dataset) -> str:
     """sha256 of the index's rows (the bytes of a DuckDB file differ from run to run)."""
     digest = hashlib.sha256()
     for table, row in read_index(dataset.index):
-        digest.update(_canonical([table, row]))
+        digest.update(canonical([table, row]))
     return digest.hexdigest()
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def verify(dataset: Dataset) -> list[dict[str, str]]:

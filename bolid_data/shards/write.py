@@ -17,6 +17,7 @@ from bolid_data.catalog import Index
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.images import read_header, read_upright
+from bolid_data.lockfile import Recipe
 from bolid_data.manifest import Manifest
 from bolid_data.progress import bar, note
 from bolid_data.shards.lock import write_lock
@@ -47,14 +48,24 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
         raise BolidError("no photo is kept, so there is nothing to shard; see `bolid status` for the reasons")
     if missing := sum(count for _, count in people):
         raise BolidError(f"{missing} kept photos have no caption; run `bolid caption` first")
+    shards = write_shards(Recipe.of(manifest), dataset)["shards"]
+    samples = sum(entry["samples"] for entry in shards)
+    note(f"shard: {samples} photos of {len(people)} people in {len(shards)} shards")
+    return {"shards": len(shards), "samples": samples, "people": len(people)}
+
+
+def write_shards(recipe: Recipe, dataset: Dataset, measurements: Path | None = None) -> dict[str, Any]:
+    """Writes all that the catalog keeps and lets `measurements`, where given, stand for what it measured. Returns what
+    the new lock says."""
     dataset.lock.unlink(missing_ok=True)
     fresh = dataset.shards / ".new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    order = sorted((split_of(person, manifest.shards.splits, manifest.seed), person) for person, _ in people)
+    people = dataset.catalog.people_kept()
+    order = sorted((split_of(person, recipe.shape.splits, recipe.seed), person) for person, _ in people)
     index = Index(fresh / "index.duckdb")
     with bar() as progress:
-        writer = ShardWriter(fresh, manifest.shards.max_size, index)
+        writer = ShardWriter(fresh, recipe.shape.max_size, index)
         for split, person in progress.track(order, description="shard"):
             writer.begin(split)
             for sample in _samples(dataset, person):
@@ -67,11 +78,11 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     index.add("sources", sources)
     index.close()
     _swap(fresh, dataset.shards)
-    dataset.catalog.export_measurements(dataset.measurements)
-    write_lock(manifest, dataset, pins, shards)
-    samples = sum(entry["samples"] for entry in shards)
-    note(f"shard: {samples} photos of {len(people)} people in {len(shards)} shards")
-    return {"shards": len(shards), "samples": samples, "people": len(people)}
+    if measurements:
+        shutil.copyfile(measurements, dataset.measurements)
+    else:
+        dataset.catalog.export_measurements(dataset.measurements)
+    return write_lock(recipe, dataset, pins, shards)
 
 
 def split_of(person: str, splits: dict[str, float] | dict[str, list[str]], seed: int) -> str:

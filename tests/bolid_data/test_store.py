@@ -4,27 +4,51 @@ from pathlib import Path
 import pytest
 
 from bolid_data.errors import BolidError
+from bolid_data.records import Validators
 from bolid_data.store import Store
+
+ADDRESSES = ("https://a/1.jpg", "https://a/2.jpg", "https://a/3.jpg")
 
 
 def test_the_same_bytes_are_one_photo(tmp_path: Path) -> None:
     store = Store(tmp_path / "photos")
+    store.arrivals()
     sha256 = hashlib.sha256(b"bytes").hexdigest()
     for address in ("https://a/1.jpg", "https://b/2.jpg"):
-        file = store.waiting(address)
-        file.write_bytes(b"bytes")
-        store.keep(file, sha256, "jpg")
+        part = store.arriving(address, Validators())
+        part.write_bytes(b"bytes")
+        store.keep(store.arrived(part), sha256, "jpg")
     assert [path.name for path in store.files()] == [f"{sha256}.jpg"]
     assert store.find(sha256).read_bytes() == b"bytes"
     assert store.find(sha256).parent.name == sha256[:2]
 
 
+def test_what_a_killed_run_left_is_found_by_its_address_with_its_validators(tmp_path: Path) -> None:
+    store = Store(tmp_path / "photos")
+    store.arrivals()
+    whole, cut = Validators('"a/b é"', "Wed, 21 Oct 2015 07:28:00 GMT"), Validators()
+    store.arriving("https://a/1.jpg", whole).write_bytes(b"all of it")
+    store.arrived(store.arriving("https://a/1.jpg", whole))
+    store.arriving("https://a/2.jpg", cut).write_bytes(b"a pa")
+    (store.inbox / "notes.txt").write_text("not a download")
+    left = Store(tmp_path / "photos").arrivals()
+    assert [(file.suffix, file.read_bytes(), known) for file, known in filter(None, map(left.get, ADDRESSES))] == [
+        (".whole", b"all of it", whole),
+        (".part", b"a pa", cut),
+    ]
+    left.discard(ADDRESSES[0])
+    left.discard(ADDRESSES[1])
+    assert [file.name for file in store.inbox.iterdir()] == ["notes.txt"]
+
+
 def test_a_persons_own_photo_and_the_stored_one_are_two_files(tmp_path: Path) -> None:
     own = tmp_path / "own.jpg"
     own.write_bytes(b"bytes")
-    stored = Store(tmp_path / "photos").keep(own, hashlib.sha256(b"bytes").hexdigest(), "jpg")
+    store, sha256 = Store(tmp_path / "photos"), hashlib.sha256(b"bytes").hexdigest()
+    assert store.keep(own, sha256, "jpg")
     own.write_bytes(b"edited")
-    assert stored.read_bytes() == b"bytes"
+    assert store.find(sha256).read_bytes() == b"bytes"
+    assert not store.keep(own, sha256, "jpg"), "it is there already"
 
 
 def test_a_missing_photo_is_a_clear_error(tmp_path: Path) -> None:

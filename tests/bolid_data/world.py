@@ -50,7 +50,7 @@ class World:
         self._count += 1
         data = data or f"photo {self._count}".encode()
         sha256 = hashlib.sha256(data).hexdigest()
-        file = self.dataset.store.waiting(f"u{self._count}")
+        file = self.dataset.root / f"u{self._count}"
         file.write_bytes(data)
         image_format = "PNG" if data.startswith(b"\x89PNG") else "JPEG"
         self.dataset.store.keep(file, sha256, image_format.lower().replace("jpeg", "jpg"))

@@ -96,7 +96,7 @@ def test_robots_and_opt_outs_are_obeyed(tmp_path: Path) -> None:
         site.faults["/archive/person_0/img/2.jpg"] = no_ai
         tally = crawl(site, tmp_path)
         assert not site.sent("/archive/person_0/img/1.jpg")
-    assert tally["reasons"] == {"robots": 1, "opted_out: noai": 1}
+    assert tally["reasons"] == {"robots": 1, "opted_out": 1}
     assert len(list(Dataset(tmp_path / "data").store.files())) == 1
 
 

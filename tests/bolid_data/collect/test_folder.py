@@ -1,6 +1,13 @@
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pillow_heif
 import pytest
+from PIL import Image
 
 from bolid_data import manifest as manifests
 from bolid_data.collect.run import scrape
@@ -22,12 +29,17 @@ def fill(folder: Path, files: dict[str, bytes]) -> None:
         path.write_bytes(data)
 
 
+def sightings(dataset: Dataset) -> list[tuple[str, str, str | None]]:
+    with dataset.catalog.open() as con:
+        return con.execute("SELECT url, state, reason FROM sightings ORDER BY url").fetchall()
+
+
 def test_a_folder_of_folders(tmp_path: Path) -> None:
     files = {"Ana B/1.jpg": photo(1), "Ana B/2019/2.jpg": photo(2), "tom/a.jpg": photo(1), "tom/note.txt": b"hello"}
     fill(tmp_path, files)
     dataset = Dataset(tmp_path / "data")
     tally = scrape(manifest(tmp_path), dataset)
-    assert (tally["people"], tally["new"], tally["reasons"]) == (2, 3, {"broken": 1})
+    assert (tally["people"], tally["new"], tally["known"], tally["reasons"]) == (2, 2, 1, {"broken": 1})
     with dataset.catalog.open() as con:
         seen = con.execute("SELECT person, url FROM sightings WHERE state = 'stored' ORDER BY url").fetchall()
     assert seen == [("ana_b", "file:Ana B/1.jpg"), ("ana_b", "file:Ana B/2019/2.jpg"), ("tom", "file:tom/a.jpg")]
@@ -44,3 +56,119 @@ def test_folders_that_cannot_be_used(tmp_path: Path, files: dict[str, bytes], me
     fill(tmp_path, files)
     with pytest.raises(UsageError, match=message):
         scrape(manifest(tmp_path), Dataset(tmp_path / "data"))
+
+
+def test_photos_of_every_common_format_are_collected_however_deep(tmp_path: Path) -> None:
+    pillow_heif.register_heif_opener()
+    formats = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tif": "TIFF", "heic": "HEIF", "avif": "AVIF"}
+    files = {}
+    for index, (extension, name) in enumerate(formats.items()):
+        out = io.BytesIO()
+        Image.new("RGB", (64, 48), (40 * index, 0, 0)).save(out, name)
+        files[f"Анна Петрова/2019/june/photo.{extension}"] = out.getvalue()
+    fill(tmp_path, files)
+    dataset = Dataset(tmp_path / "data")
+    assert scrape(manifest(tmp_path), dataset)["new"] == 6
+    with dataset.catalog.open() as con:
+        assert con.execute("SELECT DISTINCT person, name FROM people").fetchall() == [("anna_petrova", "Анна Петрова")]
+        rows = con.execute("SELECT format, width, height FROM photos").fetchall()
+    assert sorted(rows) == sorted((name, 64, 48) for name in formats.values())
+    assert {file.suffix[1:] for file in dataset.store.files()} == set(formats)
+
+
+def test_hidden_files_and_what_windows_leaves_are_no_photos(tmp_path: Path) -> None:
+    litter = ["ana/.DS_Store", "ana/Thumbs.db", "ana/2019/desktop.ini", "ana/.trash/2.jpg", "ana/._1.jpg", ".old/3.jpg"]
+    fill(tmp_path, {"ana/1.jpg": photo(1)} | dict.fromkeys(litter, b"x"))
+    tally = scrape(manifest(tmp_path), Dataset(tmp_path / "data"))
+    assert (tally["people"], tally["new"], tally["reasons"]) == (1, 1, {})
+
+
+def test_links_are_taken_only_where_they_stay_inside(tmp_path: Path) -> None:
+    fill(tmp_path, {"ana/1.jpg": photo(1), "../secret/2.jpg": photo(2)} | {"tom/3.jpg": photo(3)})
+    ana = tmp_path / "photos" / "ana"
+    (ana / "again.jpg").symlink_to(ana / "1.jpg")
+    (ana / "folder").symlink_to(tmp_path / "photos" / "tom")
+    (ana / "round").symlink_to(ana)
+    (ana / "circle.jpg").symlink_to(ana / "circle.jpg")
+    (ana / "nowhere.jpg").symlink_to(ana / "gone.jpg")
+    (ana / "out.jpg").symlink_to(tmp_path / "secret" / "2.jpg")
+    (tmp_path / "photos" / "eve").symlink_to(tmp_path / "secret")
+    dataset = Dataset(tmp_path / "data")
+    assert scrape(manifest(tmp_path), dataset)["people"] == 2
+    assert sightings(dataset) == [
+        ("file:ana/1.jpg", "stored", None),
+        ("file:ana/again.jpg", "stored", None),
+        ("file:ana/circle.jpg", "failed", "unreadable"),
+        ("file:ana/nowhere.jpg", "failed", "unreadable"),
+        ("file:ana/out.jpg", "refused", "outside"),
+        ("file:tom/3.jpg", "stored", None),
+    ]
+
+
+def test_a_pipe_among_the_photos_is_passed_by(tmp_path: Path) -> None:
+    fill(tmp_path, {"ana/1.jpg": photo(1)})
+    os.mkfifo(tmp_path / "photos" / "ana" / "pipe.jpg")
+    (tmp_path / "photos" / "ana" / "link.jpg").symlink_to("pipe.jpg")
+    assert scrape(manifest(tmp_path), Dataset(tmp_path / "data"))["new"] == 1
+
+
+@contextmanager
+def nobody_else(folder: Path) -> Iterator[None]:
+    """Root may read everything, so that tests of permissions run as somebody who may not."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, 65534, 65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_what_may_not_be_read_is_recorded_and_tried_again() -> None:
+    with tempfile.TemporaryDirectory() as name:  # not tmp_path, which only its owner may enter
+        folder = Path(name)
+        fill(folder, {"ana/1.jpg": photo(1), "ana/2.jpg": photo(2), "ana/private/3.jpg": photo(3)})
+        source = manifest(folder)
+        closed = [folder / "photos" / "ana" / "2.jpg", folder / "photos" / "ana" / "private"]
+        with nobody_else(folder):
+            dataset = Dataset(folder / "data")
+            for path in closed:
+                path.chmod(0)
+            assert scrape(source, dataset)["reasons"] == {"unreadable": 2}
+            assert sightings(dataset) == [
+                ("file:ana/1.jpg", "stored", None),
+                ("file:ana/2.jpg", "failed", "unreadable"),
+                ("file:ana/private", "failed", "unreadable"),
+            ]
+            for path in closed:
+                path.chmod(0o700)
+            tally = scrape(source, dataset)
+            assert (tally["new"], tally["known"], tally["reasons"]) == (2, 1, {})
+            (folder / "photos").chmod(0)
+            with pytest.raises(UsageError, match="cannot be read"):
+                scrape(source, dataset)
+            (folder / "photos").chmod(0o700)
+
+
+def test_names_of_odd_bytes_have_addresses_that_can_be_read_and_differ(tmp_path: Path) -> None:
+    names = [b"caf\xe9", b"caf%E9", b"100%", b"a\nb\x1b[31m", "Ёлка é".encode(), "\u202e".encode()]
+    ana = tmp_path / "photos" / os.fsdecode(b"Ana \xff")
+    ana.mkdir(parents=True)
+    for index, name in enumerate(names):
+        (ana / os.fsdecode(name + b".jpg")).write_bytes(photo(index))
+    dataset = Dataset(tmp_path / "data")
+    assert scrape(manifest(tmp_path), dataset)["new"] == len(names)
+    assert [url for url, _, _ in sightings(dataset)] == [
+        "file:Ana %FF/%E2%80%AE.jpg",
+        "file:Ana %FF/100%.jpg",
+        "file:Ana %FF/a%0Ab%1B[31m.jpg",
+        "file:Ana %FF/caf%25E9.jpg",
+        "file:Ana %FF/caf%E9.jpg",
+        "file:Ana %FF/Ёлка é.jpg",
+    ]
+    with dataset.catalog.open() as con:
+        assert con.execute("SELECT person, name FROM people").fetchall() == [("ana", "Ana")]
+    assert scrape(manifest(tmp_path), dataset)["known"] == len(names)

@@ -1,0 +1,142 @@
+"""A crawl of a site that does every hostile thing at once: what it comes to, in how much memory and time.
+
+`python -m benchmarks.hostile`; exits with 1 when anything it claims does not hold.
+"""
+
+import hashlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import cycle
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bolid_data.dataset import Dataset
+from bolid_data.images import BrokenPhotoError, read_upright
+from tests.bolid_data.collect.faults import FAULTS, PAGES, READABLE, Hostile, serve
+from tests.bolid_data.collect.site import Site, photo
+
+PHOTOS = 500
+PEOPLE = 10  # among whom the photos are; further people have a fault in their own page
+MOST_MEMORY = 600
+"""MiB."""
+
+MANIFEST = """
+name = "hostile"
+[source]
+kind = "theplace"
+base_url = "{base_url}"
+min_photos = 1
+delay = 0.0
+concurrency = 16
+timeout = 1.0
+"""
+
+Outcome = tuple[str, str | None]  # state and reason of a sighting
+
+
+def hostile_site() -> tuple[Hostile, dict[str, str], set[str]]:
+    """The site, its faults by the address at which the catalog has each photo, and the sha256s of what can be had."""
+    pages = sorted(PAGES.keys() - {"busy_for_an_hour", "hostile_links", "redirect_elsewhere"})
+    each = (PHOTOS - 2 * len(pages)) // PEOPLE
+    counts = {f"person_{number}": each for number in range(PEOPLE)} | {f"page_{name.lower()}": 2 for name in pages}
+    seeds = iter(range(PHOTOS))
+    people = {person: [photo(next(seeds)) for _ in range(count)] for person, count in counts.items()}
+    site = Hostile(Site(people, per_page=20))
+    site.faults["/photos/letter-a/"] = "hostile_links"
+    site.faults |= {f"/photos/page_{name.lower()}/": name for name in pages}
+    had = {person for person in people if person.removeprefix("page_") in {name.lower() for name in READABLE}}
+    names, planned, wanted = cycle(FAULTS), {}, set()
+    for person, photos in people.items():
+        for number, data in enumerate(photos):
+            faulty = person.startswith("person_") and number % 2
+            if faulty:
+                planned[f"/photos/{person}/pic/{number}"] = name = next(names)
+                site.plan(person, number, name)
+            if (person.startswith("person_") or person in had) and not (faulty and FAULTS[name].state != "stored"):
+                wanted.add(hashlib.sha256(data).hexdigest())
+    return site, planned, wanted
+
+
+def crawl(site: Hostile, work: Path) -> tuple["subprocess.CompletedProcess[str]", float, float]:
+    """Runs the command itself. Returns the process, its peak memory in MiB, and seconds."""
+    manifest = work / "m.toml"
+    manifest.write_text(MANIFEST.format(base_url=site.base_url))
+    began = time.monotonic()
+    process = subprocess.run(
+        [sys.executable, "-m", "cli", "scrape", str(manifest), "--data", str(work / "data")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # KiB, on Linux
+    return process, peak, time.monotonic() - began
+
+
+def outcomes(dataset: Dataset, planned: dict[str, str]) -> Counter[tuple[str, Outcome]]:
+    """How often each fault came to what."""
+    with dataset.catalog.open(read_only=True) as con:
+        rows = con.execute("SELECT page_url, state, reason FROM sightings").fetchall()
+    found = {url.removeprefix("https://www.theplace.ru"): (state, reason) for url, state, reason in rows}
+    return Counter((name, found.get(page, ("missing", None))) for page, name in planned.items())
+
+
+def undecodable(dataset: Dataset) -> int:
+    count = 0
+    for file in dataset.store.files():
+        try:
+            read_upright(file)
+        except BrokenPhotoError:
+            count += 1
+    return count
+
+
+def table(found: Counter[tuple[str, Outcome]]) -> Table:
+    shown = Table("fault", "came to", "photos", "as it should")
+    for (name, (state, reason)), count in sorted(found.items(), key=str):
+        right = (state, reason) == (FAULTS[name].state, FAULTS[name].reason)
+        shown.add_row(name, f"{state} {reason or ''}", str(count), "" if right else "NO")
+    return shown
+
+
+def main() -> int:
+    console = Console(width=100)
+    site, planned, wanted = hostile_site()
+    with tempfile.TemporaryDirectory() as folder, serve(site):
+        dataset = Dataset(Path(folder) / "data")
+        process, peak, seconds = crawl(site, Path(folder))
+        print(process.stderr.strip())
+        if not dataset.catalog.path.exists():
+            return 1
+        found = outcomes(dataset, planned)
+        stored = {file.stem for file in dataset.store.files()}
+        whole = all(hashlib.sha256(file.read_bytes()).hexdigest() == file.stem for file in dataset.store.files())
+        left = sum(file.stat().st_size for file in dataset.store.inbox.iterdir())
+        claims = {
+            "exit status 1, as pages could not be read": process.returncode == 1,
+            "no traceback": "Traceback" not in process.stderr and "unexpected" not in process.stderr,
+            "every fault came to what it should": all(
+                outcome == (FAULTS[name].state, FAULTS[name].reason) for name, outcome in found
+            ),
+            f"{len(wanted & stored)} of {len(wanted)} photos that can be had are stored byte for byte": wanted <= stored
+            and whole,
+            f"{len(stored - wanted)} files stored that are none of them": stored == wanted & stored,
+            f"{undecodable(dataset)} of {len(stored)} files cannot be decoded": not undecodable(dataset),
+            f"{left} bytes of unfinished downloads are kept": left < 1_000_000,
+            f"{len(site.canary)} connections into the private network": not site.canary,
+            f"{peak:.0f} MiB at most (allowed: {MOST_MEMORY})": peak < MOST_MEMORY,
+        }
+    console.print(table(found))
+    console.print(f"{PHOTOS} photos, {len(planned)} of them with faults; {len(site.log)} requests in {seconds:.0f} s")
+    for claim, holds in claims.items():
+        console.print(f"{'yes' if holds else 'NO '}  {claim}", highlight=False)
+    return 0 if all(claims.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

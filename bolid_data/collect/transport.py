@@ -1,0 +1,87 @@
+"""What carries requests: HTTP/1.1 that refuses to connect into a private network, and names for what goes wrong."""
+
+import ipaddress
+import ssl
+from collections.abc import Callable
+from socket import AF_INET, AddressFamily
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream
+
+# Its 16 KiB chunks cost more time than all else about a photo.
+AiohttpResponseStream.CHUNK_SIZE = 1 << 20
+
+Own = Callable[[str, int], bool]
+"""Whether (host, port) may lie inside: it is the manifest's own."""
+
+
+class PrivateAddressError(OSError):
+    """A name leads to an address that is not on the public internet."""
+
+
+class _Resolver(AbstractResolver):
+    """Looks names up and refuses answers that point inside; what is connected to is what was looked at."""
+
+    def __init__(self, own: Own) -> None:
+        self._own, self._resolver = own, aiohttp.ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_INET) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        if not self._own(host, port):
+            for answer in found:
+                refuse_inside(answer["host"])
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def refuse_inside(address: str) -> None:
+    """Raises PrivateAddressError for an IP address that is private, loopback, link-local or otherwise not public."""
+    found = ipaddress.ip_address(address.split("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    if not (mapped or found).is_global or found.is_multicast:
+        raise PrivateAddressError(f"{address} is not on the public internet")
+
+
+def transport(own: Own) -> AiohttpTransport:
+    """The transport of a crawl, for use inside its event loop; it keeps no cookies."""
+    context = httpx.create_ssl_context()
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=0, ssl=context, resolver=_Resolver(own))
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept-Encoding", "Accept"),
+            read_bufsize=1 << 18,
+        )
+
+    return AiohttpTransport(verify=context, client=session)
+
+
+def reason_of(error: BaseException) -> tuple[str, bool]:
+    """A failed exchange in a word, and whether asking again is pointless."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain += [cause, *([cause.os_error] if isinstance(cause, aiohttp.ClientConnectorError) else [])]
+        cause = cause.__cause__ or cause.__context__
+
+    def is_a(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(link, kinds) for link in chain)
+
+    if is_a(PrivateAddressError):
+        return "private_address", True
+    if is_a(ssl.SSLError, ssl.CertificateError, aiohttp.ClientSSLError):
+        return "tls", False
+    if is_a(aiohttp.ClientConnectorDNSError):
+        return "dns", False
+    if is_a(TimeoutError):  # httpx's own timeout classes also stand for refused connections here
+        return "timeout", False
+    if is_a(aiohttp.ClientPayloadError, httpx.ReadError):
+        return "truncated", False
+    return "unreachable", False

@@ -1,0 +1,107 @@
+"""A source that is a list: a CSV or Parquet file of person and url, of a million rows or more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bolid_data.catalog import AddressList
+from bolid_data.collect.address import LONGEST, is_this_machine, origin, place
+from bolid_data.collect.fetch import Fetcher
+from bolid_data.collect.intake import Intake
+from bolid_data.collect.visit import Visitor, work
+from bolid_data.errors import UsageError
+from bolid_data.manifest import UrlsSource
+from bolid_data.names import clean_name, slug
+from bolid_data.records import Person
+
+_SETTLED = {"stored", "opted_out", "refused"}
+
+
+@dataclass(frozen=True)
+class _Address:
+    person: str
+    url: str
+
+
+class UrlList:
+    """Fetches what a list names. It is read in batches, and what is settled of a batch is looked up at once, so that
+    neither memory nor a second run's time grows with what is there already."""
+
+    def __init__(self, path: Path, source: UrlsSource, fetcher: Fetcher, intake: Intake) -> None:
+        if not path.is_file():
+            raise UsageError(f"source.path: {path}: no such file")
+        self.path, self.source, self.fetcher, self.intake = path, source, fetcher, intake
+        self._list = AddressList(path)
+        self._visitor = Visitor(fetcher, intake)
+        self._hosts: set[str] = set()  # that may be asked
+
+    async def run(self) -> None:
+        people = await asyncio.to_thread(self._people)
+        # More tasks than one host may have requests: those that wait for their host do not hold up the others.
+        await work(self._addresses(people), self._visit, min(8 * self.source.concurrency, 512))
+        await self.intake.commit_beside(always=True)
+
+    def _people(self) -> dict[str, str]:
+        """Slugs by the names of those to be collected."""
+        people: dict[str, str] = {}
+        chosen: dict[str, Person] = {}
+        for name, listed in self._list.people():
+            person = slug(name)
+            wanted = not self.source.people or person in self.source.people
+            if not person or not wanted or person in self.intake.forgotten:
+                continue
+            if person not in chosen and len(chosen) == self.source.max_people:
+                break
+            before = chosen.get(person, Person(person, clean_name(name), self.source.path, 0))
+            chosen[person] = replace(before, listed_photos=(before.listed_photos or 0) + listed)
+            people[name] = person
+        for row in chosen.values():
+            self.intake.person(row)
+        tally = self.intake.tally
+        tally.people, tally.expected = len(chosen), sum(row.listed_photos or 0 for row in chosen.values())
+        return people
+
+    async def _addresses(self, people: dict[str, str]) -> AsyncIterator[_Address]:
+        """What is not settled, in the list's order."""
+        batches = self._list.batches()
+        while batch := await asyncio.to_thread(next, batches, None):
+            rows = dict.fromkeys((people[name], url) for name, url in batch if name in people)
+            sighted: dict[str, dict[str, str]] = {}
+            stored = {}
+            for sighting in await asyncio.to_thread(self.intake.catalog.sighted, [url for _, url in rows]):
+                sighted.setdefault(sighting.url, {})[sighting.person] = sighting.state
+                if sighting.state == "stored":
+                    stored[sighting.url] = sighting
+            for person, url in rows:
+                if self.intake.tally.spent(self.source):
+                    return
+                if sighted.get(url, {}).get(person) in _SETTLED or url in stored:
+                    if person not in sighted[url]:  # the same photo under another name
+                        self.intake.again(replace(stored[url], person=person))
+                    self.intake.tally.known += 1
+                    self.intake.tally.visited += 1
+                elif self._may_ask(url, person):
+                    yield _Address(person, url)
+
+    def _may_ask(self, url: str, person: str) -> bool:
+        host = origin(url)
+        if host in self._hosts and len(url) <= LONGEST:
+            return True
+        try:
+            place(url)
+        except ValueError:
+            self.intake.tally.visited += 1
+            self.intake.nothing(url, person, self.source.path, "refused", "bad_address")
+            return False
+        if is_this_machine(url):
+            self.fetcher.own(url)  # whoever wrote the list means this machine itself
+        elif not self.source.contact:
+            raise UsageError("source.contact is missing; a site's owner must know whom to ask (mailto:you@example.org)")
+        self._hosts.add(host)
+        return True
+
+    async def _visit(self, address: _Address) -> None:
+        await self._visitor.visit(address.url, address.person, self.source.path)
+        self.intake.tally.visited += 1
+        await self.intake.commit_beside()

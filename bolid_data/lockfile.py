@@ -1,0 +1,179 @@
+"""What `dataset.lock.json` says, read back. It may come from a stranger, so nothing of it is used before it is checked:
+names become paths, addresses are fetched and printed."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+
+from bolid_data.errors import UsageError
+from bolid_data.manifest import SLUG, Filter, Manifest, Shards, ThePlaceSource
+from bolid_data.names import clean_name
+from bolid_data.records import Model
+from bolid_data.weights import file_sha256
+
+VERSION = 1
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # an escape sequence would reach the terminal
+
+
+def _address(text: str) -> str:
+    """On the web, or in a folder that is named when the dataset is rebuilt."""
+    parts = urlsplit(text)
+    on_the_web = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    if _CONTROL.search(text) or len(text) > 8000 or not (on_the_web or text.startswith("file:")):
+        raise ValueError("no address of a photo")
+    return text
+
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Slug = Annotated[str, Field(pattern=f"^{SLUG}$")]
+Address = Annotated[str, AfterValidator(_address)]
+Name = Annotated[str, AfterValidator(clean_name)]
+
+
+class Source(BaseModel):
+    """Where the addresses lead: what a rebuild needs of it, and nothing of whoever collected them."""
+
+    kind: Literal["theplace", "folder", "urls"]
+    profile: str | None = None
+    serve_gallery: bool = False  # the site is the embedded gallery, drawn with the lock's seed
+
+
+class PinnedSighting(BaseModel):
+    person: Slug
+    url: Address
+    page_url: Address | None = None
+
+
+class PinnedPhoto(BaseModel):
+    sha256: Sha256
+    sightings: list[PinnedSighting]  # none: its owner opted out, and it is not to be fetched again
+    kept: bool
+
+
+class PinnedPerson(BaseModel):
+    person: Slug
+    name: Name
+    url: Address | None = None
+    listed_photos: int | None = None
+
+
+class PinnedShard(BaseModel):
+    shard: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}-[0-9]{6,9}\.tar$")]
+    sha256: Sha256
+
+
+class Judgement(BaseModel):
+    """Ids of the models by which photos were judged."""
+
+    pose: str
+    face: str
+    watermark: str
+    hash: str
+
+
+class Captioner(BaseModel):
+    model: str
+    prompt: str
+
+
+class Lock(BaseModel):
+    """A lock whose own sha256 is right. What older locks lack is None."""
+
+    version: Literal[1]
+    name: Slug
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    shape: Shards  # `max_size` and `splits`
+    source: Source | None = None
+    thresholds: Filter
+    models: list[Model]
+    judgement: Judgement | None = None
+    captioner: Captioner | None = None
+    people: list[PinnedPerson] = []
+    photos: list[PinnedPhoto]
+    shards: list[PinnedShard]
+    index: Sha256
+    measurements: Sha256
+    sha256: Sha256
+    path: Path
+
+    @model_validator(mode="after")
+    def _one_photo_an_address(self) -> Self:
+        photos: dict[str, str] = {}
+        for photo in self.photos:
+            for sighting in photo.sightings:
+                if photos.setdefault(sighting.url, photo.sha256) != photo.sha256:
+                    raise ValueError(f"{sighting.url} is pinned for two photos")
+        if len({photo.sha256 for photo in self.photos}) < len(self.photos):
+            raise ValueError("a photo is pinned twice")
+        return self
+
+    @property
+    def measurements_file(self) -> Path:
+        return self.path.parent / "measurements.parquet"
+
+
+class Recipe(BaseModel):
+    """What of a manifest, or of a lock, decides what the shards are."""
+
+    name: str
+    seed: int
+    shape: Shards
+    source: Source | None
+
+    @classmethod
+    def of(cls, made_by: Manifest | Lock) -> Self:
+        if isinstance(made_by, Lock):
+            return cls(name=made_by.name, seed=made_by.seed, shape=made_by.shape, source=made_by.source)
+        source = Source(kind=made_by.source.kind)
+        if isinstance(made_by.source, ThePlaceSource):
+            source.profile, source.serve_gallery = made_by.source.profile, made_by.source.serve_gallery
+        return cls(name=made_by.name, seed=made_by.seed, shape=made_by.shards, source=source)
+
+
+def read_lock(path: Path) -> Lock:
+    """A lock and its measurements beside it, both as they were written. Raises UsageError saying what is wrong."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such lock") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: not JSON; a lock is the dataset.lock.json that `bolid shard` writes") from None
+    if not isinstance(said, dict) or said.get("version") != VERSION:
+        version = said.get("version") if isinstance(said, dict) else None
+        raise UsageError(f"{path}: a lock of version {version!r}; this bolid reads version {VERSION}")
+    if said.get("sha256") != lock_digest(said):
+        raise UsageError(f"{path}: was altered since it was written (its sha256 differs); get it again")
+    lock = _parsed(path, said)
+    if not lock.measurements_file.is_file():
+        raise UsageError(f"{lock.measurements_file}: missing; the lock's measurements belong beside it")
+    if file_sha256(lock.measurements_file) != lock.measurements:
+        raise UsageError(f"{lock.measurements_file}: not the one that {path.name} pins (its sha256 differs)")
+    return lock
+
+
+def _parsed(path: Path, said: dict[str, Any]) -> Lock:
+    try:
+        shape = {"max_size": said.get("max_size"), "splits": dict(said.get("splits") or [])}
+        return Lock.model_validate(said | {"shape": shape, "path": path})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "lock"
+        raise UsageError(f"{path}: {place}: {first['msg']}; `bolid shard` writes no such lock") from error
+    except (TypeError, ValueError):
+        raise UsageError(f"{path}: splits: no pairs of name and share; `bolid shard` writes no such lock") from None
+
+
+def lock_digest(lock: dict[str, Any]) -> str:
+    """sha256 of all a lock says, its own `sha256` aside."""
+    return hashlib.sha256(canonical({key: value for key, value in lock.items() if key != "sha256"})).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

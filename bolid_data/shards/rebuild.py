@@ -1,0 +1,47 @@
+"""`bolid rebuild`, its second half: the pinned measurements of the photos that are here, and the same shards."""
+
+from typing import Any
+
+from bolid_data.dataset import Dataset
+from bolid_data.lockfile import Lock, Recipe
+from bolid_data.progress import note
+from bolid_data.shards.write import write_shards
+
+
+def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
+    """Writes the shards, index, measurements and lock again, with what is here of the pinned photos.
+
+    Returns how much that is, and as `problem` in words why it is not the pinned dataset, or None. Raises UsageError
+    for measurements that do not say what the lock does.
+    """
+    pins = {
+        "thresholds": lock.thresholds.model_dump_json(),
+        "models": [vars(model) for model in lock.models],
+        "judgement": lock.judgement and lock.judgement.model_dump(),
+        "captioner": lock.captioner and lock.captioner.model_dump(),
+    }
+    kept = [photo.sha256 for photo in lock.photos if photo.kept]
+    dataset.catalog.import_pins(pins, kept, lock.measurements_file)
+    stored = dataset.catalog.photos_by_sha256([photo.sha256 for photo in lock.photos])
+    missing = sum(photo.sha256 not in stored for photo in lock.photos if photo.sightings or photo.kept)
+    # Not exported again where it says the same: the bytes of Parquet differ between versions of what writes it.
+    written = write_shards(Recipe.of(lock), dataset, None if missing else lock.measurements_file)
+    samples = sum(entry["samples"] for entry in written["shards"])
+    note(f"rebuild: {len(stored)} photos, {samples} of them in {len(written['shards'])} shards")
+    result = {"photos": len(stored), "missing": missing, "shards": len(written["shards"]), "samples": samples}
+    return result | {"problem": _problem(lock, dataset, written, missing)}
+
+
+def _problem(lock: Lock, dataset: Dataset, written: dict[str, Any], missing: int) -> str | None:
+    if missing:
+        return f"{missing} of {len(lock.photos)} photos are missing, listed above; {dataset.root} holds the rest"
+    pinned = {entry.shard: entry.sha256 for entry in lock.shards}
+    made = {entry["shard"]: entry["sha256"] for entry in written["shards"]}
+    if differing := sorted(name for name in pinned | made if pinned.get(name) != made.get(name)):
+        return (
+            f"every photo is as pinned, but not {', '.join(differing)}: what is no plain JPEG is encoded anew, and "
+            "another version of Pillow than the lock's does that differently"
+        )
+    if written["index"] != lock.index:
+        return "every photo and shard is as pinned, but not shards/index.duckdb: the lock pins other rows than it holds"
+    return None
