@@ -8,7 +8,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from benchmarks import crawl, curate, shards
+from benchmarks import collect, crawl, curate, shards
 from benchmarks.rows import ROUNDS, Row
 from bolid_data import manifest
 from bolid_data.collect.run import scrape
@@ -35,16 +35,18 @@ def main() -> None:
         caption_photos(loaded, dataset)
         shard(loaded, dataset)
         rows = [
+            *collect.rows(work / "collect"),
             *crawl.rows(gallery, work),
             *curate.rows(dataset, work),
             *shards.rows(loaded, dataset, work),
         ]
+        growth = collect.growth(work / "growth")
     for row in rows:
         note(" | ".join(row.cells()))
-    _write(rows)
+    _write(rows, growth)
 
 
-def _write(rows: list[Row]) -> None:
+def _write(rows: list[Row], growth: str) -> None:
     table = "\n".join(
         "| " + " | ".join(cells) + " |" for cells in (HEAD, ["---"] * len(HEAD), *(r.cells() for r in rows))
     )
@@ -57,10 +59,21 @@ compares the medians; the ratio is the claim, the speeds belong to the machine: 
 
 {table}
 
-`crawl` serves the embedded gallery on loopback in the same process, so both sides share the processor with the
-server. `filter` measures {curate.PHOTOS} photos with every measurer, models loaded beforehand on both sides. `shard`
-against `TarWriter` includes what the other does not write: index, lock with its hashes, measurements. `loader` reads
-the photos a training step asks for: any person's, in any order.
+`fetch` runs whole processes, start-up included, against a server in a process of its own; peak memory is that of the
+largest process. img2dataset writes WebDataset without resizing, two processes of 32 threads, the best of the settings
+tried. The sockets are the limit: nothing is looked at, hashed or kept in mind. `crawl` serves the embedded gallery on
+loopback in the same process, so both sides share the processor with the server. `filter` measures {curate.PHOTOS}
+photos with every measurer, models loaded beforehand on both sides. `shard` against `TarWriter` includes what the other
+does not write: index, lock with its hashes, measurements. `loader` reads the photos a training step asks for: any
+person's, in any order.
+
+How a list of photos of {collect.SMALL // 1000} KB grows (`kind = "urls"`, one run each): time is linear, memory flat.
+
+{growth}
+
+Not timed, but to be repeated: `python -m benchmarks.hostile` (every fault at once), `python -m benchmarks.kills` (one
+crawl killed twenty times), `python -m benchmarks.recrawl` (what a second and a third crawl cost),
+`python -m benchmarks.accuracy --seed N` (verdicts against the truth of a drawn gallery).
 """,
         encoding="utf-8",
     )

@@ -41,7 +41,20 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    ["scrape", "filter", "caption", "shard", "dataset", "status", "explain", "verify", "gallery", "train", "generate"],
+    [
+        "scrape",
+        "filter",
+        "caption",
+        "shard",
+        "dataset",
+        "status",
+        "explain",
+        "verify",
+        "rebuild",
+        "gallery",
+        "train",
+        "generate",
+    ],
 )
 def test_help_teaches_and_is_fast(command: str, tmp_path: Path) -> None:
     began = time.monotonic()

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 import zlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,8 @@ MAX_RULES = 500 * 1024
 MAX_REDIRECTS = 5
 LONGEST_WAIT = 120.0
 """Seconds; a host that asks for a longer pause is left alone for this run, and until then by the next ones."""
+MOST_HOSTS = 5_000
+"""Hosts whose rules and pace are kept in mind; of more, those not used for longest are asked for their rules again."""
 LONGEST_ANSWER = 10
 """Times the manifest's timeout that a whole answer may take, however steadily it drips."""
 
@@ -46,7 +49,7 @@ class Client:
         self.closed: dict[str, datetime] = {}
         self.requests = self.received = 0  # bytes of bodies, as sent
         self._source, self._site = source, site or Served()
-        self._hosts: dict[str, Host] = {}
+        self._hosts: OrderedDict[str, Host] = OrderedDict()
         self._own = {place(self._site.base_url)} if self._site.base_url else set()
         self._agent = f"{AGENT}/0.1 (+{source.contact})" if source.contact else f"{AGENT}/0.1"
 
@@ -98,7 +101,7 @@ class Client:
         self, host: Host, address: str, url: str, headers: dict[str, str], method: str
     ) -> AsyncIterator[httpx.Response]:
         """One request in its turn, and an answer that can be used, or leads elsewhere."""
-        async with host.places:
+        async with host.place():
             await host.pace.turn()
             if self.closed_until(address):
                 raise FetchError(url, "asked_to_wait")
@@ -185,6 +188,7 @@ class Client:
         if self.closed_until(address):
             raise FetchError(url, "asked_to_wait")
         if host := self._hosts.get(key):
+            self._hosts.move_to_end(key)
             return host
         try:
             found = place(key)
@@ -194,6 +198,8 @@ class Client:
             raise FetchError(url, "bad_address", final=True) from None
         except PrivateAddressError:
             raise FetchError(url, "private_address", final=True) from None
+        if len(self._hosts) >= MOST_HOSTS and (idle := next((k for k, h in self._hosts.items() if not h.users), None)):
+            del self._hosts[idle]
         return self._hosts.setdefault(key, Host(self._source.delay, self._source.concurrency))
 
     async def _rules_text(self, address: str, host: Host) -> tuple[int, str]:

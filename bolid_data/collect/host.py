@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 from bolid_data.collect.consent import Robots, TdmRules
 from bolid_data.collect.failure import FetchError
@@ -25,7 +25,8 @@ Read = Callable[[str, "Host"], Awaitable[tuple[int, str]]]
 class Host:
     def __init__(self, delay: float, concurrency: int) -> None:
         self.pace = Pace(delay)
-        self.places = asyncio.Semaphore(concurrency)
+        self.users = 0  # requests under way, or waiting for their place
+        self._places = asyncio.Semaphore(concurrency)
         self.robots = Robots(404, "")
         self.tdm = TdmRules()
         self._delay = delay
@@ -53,6 +54,16 @@ class Host:
                     status, text = await read(f"{origin}/.well-known/tdmrep.json", self)
                     self.tdm = TdmRules(text if status == 200 else "[]")
             self._rules_until = time.monotonic() + (RETRY_RULES if self._trouble else RULES_LAST)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place among the requests that this host may have at once."""
+        self.users += 1
+        try:
+            async with self._places:
+                yield
+        finally:
+            self.users -= 1
 
     def admit(self, address: str, url: str) -> None:
         """Raises FetchError where this host is not to be asked for an address, on the way to `url`."""

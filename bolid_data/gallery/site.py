@@ -1,6 +1,7 @@
 """Serves a drawn gallery on this machine as a thePlace-like site (profile A of its pages)."""
 
 import asyncio
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -103,9 +104,16 @@ class _Pages:
         loader = PackageLoader("bolid_data.gallery")
         self._templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
 
-    def _page(self, template: str, **values: object) -> web.Response:
+    def _page(self, request: web.Request, template: str, **values: object) -> web.Response:
+        """A page, or, as well-kept sites do it, word that it has not changed."""
         html = self._templates.get_template(template).render(names=self._names, people=self._people, **values)
-        return web.Response(text=html, content_type="text/html", charset="utf-8")
+        etag = hashlib.sha256(html.encode()).hexdigest()[:16]
+        if any(known.value == etag for known in request.if_none_match or ()):
+            answer = web.Response(status=304)
+        else:
+            answer = web.Response(text=html, content_type="text/html", charset="utf-8")
+        answer.etag = etag
+        return answer
 
     async def robots(self, request: web.Request) -> web.Response:
         return web.Response(text=_ROBOTS)
@@ -114,14 +122,14 @@ class _Pages:
         raise web.HTTPFound("/photos/")
 
     async def index(self, request: web.Request) -> web.Response:
-        return self._page("index.html", letters=sorted({slug[0].upper() for slug in self._people}))
+        return self._page(request, "index.html", letters=sorted({slug[0].upper() for slug in self._people}))
 
     async def letter(self, request: web.Request) -> web.Response:
         letter = request.match_info["letter"]
         slugs = [slug for slug in self._people if slug[0].upper() == letter]
         if not slugs:
             raise web.HTTPNotFound
-        return self._page("letter.html", letter=letter, slugs=slugs)
+        return self._page(request, "letter.html", letter=letter, slugs=slugs)
 
     async def person(self, request: web.Request) -> web.Response:
         slug = request.match_info["slug"]
@@ -132,14 +140,14 @@ class _Pages:
         if not 1 <= page <= pages:
             raise web.HTTPNotFound
         cards = photos[(page - 1) * CARDS_PER_PAGE : page * CARDS_PER_PAGE]
-        return self._page("person.html", slug=slug, total=len(photos), cards=cards, page=page, pages=pages)
+        return self._page(request, "person.html", slug=slug, total=len(photos), cards=cards, page=page, pages=pages)
 
     async def photo(self, request: web.Request) -> web.Response:
         slug, number = request.match_info["slug"], request.match_info["number"]
         address = self._person(slug).get(number)
         if address is None:
             raise web.HTTPNotFound
-        return self._page("photo.html", slug=slug, address=address)
+        return self._page(request, "photo.html", slug=slug, address=address)
 
     def _person(self, slug: str) -> dict[str, str]:
         if slug not in self._people:

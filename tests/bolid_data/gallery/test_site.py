@@ -59,6 +59,13 @@ def test_files_have_validators_and_ranges(site: Site, folder: Path) -> None:
     assert httpx.get(url, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
 
 
+def test_a_page_that_has_not_changed_is_not_sent_again(site: Site) -> None:
+    page = httpx.get(f"{site.base_url}/photos/")
+    again = httpx.get(f"{site.base_url}/photos/", headers={"If-None-Match": page.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert httpx.get(f"{site.base_url}/photos/", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
 def test_requests_are_counted(site: Site, folder: Path) -> None:
     path = "/" + next((folder / "files").rglob("*.jpg")).relative_to(folder / "files").as_posix()
     size = len(httpx.get(site.base_url + path).content)
