@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bolid_data import catalog as catalogs
-from bolid_data.catalog import Catalog
+from bolid_data.catalog import Catalog, connection
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.records import Person, Sighting
 
@@ -45,7 +44,7 @@ def test_an_opener_waits_for_its_turn(tmp_path: Path) -> None:
 
 def test_an_opener_gives_up_with_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = make(tmp_path)
-    monkeypatch.setattr(catalogs, "PATIENCE", 0.3)
+    monkeypatch.setattr(connection, "PATIENCE", 0.3)
     with hold(catalog, 30) as process:
         with pytest.raises(BolidError, match="another program"):
             catalog.summary()

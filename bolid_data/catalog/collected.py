@@ -1,0 +1,143 @@
+"""What a source collects: people, photos, sightings, the pages of a crawl, closed hosts, tombstones."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.rows import dicts, upsert, utc_now
+from bolid_data.records import Person, ReadPage, Sighting, StoredPhoto
+from bolid_data.tombstones import Tombstones
+
+
+class Collected(Connection):
+    def record(
+        self,
+        people: Sequence[Person] = (),
+        photos: Sequence[StoredPhoto] = (),
+        sightings: Sequence[Sighting] = (),
+        pages: Sequence[ReadPage] = (),
+    ) -> None:
+        """Commits what was collected; a row with the same key is replaced, the last one given stays."""
+        last = {(sighting.url, sighting.person): sighting for sighting in sightings}
+        with self.open() as con:
+            if last:
+                # A page that gave no photo stood under its own address; now there is word of its photo.
+                con.execute(
+                    """DELETE FROM sightings s USING (SELECT unnest($rows) AS row) WHERE s.url = row.page_url
+                       AND s.person = row.person AND row.url <> row.page_url AND s.sha256 IS NULL""",
+                    {"rows": [{"url": s.url, "page_url": s.page_url, "person": s.person} for s in last.values()]},
+                )
+            upsert(con, "people", [vars(row) for row in {row.person: row for row in people}.values()])
+            upsert(con, "photos", [vars(row) for row in {row.sha256: row for row in photos}.values()])
+            upsert(con, "sightings", [vars(row) for row in last.values()])
+            upsert(con, "pages", [vars(row) for row in {row.url: row for row in pages}.values()])
+
+    def settled_pages(self, person: str) -> set[str]:
+        """Photo pages of a person that need no further visit: their photo is stored, or will never be."""
+        with self.open() as con:
+            rows = con.execute(
+                "SELECT page_url FROM sightings WHERE person = ? AND state NOT IN ('failed', 'skipped')", [person]
+            ).fetchall()
+        return {page for (page,) in rows}
+
+    def begin_crawl(self) -> int:
+        """The crawl to go on with, or a new one: one that was not finished within a day is not gone on with."""
+        with self.open() as con:
+            con.execute(
+                """INSERT INTO crawls SELECT coalesce(max(id), 0) + 1, $now, NULL FROM crawls
+                   HAVING count(*) FILTER (finished_at IS NULL AND started_at > $now - INTERVAL 1 DAY
+                                           AND id = (SELECT max(id) FROM crawls)) = 0""",
+                {"now": utc_now()},
+            )
+            row = con.execute("SELECT max(id) FROM crawls").fetchone()
+        assert row
+        return row[0]
+
+    def finish_crawl(self, crawl: int) -> None:
+        with self.open() as con:
+            con.execute("UPDATE crawls SET finished_at = ? WHERE id = ?", [utc_now(), crawl])
+
+    def pages_read(self, person: str) -> dict[str, ReadPage]:
+        """A person's pages by their addresses, as they were last read ("": the pages that list people)."""
+        with self.open() as con:
+            rows = dicts(con.execute("SELECT * FROM pages WHERE person = ?", [person]))
+        return {row["url"]: ReadPage(**row) for row in rows}
+
+    def mark_gone(self, person: str, listed: Sequence[str]) -> int:
+        """Dates the stored photos whose pages the site no longer lists, and undates those it lists again. Returns
+        how many are gone."""
+        with self.open() as con:
+            con.execute(
+                """UPDATE sightings SET gone_at =
+                       CASE WHEN list_contains($listed, page_url) THEN NULL ELSE $now END
+                   WHERE person = $person AND sha256 IS NOT NULL
+                   AND list_contains($listed, page_url) = (gone_at IS NOT NULL)""",
+                {"person": person, "listed": list(listed), "now": utc_now()},
+            )
+            row = con.execute(
+                "SELECT count(*) FROM sightings WHERE person = ? AND gone_at IS NOT NULL", [person]
+            ).fetchone()
+        return row[0] if row else 0
+
+    def sighted(self, urls: Sequence[str]) -> list[Sighting]:
+        """What is known of addresses, for whichever person."""
+        with self.open() as con:
+            return _sightings(con, "url IN (SELECT unnest($urls))", {"urls": list(urls)})
+
+    def stored_sightings(self, after: tuple[str, str], most: int) -> list[Sighting]:
+        """Sightings of stored photos behind (url, person), in that order."""
+        where = "state = 'stored' AND (url, person) > ($url, $person) ORDER BY url, person LIMIT $most"
+        with self.open() as con:
+            return _sightings(con, where, {"url": after[0], "person": after[1], "most": most})
+
+    def photos_by_sha256(self, sha256s: Sequence[str]) -> dict[str, StoredPhoto]:
+        with self.open() as con:
+            rows = dicts(con.execute("SELECT * FROM photos WHERE sha256 IN (SELECT unnest($1))", [list(sha256s)]))
+        return {row["sha256"]: StoredPhoto(**row) for row in rows}
+
+    def mark(self, sightings: Sequence[Sighting], gone: Sequence[Sighting] = ()) -> None:
+        """Replaces sightings, and dates those that are gone from the web. What is opted out is out at once."""
+        with self.open() as con:
+            upsert(con, "sightings", [vars(row) for row in sightings])
+            con.execute(
+                """UPDATE judged SET kept = false, reasons = list_prepend('opted_out', reasons)
+                   WHERE sha256 IN (SELECT sha256 FROM sightings WHERE state = 'opted_out' AND sha256 IS NOT NULL)
+                   AND NOT list_contains(reasons, 'opted_out')"""
+            )
+            con.execute(
+                "UPDATE sightings SET gone_at = coalesce(gone_at, $now) WHERE url IN (SELECT unnest($urls))",
+                {"urls": [row.url for row in gone], "now": utc_now()},
+            )
+
+    def closed_hosts(self) -> dict[str, datetime]:
+        """Hosts that asked to be left alone, and until when (UTC)."""
+        with self.open() as con:
+            rows = con.execute("SELECT host, closed_until FROM hosts WHERE closed_until > ?", [utc_now()]).fetchall()
+        return {host: until.replace(tzinfo=UTC) for host, until in rows}
+
+    def close_hosts(self, closed: dict[str, datetime]) -> None:
+        if not closed:
+            return
+        with self.open() as con:
+            rows = [{"host": host, "closed_until": until.replace(tzinfo=None)} for host, until in closed.items()]
+            upsert(con, "hosts", rows)
+
+    def tombstones(self) -> Tombstones:
+        """What was forgotten and must not come back."""
+        with self.open() as con:
+            rows = con.execute("SELECT salt, hash FROM tombstones").fetchall()
+        return Tombstones(frozenset(rows))
+
+    def bury(self, names: Sequence[str]) -> None:
+        """Sets tombstones for slugs of people and sha256s of photos."""
+        with self.open() as con:
+            upsert(con, "tombstones", [{"salt": salt, "hash": hash} for salt, hash in Tombstones.of(names)])
+
+
+def _sightings(con: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any]) -> list[Sighting]:
+    names = ", ".join(field.name for field in fields(Sighting))
+    return [Sighting(**row) for row in dicts(con.execute(f"SELECT {names} FROM sightings WHERE {where}", values))]

@@ -1,0 +1,68 @@
+"""The catalog is open only while a batch is read or committed, so that `status` and a person's own DuckDB get in
+between."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import stamina
+from stamina.instrumentation import set_on_retry_hooks
+
+from bolid_data.catalog.rows import first_line
+from bolid_data.catalog.schema import SCHEMA
+from bolid_data.errors import BolidError, UsageError
+
+PATIENCE = 30.0
+"""Seconds an opener waits for another process to close the catalog."""
+
+set_on_retry_hooks([])  # waiting for a turn at the catalog is not news
+
+
+class Connection:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.open() as con:
+            con.execute(SCHEMA)
+
+    def require(self) -> None:
+        """Raises UsageError when there is no catalog yet."""
+        if not self.path.exists():
+            raise UsageError(f"{self.path}: no such catalog; run `bolid scrape` first, or name its folder with --data")
+
+    @contextmanager
+    def open(self, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one short batch: one transaction, committed when the block ends without an error.
+
+        Waits up to PATIENCE seconds for its turn. Raises UsageError when there is no catalog to read.
+        """
+        if read_only:
+            self.require()
+        con = self._connect(read_only)
+        try:
+            con.execute("BEGIN")
+            yield con
+            con.execute("COMMIT")
+        except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+            raise BolidError(f"{self.path}: {first_line(error)}; nothing committed before is lost") from error
+        finally:
+            con.close()
+
+    def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        def locked(error: Exception) -> bool:
+            return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
+
+        try:
+            for attempt in stamina.retry_context(
+                on=locked, attempts=None, timeout=PATIENCE, wait_initial=0.02, wait_max=0.25, wait_jitter=0.05
+            ):
+                with attempt:
+                    return duckdb.connect(self.path, read_only=read_only)
+        except duckdb.IOException as error:
+            if locked(error):
+                raise BolidError(f"{self.path}: another program kept it open for {PATIENCE:.0f} s; close it") from error
+            raise BolidError(f"{self.path}: cannot be opened ({first_line(error)})") from error
+        raise AssertionError("unreachable: the last attempt returns or raises")

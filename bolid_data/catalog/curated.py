@@ -1,0 +1,88 @@
+"""What is measured and captioned, and what of it goes into shards."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.rows import dicts, insert, upsert
+from bolid_data.records import Measurements, Model
+
+
+class Curated(Connection):
+    def unmeasured(self, model_id: str, skip_small: tuple[int, int] | None) -> list[str]:
+        """Photos that this model has not seen and that can be decoded; `skip_small` leaves out those below
+        (width, height) pixels. Sorted, so that a run is the same wherever it resumes."""
+        width, height = skip_small or (0, 0)
+        with self.open() as con:
+            rows = con.execute(
+                """SELECT sha256 FROM photos WHERE width >= ? AND height >= ?
+                   AND sha256 NOT IN (SELECT sha256 FROM measured WHERE model = ?)
+                   AND sha256 NOT IN (SELECT sha256 FROM undecodable) ORDER BY sha256""",
+                [width, height, model_id],
+            ).fetchall()
+        return [sha256 for (sha256,) in rows]
+
+    def record_measurements(self, batches: Sequence[Measurements], undecodable: dict[str, str]) -> None:
+        """Commits what models saw, whole batches at once; a photo is measured by a model once."""
+        with self.open() as con:
+            upsert(con, "undecodable", [{"sha256": sha, "error": error} for sha, error in undecodable.items()])
+            for batch in batches:
+                upsert(con, "models", [asdict(batch.model)])
+                upsert(con, "measured", [{"sha256": sha, "model": batch.model.id} for sha in batch.sha256s])
+                for table, rows in batch.rows.items():
+                    insert(con, table, [{"model": batch.model.id} | row for row in rows])
+
+    def uncaptioned(self, model: Model, prompt: str) -> list[str]:
+        """Kept photos without a caption of this model and prompt, sorted; that model is the captioner from here on."""
+        with self.open() as con:
+            upsert(con, "models", [asdict(model)])
+            con.execute("DELETE FROM captioner")
+            con.execute("INSERT INTO captioner VALUES (?, ?)", [model.id, prompt])
+            rows = con.execute(
+                """SELECT DISTINCT sha256 FROM verdicts WHERE kept AND sha256 NOT IN
+                   (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt)) ORDER BY sha256"""
+            ).fetchall()
+        return [sha256 for (sha256,) in rows]
+
+    def record_captions(self, model_id: str, prompt: str, captions: dict[str, str]) -> None:
+        with self.open() as con:
+            rows = [{"sha256": s, "model": model_id, "prompt": prompt, "caption": c} for s, c in captions.items()]
+            upsert(con, "captioned", rows)
+
+    def keypoints(self, sha256s: Sequence[str]) -> dict[str, list[list[float]]]:
+        """Of each photo the 17 keypoints (x, y, confidence) of its most certain person, in upright pixels, by the
+        pose model of the last judgement."""
+        with self.open() as con:
+            rows = con.execute(
+                """SELECT sha256, keypoints FROM detections JOIN judgement ON model = pose
+                   WHERE kind = 'person' AND list_contains(?, sha256)
+                   QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1""",
+                [list(sha256s)],
+            ).fetchall()
+        return {sha256: [list(point) for point in points] for sha256, points in rows}
+
+    def people_kept(self) -> list[tuple[str, int]]:
+        """People with kept photos, sorted, and how many of theirs the captioner has not captioned."""
+        with self.open() as con:
+            return con.execute(
+                """WITH mine AS (SELECT sha256, caption FROM captioned JOIN captioner USING (model, prompt))
+                   SELECT person, count(*) FILTER (caption IS NULL) FROM verdicts LEFT JOIN mine USING (sha256)
+                   WHERE kept GROUP BY person ORDER BY person"""
+            ).fetchall()
+
+    def samples(self, person: str) -> list[dict[str, Any]]:
+        """A person's kept photos (sha256, caption, keypoints of the most certain person), sorted by sha256."""
+        with self.open() as con:
+            return dicts(
+                con.execute(
+                    """SELECT sha256, caption, (
+                           SELECT keypoints FROM detections JOIN judgement ON model = pose
+                           WHERE kind = 'person' AND detections.sha256 = verdicts.sha256
+                           ORDER BY score DESC, box LIMIT 1
+                       ) AS keypoints
+                       FROM verdicts JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
+                       WHERE person = ? AND kept ORDER BY sha256""",
+                    [person],
+                )
+            )

@@ -1,0 +1,190 @@
+"""What a lock pins of a dataset, and what is rebuilt from it: the file of measurements is written and read here."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.rows import dicts, first_line, insert
+from bolid_data.errors import UsageError
+
+
+class Pinned(Connection):
+    def pins(self) -> dict[str, Any]:
+        """What the dataset was made by and of: thresholds, models, people, and every photo with its sightings.
+
+        A photo that an owner opted out is there to account for its file, without an address: whoever rebuilds the
+        dataset must not fetch it.
+        """
+        with self.open() as con:
+            con.execute(_PASSED_ON)
+            thresholds = con.execute("SELECT thresholds FROM judgement").fetchone()
+            judgement = dicts(con.execute("SELECT pose, face, watermark, hash FROM judgement"))
+            captioner = dicts(con.execute("SELECT model, prompt FROM captioner"))
+            models = dicts(
+                con.execute(
+                    """SELECT models.* FROM models
+                       WHERE id IN (SELECT unnest([pose, face, watermark, hash]) FROM judgement)
+                       OR id IN (SELECT model FROM captioner) ORDER BY id"""
+                )
+            )
+            # Of a list of addresses `url` and `page_url` are the list's own path, which is nobody else's business.
+            people = dicts(
+                con.execute(
+                    """SELECT person, name, CASE WHEN regexp_matches(url, '^(https?://|file:)') THEN url END AS url,
+                           listed_photos
+                       FROM people SEMI JOIN passed_on USING (person) ORDER BY person"""
+                )
+            )
+            photos = dicts(
+                con.execute(
+                    """WITH verdict AS (SELECT sha256, bool_or(kept) AS kept FROM verdicts GROUP BY sha256),
+                       seen AS (
+                           SELECT sha256, list({'person': person, 'url': url, 'page_url':
+                               CASE WHEN regexp_matches(page_url, '^https?://') THEN page_url END
+                           } ORDER BY url, person) AS sightings
+                           FROM passed_on GROUP BY sha256
+                       )
+                       SELECT sha256, format, bytes, coalesce(kept, false) AS kept, coalesce(sightings, []) AS sightings
+                       FROM photos LEFT JOIN seen USING (sha256) LEFT JOIN verdict USING (sha256) ORDER BY sha256"""
+                )
+            )
+        return {
+            "thresholds": json.loads(thresholds[0]) if thresholds else {},
+            "judgement": judgement[0] if judgement else None,
+            "captioner": captioner[0] if captioner else None,
+            "models": models,
+            "people": people,
+            "photos": photos,
+        }
+
+    def export_measurements(self, file: Path) -> None:
+        """Writes all that was measured and judged to a Parquet file, a row per photo, sorted by sha256."""
+        partial = file.with_name(f".{file.name}.part")
+        with self.open() as con:
+            con.execute(_PASSED_ON)
+            con.execute(_MEASUREMENTS.format(file=str(partial).replace("'", "''")))
+        partial.replace(file)
+
+    def begin_rebuild(self, lock: str) -> None:
+        """Says of a new catalog that it is rebuilt from the lock with this sha256. Raises UsageError when it holds
+        anything else."""
+        with self.open() as con:
+            con.execute("CREATE TABLE IF NOT EXISTS rebuilt (lock VARCHAR)")
+            con.execute(
+                """INSERT INTO rebuilt SELECT ? WHERE NOT EXISTS (
+                       SELECT lock FROM rebuilt UNION ALL SELECT person FROM people UNION ALL SELECT url FROM sightings
+                   )""",
+                [lock],
+            )
+            if con.execute("FROM rebuilt").fetchall() != [(lock,)]:
+                raise UsageError(f"{self.path.parent}: holds another dataset; name an empty folder with --data")
+
+    def import_pins(self, pins: dict[str, Any], kept: Sequence[str], file: Path) -> None:
+        """Takes what was measured, judged and captioned of the photos that are here from a Parquet file of
+        `export_measurements`, and by which models from `pins`; it replaces what the catalog said of that.
+
+        `kept` are the sha256s of photos that must be ready to be sharded then. Raises UsageError for a file that does
+        not say all that.
+        """
+        with self.open() as con:
+            try:
+                con.execute(_PINNED.format(file=str(file).replace("'", "''")))
+                for table, rows in _FROM_PINNED.items():
+                    con.execute(f"DELETE FROM {table}")
+                    con.execute(f"INSERT INTO {table} BY NAME {rows}")
+                for table in ("models", "judgement", "captioner"):
+                    con.execute(f"DELETE FROM {table}")
+                insert(con, "models", pins["models"])
+                judgement = pins["judgement"] or dicts(con.execute(_JUDGEMENT_OF_OLD_LOCK))[0]
+                insert(con, "judgement", [judgement | {"thresholds": pins["thresholds"]}])
+                insert(con, "captioner", [pins["captioner"]] if pins["captioner"] else _old_captioner(con))
+                lacking = con.execute(_LACKING, {"kept": list(kept)}).fetchone()
+            except _NOT_OURS as error:
+                raise UsageError(f"{file}: not what `bolid shard` writes ({first_line(error)})") from error
+            if lacking:
+                raise UsageError(f"{file}: lacks verdict, caption or keypoints of photo {lacking[0]}, which was kept")
+
+
+# Sightings of photos that no owner opted out: only these leave the machine.
+_PASSED_ON = """
+CREATE TEMP VIEW passed_on AS FROM sightings s WHERE state = 'stored'
+AND NOT EXISTS (FROM sightings o WHERE o.sha256 = s.sha256 AND o.state = 'opted_out')
+"""
+
+_MEASUREMENTS = """
+COPY (
+    WITH seen AS (SELECT DISTINCT sha256 FROM passed_on)
+    SELECT *,
+        (SELECT error FROM undecodable u WHERE u.sha256 = photos.sha256) AS error,
+        (SELECT list(model ORDER BY model) FROM measured m WHERE m.sha256 = photos.sha256) AS measured,
+        (SELECT list({{'model': model, 'kind': kind, 'score': score, 'box': box, 'keypoints': keypoints}}
+            ORDER BY model, kind, score DESC, box) FROM detections d WHERE d.sha256 = photos.sha256) AS detections,
+        (SELECT list({{'model': model, 'probability': probability}} ORDER BY model)
+            FROM watermarks w WHERE w.sha256 = photos.sha256) AS watermarks,
+        (SELECT list({{'model': model, 'phash': phash}} ORDER BY model)
+            FROM hashes h WHERE h.sha256 = photos.sha256) AS hashes,
+        (SELECT list({{'model': model, 'prompt': prompt, 'caption': caption}} ORDER BY model, prompt)
+            FROM captioned c WHERE c.sha256 = photos.sha256) AS captions,
+        (SELECT list({{'person': person, 'kept': kept, 'reasons': reasons}} ORDER BY person)
+            FROM judged j WHERE j.sha256 = photos.sha256) AS verdicts,
+        (SELECT list({{'b': b, 'distance': distance}} ORDER BY b)
+            FROM near SEMI JOIN seen ON seen.sha256 = b WHERE a = photos.sha256) AS near
+    FROM photos SEMI JOIN seen USING (sha256) ORDER BY sha256
+) TO '{file}' (FORMAT parquet)
+"""
+
+_NOT_OURS = (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError)
+"""What a table of other columns, types or values than ours leads to; a full disk is none of these."""
+
+# Only what is here is taken over; of older files, which lack `near`, no such pairs are.
+_PINNED = """
+CREATE TEMP VIEW pinned AS
+FROM (
+    SELECT NULL::STRUCT(b VARCHAR, distance UTINYINT)[] AS near WHERE false
+    UNION ALL BY NAME FROM read_parquet('{file}')
+) SEMI JOIN photos USING (sha256)
+"""
+
+_FROM_PINNED = {
+    "undecodable": "SELECT sha256, error FROM pinned WHERE error IS NOT NULL",
+    "measured": "SELECT sha256, unnest(measured) AS model FROM pinned",
+    "detections": "SELECT sha256, row.* FROM (SELECT sha256, unnest(detections) AS row FROM pinned)",
+    "watermarks": "SELECT sha256, row.* FROM (SELECT sha256, unnest(watermarks) AS row FROM pinned)",
+    "hashes": "SELECT sha256, row.* FROM (SELECT sha256, unnest(hashes) AS row FROM pinned)",
+    "captioned": "SELECT sha256, row.* FROM (SELECT sha256, unnest(captions) AS row FROM pinned)",
+    "judged": """SELECT sha256, row.* FROM (SELECT sha256, unnest(verdicts) AS row FROM pinned)
+        WHERE (sha256, row.person) IN (SELECT (sha256, person) FROM sightings WHERE state = 'stored')""",
+    "near": """SELECT a, row.* FROM (SELECT sha256 AS a, unnest(near) AS row FROM pinned)
+        WHERE row.b IN (SELECT sha256 FROM photos)""",
+}
+
+# Locks written before they said which model judged what.
+_JUDGEMENT_OF_OLD_LOCK = """
+SELECT (SELECT any_value(model) FROM detections JOIN models ON id = model WHERE kind = 'person') AS pose,
+    (SELECT any_value(model) FROM detections JOIN models ON id = model WHERE kind = 'face') AS face,
+    (SELECT any_value(model) FROM watermarks JOIN models ON id = model) AS watermark,
+    (SELECT any_value(model) FROM hashes JOIN models ON id = model) AS hash
+"""
+
+_LACKING = """
+SELECT sha256 FROM (SELECT unnest($kept) AS sha256) SEMI JOIN photos USING (sha256)
+WHERE sha256 NOT IN (SELECT sha256 FROM verdicts WHERE kept)
+OR sha256 NOT IN (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt) WHERE caption IS NOT NULL)
+OR sha256 NOT IN (
+    SELECT sha256 FROM detections JOIN judgement ON model = pose WHERE kind = 'person' AND keypoints IS NOT NULL)
+LIMIT 1
+"""
+
+
+def _old_captioner(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Whose captions were sharded, by a lock that does not say: those of most photos."""
+    return dicts(
+        con.execute(
+            """SELECT model, prompt FROM captioned JOIN models ON id = model
+               GROUP BY ALL ORDER BY count(*) DESC, prompt LIMIT 1"""
+        )
+    )

@@ -1,0 +1,57 @@
+"""The catalog's tables and views."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS people (
+    person VARCHAR PRIMARY KEY, name VARCHAR, url VARCHAR, listed_photos INTEGER,
+    state VARCHAR  -- listed | skipped (too few photos) | opted_out | failed
+);
+CREATE TABLE IF NOT EXISTS photos (
+    sha256 VARCHAR PRIMARY KEY, format VARCHAR, width INTEGER, height INTEGER, bytes BIGINT
+);
+CREATE TABLE IF NOT EXISTS sightings (
+    url VARCHAR, person VARCHAR, sha256 VARCHAR, page_url VARCHAR,
+    state VARCHAR,  -- stored | opted_out, refused (never asked again) | failed, skipped (looked at by the next run)
+    http_status INTEGER, reason VARCHAR, fetched_at TIMESTAMP,
+    consent VARCHAR,  -- allowed, or by which words the owner opted out
+    etag VARCHAR, last_modified VARCHAR,
+    gone_at TIMESTAMP,  -- when the site was first seen without it
+    PRIMARY KEY (url, person)
+);
+CREATE TABLE IF NOT EXISTS crawls (id INTEGER PRIMARY KEY, started_at TIMESTAMP, finished_at TIMESTAMP);
+CREATE TABLE IF NOT EXISTS pages (  -- the frontier: lists as last read; an unfinished crawl goes on from its own
+    url VARCHAR PRIMARY KEY, person VARCHAR, found VARCHAR, reader VARCHAR, crawl INTEGER, etag VARCHAR,
+    last_modified VARCHAR
+);
+CREATE TABLE IF NOT EXISTS hosts (host VARCHAR PRIMARY KEY, closed_until TIMESTAMP);  -- they asked for it
+CREATE TABLE IF NOT EXISTS tombstones (salt VARCHAR, hash VARCHAR PRIMARY KEY);  -- of people and photos forgotten
+CREATE TABLE IF NOT EXISTS models (
+    id VARCHAR PRIMARY KEY, name VARCHAR, sha256 VARCHAR, config VARCHAR, licence VARCHAR
+);
+CREATE TABLE IF NOT EXISTS measured (sha256 VARCHAR, model VARCHAR, PRIMARY KEY (sha256, model));
+CREATE TABLE IF NOT EXISTS undecodable (sha256 VARCHAR PRIMARY KEY, error VARCHAR);
+CREATE TABLE IF NOT EXISTS detections (
+    sha256 VARCHAR, model VARCHAR, kind VARCHAR, score FLOAT, box FLOAT[4], keypoints FLOAT[3][17]
+);
+CREATE TABLE IF NOT EXISTS watermarks (
+    sha256 VARCHAR, model VARCHAR, probability FLOAT, PRIMARY KEY (sha256, model)
+);
+CREATE TABLE IF NOT EXISTS hashes (sha256 VARCHAR, model VARCHAR, phash UBIGINT, PRIMARY KEY (sha256, model));
+CREATE TABLE IF NOT EXISTS near (a VARCHAR, b VARCHAR, distance UTINYINT, PRIMARY KEY (a, b));
+CREATE TABLE IF NOT EXISTS judged (
+    person VARCHAR, sha256 VARCHAR, kept BOOLEAN, reasons VARCHAR[] NOT NULL, PRIMARY KEY (person, sha256)
+);
+CREATE TABLE IF NOT EXISTS judgement (  -- one row: what the verdicts were judged by
+    thresholds VARCHAR, pose VARCHAR, face VARCHAR, watermark VARCHAR, hash VARCHAR
+);
+CREATE TABLE IF NOT EXISTS captioned (
+    sha256 VARCHAR, model VARCHAR, prompt VARCHAR, caption VARCHAR, PRIMARY KEY (sha256, model, prompt)
+);
+CREATE TABLE IF NOT EXISTS captioner (model VARCHAR, prompt VARCHAR);  -- one row: whose captions are sharded
+CREATE VIEW IF NOT EXISTS verdicts AS SELECT person, sha256, kept, reasons FROM judged;
+CREATE VIEW IF NOT EXISTS captions AS SELECT sha256, model, caption FROM captioned;
+-- Catalogs of version 0.1 lack these.
+ALTER TABLE sightings ADD COLUMN IF NOT EXISTS consent VARCHAR;
+ALTER TABLE sightings ADD COLUMN IF NOT EXISTS etag VARCHAR;
+ALTER TABLE sightings ADD COLUMN IF NOT EXISTS last_modified VARCHAR;
+ALTER TABLE sightings ADD COLUMN IF NOT EXISTS gone_at TIMESTAMP;
+"""

@@ -1,0 +1,46 @@
+"""How far each person's photos have come."""
+
+from typing import Any
+
+from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.rows import dicts
+
+
+class Summarised(Connection):
+    def summary(self) -> list[dict[str, Any]]:
+        """Per person: photos listed, stored, failed, judged, kept and captioned, and the reasons of the others."""
+        with self.open(read_only=True) as con:
+            return dicts(con.execute(_SUMMARY))
+
+
+_SUMMARY = """
+WITH seen AS (
+    SELECT person, count(DISTINCT sha256) AS stored, count(*) FILTER (state = 'refused') AS refused,
+        count(*) FILTER (state = 'opted_out') AS opted_out, count(*) FILTER (state = 'failed') AS failed
+    FROM sightings GROUP BY person
+),
+unfetched AS (
+    SELECT person, map(list(reason ORDER BY reason), list(addresses ORDER BY reason)) AS unfetched FROM (
+        SELECT person, reason, count(*) AS addresses FROM sightings WHERE sha256 IS NULL GROUP BY ALL
+    ) GROUP BY person
+),
+captioned_photos AS (SELECT DISTINCT sha256 FROM captioned JOIN captioner USING (model, prompt)),
+judged_photos AS (
+    SELECT person, count(*) AS judged, count(*) FILTER (kept) AS kept,
+        count(*) FILTER (kept AND sha256 IN (FROM captioned_photos)) AS captioned
+    FROM verdicts GROUP BY person
+),
+reasons AS (
+    SELECT person, map(list(reason ORDER BY reason), list(photos ORDER BY reason)) AS reasons FROM (
+        SELECT person, reason, count(*) AS photos FROM (SELECT person, unnest(reasons) AS reason FROM verdicts)
+        GROUP BY ALL
+    ) GROUP BY person
+)
+SELECT person, name, state, listed_photos AS listed, coalesce(stored, 0) AS stored, coalesce(refused, 0) AS refused,
+    coalesce(opted_out, 0) AS opted_out, coalesce(failed, 0) AS failed, coalesce(judged, 0) AS judged,
+    coalesce(kept, 0) AS kept, coalesce(captioned, 0) AS captioned, coalesce(reasons, MAP {}) AS reasons,
+    coalesce(unfetched, MAP {}) AS unfetched
+FROM people LEFT JOIN seen USING (person) LEFT JOIN unfetched USING (person)
+LEFT JOIN judged_photos USING (person) LEFT JOIN reasons USING (person)
+ORDER BY person
+"""
