@@ -4,12 +4,11 @@ Against img2dataset writing WebDataset without resizing (its best settings of th
 keep-alive sockets to disk. `make bench` puts img2dataset into an environment of its own, as its pins are its own.
 """
 
-import os
+import json
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,18 +87,10 @@ def _img2dataset(folder: Path, address: str) -> list[str]:
 
 def _run(command: list[str]) -> Run:
     """Runs a process to its end. Raises CalledProcessError when it fails."""
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1"},
+    found = subprocess.run(
+        [sys.executable, "-m", "benchmarks.launch", *command], stdout=subprocess.PIPE, check=True, text=True
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    if status:
-        raise subprocess.CalledProcessError(status, command)
-    return Run(seconds, usage.ru_maxrss / 1024)
+    return Run(**json.loads(found.stdout))
 
 
 if __name__ == "__main__":

@@ -77,3 +77,11 @@ class Measurements:
     model: Model
     sha256s: list[str]
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """How far a crawl has come with some people."""
+
+    pages: dict[str, ReadPage]  # pages of links by their addresses, as they were last read
+    settled: set[tuple[str, str]]  # (person, photo page) that need no further visit

@@ -9,8 +9,11 @@ import duckdb
 
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import dicts, upsert, utc_now
-from bolid_data.records import Person, ReadPage, Sighting, StoredPhoto
+from bolid_data.records import Frontier, Person, ReadPage, Sighting, StoredPhoto
 from bolid_data.tombstones import Tombstones
+
+_SETTLED = "state NOT IN ('failed', 'skipped')"
+"""A photo page needs no further visit: its photo is stored, or will never be."""
 
 
 class Collected(Connection):
@@ -20,8 +23,13 @@ class Collected(Connection):
         photos: Sequence[StoredPhoto] = (),
         sightings: Sequence[Sighting] = (),
         pages: Sequence[ReadPage] = (),
-    ) -> None:
-        """Commits what was collected; a row with the same key is replaced, the last one given stays."""
+        listed: Sequence[tuple[str, list[str]]] = (),
+    ) -> int:
+        """Commits what was collected; a row with the same key is replaced, the last one given stays.
+
+        `listed` holds people with all photo pages that the site lists of them: returns how many of the photos stored
+        of them it lists no more.
+        """
         last = {(sighting.url, sighting.person): sighting for sighting in sightings}
         with self.open() as con:
             if last:
@@ -35,13 +43,12 @@ class Collected(Connection):
             upsert(con, "photos", [vars(row) for row in {row.sha256: row for row in photos}.values()])
             upsert(con, "sightings", [vars(row) for row in last.values()])
             upsert(con, "pages", [vars(row) for row in {row.url: row for row in pages}.values()])
+            return sum(_date_gone(con, person, pages_listed) for person, pages_listed in listed)
 
     def settled_pages(self, person: str) -> set[str]:
         """Photo pages of a person that need no further visit: their photo is stored, or will never be."""
         with self.open() as con:
-            rows = con.execute(
-                "SELECT page_url FROM sightings WHERE person = ? AND state NOT IN ('failed', 'skipped')", [person]
-            ).fetchall()
+            rows = con.execute("SELECT page_url FROM sightings WHERE person = ? AND " + _SETTLED, [person]).fetchall()
         return {page for (page,) in rows}
 
     def begin_crawl(self) -> int:
@@ -61,27 +68,14 @@ class Collected(Connection):
         with self.open() as con:
             con.execute("UPDATE crawls SET finished_at = ? WHERE id = ?", [utc_now(), crawl])
 
-    def pages_read(self, person: str) -> dict[str, ReadPage]:
-        """A person's pages by their addresses, as they were last read ("": the pages that list people)."""
+    def frontier(self, people: Sequence[str]) -> Frontier:
+        """What is known of people's pages ("": the pages that list people)."""
         with self.open() as con:
-            rows = dicts(con.execute("SELECT * FROM pages WHERE person = ?", [person]))
-        return {row["url"]: ReadPage(**row) for row in rows}
-
-    def mark_gone(self, person: str, listed: Sequence[str]) -> int:
-        """Dates the stored photos whose pages the site no longer lists, and undates those it lists again. Returns
-        how many are gone."""
-        with self.open() as con:
-            con.execute(
-                """UPDATE sightings SET gone_at =
-                       CASE WHEN list_contains($listed, page_url) THEN NULL ELSE $now END
-                   WHERE person = $person AND sha256 IS NOT NULL
-                   AND list_contains($listed, page_url) = (gone_at IS NOT NULL)""",
-                {"person": person, "listed": list(listed), "now": utc_now()},
-            )
-            row = con.execute(
-                "SELECT count(*) FROM sightings WHERE person = ? AND gone_at IS NOT NULL", [person]
-            ).fetchone()
-        return row[0] if row else 0
+            pages = dicts(con.execute("SELECT * FROM pages WHERE list_contains(?, person)", [list(people)]))
+            settled = con.execute(
+                "SELECT person, page_url FROM sightings WHERE list_contains(?, person) AND " + _SETTLED, [list(people)]
+            ).fetchall()
+        return Frontier({row["url"]: ReadPage(**row) for row in pages}, set(settled))
 
     def sighted(self, urls: Sequence[str]) -> list[Sighting]:
         """What is known of addresses, for whichever person."""
@@ -141,3 +135,15 @@ class Collected(Connection):
 def _sightings(con: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any]) -> list[Sighting]:
     names = ", ".join(field.name for field in fields(Sighting))
     return [Sighting(**row) for row in dicts(con.execute(f"SELECT {names} FROM sightings WHERE {where}", values))]
+
+
+def _date_gone(con: duckdb.DuckDBPyConnection, person: str, listed: list[str]) -> int:
+    """Dates the stored photos whose pages the site no longer lists, and undates those it lists again."""
+    con.execute(
+        """UPDATE sightings SET gone_at = CASE WHEN list_contains($listed, page_url) THEN NULL ELSE $now END
+           WHERE person = $person AND sha256 IS NOT NULL
+           AND list_contains($listed, page_url) = (gone_at IS NOT NULL)""",
+        {"person": person, "listed": listed, "now": utc_now()},
+    )
+    row = con.execute("SELECT count(gone_at) FROM sightings WHERE person = ?", [person]).fetchone()
+    return row[0] if row else 0

@@ -32,10 +32,12 @@ from bolid_data.collect.theplace import (
 from bolid_data.collect.visit import Visitor, work
 from bolid_data.errors import BolidError
 from bolid_data.manifest import ThePlaceSource
-from bolid_data.records import Person, ReadPage, Validators
+from bolid_data.records import Frontier, Person, ReadPage, Validators
 
 T = TypeVar("T")
 Parse = Callable[[Profile, str, str], T]
+TOGETHER = 20
+"""People whose frontier is looked up at once: opening the catalog takes longer than most pages."""
 LONG = 200_000
 """Characters from which a page is read beside the loop."""
 
@@ -84,45 +86,48 @@ class Crawler:
 
     async def _photos(self) -> AsyncIterator[_Photo]:
         """Every photo page that needs a visit, person after person."""
-        async for link in self._people():
-            async for photo in self._of_person(link):
+        async for link, frontier in self._people():
+            async for photo in self._of_person(link, frontier):
                 if self.tally.spent(self.source):
                     return
                 yield photo
             if self.tally.people >= self.source.max_people:
                 return
 
-    async def _people(self) -> AsyncIterator[PersonLink]:
-        """The people listed, each once, in the order of the letters and of their pages."""
+    async def _people(self) -> AsyncIterator[tuple[PersonLink, Frontier]]:
+        """The people listed, each once, in the order of the letters and of their pages; of each, how far we came."""
         seen: set[str] = set()
         async for people in self._lists():
-            for link in people:
-                if link.person in seen or (self.source.people and link.person not in self.source.people):
-                    continue
-                seen.add(link.person)
-                if link.person not in self.intake.forgotten:
-                    yield link
+            wanted = [link for link in people if self._wanted(link.person) and link.person not in seen]
+            seen |= {link.person for link in wanted}
+            for start in range(0, len(wanted), TOGETHER):
+                some = wanted[start : start + TOGETHER]
+                frontier = await self._frontier([link.person for link in some])
+                for link in some:
+                    yield link, frontier
+
+    def _wanted(self, person: str) -> bool:
+        return (not self.source.people or person in self.source.people) and person not in self.intake.forgotten
 
     async def _lists(self) -> AsyncIterator[list[PersonLink]]:
         """The pages that list people, in the site's order."""
-        read = await self._already_read("")
+        frontier = await self._frontier([""])
         self._stop_where_unwelcome()
-        index = await self._read(urljoin(self.profile.origin, self.profile.start), "", read, _parse_index, _INDEX)
+        index = await self._read(urljoin(self.profile.origin, self.profile.start), "", frontier, _parse_index, _INDEX)
         yield index.people
         for letter in index.letters:
             try:
-                yield await self._read(letter, "", read, parse_people, _PEOPLE)
+                yield await self._read(letter, "", frontier, parse_people, _PEOPLE)
             except (FetchError, DriftError) as error:
                 self._stop_branch(error)
 
-    async def _of_person(self, link: PersonLink) -> AsyncIterator[_Photo]:
+    async def _of_person(self, link: PersonLink, frontier: Frontier) -> AsyncIterator[_Photo]:
         """A person's photo pages that need a visit, among their first `max_photos`."""
         if link.listed_photos is not None and link.listed_photos < self.source.min_photos:
             self._skip(link, link.name, link.listed_photos)
             return
-        read = await self._already_read(link.person)
         try:
-            first = await self._read(link.url, link.person, read, parse_person, _PERSON)
+            first = await self._read(link.url, link.person, frontier, parse_person, _PERSON)
         except (FetchError, DriftError) as error:
             state = "opted_out" if isinstance(error, FetchError) and error.consent else "failed"
             self.intake.person(Person(link.person, link.name, link.url, link.listed_photos, state))
@@ -135,14 +140,11 @@ class Crawler:
             return
         self.intake.person(Person(link.person, name, link.url, listed))
         self.tally.people += 1
-        cards, whole = await self._cards(link, first, read)
+        cards, whole = await self._cards(link, first, frontier)
         if whole:
-            self.tally.gone += await asyncio.to_thread(
-                self.intake.catalog.mark_gone, link.person, [c.url for c in cards]
-            )
-        settled = await asyncio.to_thread(self.intake.catalog.settled_pages, link.person)
+            self.intake.listed(link.person, [card.url for card in cards])
         chosen = cards[: self.source.max_photos]
-        new = [card for card in chosen if card.url not in settled]
+        new = [card for card in chosen if (link.person, card.url) not in frontier.settled]
         self.tally.known += len(chosen) - len(new)
         self.tally.expected += len(new)
         for card in new:
@@ -152,7 +154,7 @@ class Crawler:
             else:
                 yield _Photo(link.person, card.url)
 
-    async def _cards(self, link: PersonLink, page: PersonPage, read: dict[str, ReadPage]) -> tuple[list[Card], bool]:
+    async def _cards(self, link: PersonLink, page: PersonPage, frontier: Frontier) -> tuple[list[Card], bool]:
         """The cards of a person's gallery, following its pages as they turn up, and whether that is all of them.
 
         Ends at `max_photos`, and at a page that brings nothing new: some sites answer any page number with the last.
@@ -164,7 +166,7 @@ class Crawler:
                 return list(cards.values()), False
             visited.add(ahead[0])
             try:
-                page = await self._read(ahead[0], link.person, read, parse_person, _PERSON)
+                page = await self._read(ahead[0], link.person, frontier, parse_person, _PERSON)
             except (FetchError, DriftError) as error:
                 self._stop_branch(error)
                 whole = False
@@ -201,14 +203,12 @@ class Crawler:
                 "what is stored is kept"
             )
 
-    async def _read(
-        self, url: str, person: str, read: dict[str, ReadPage], parse: Parse[T], found: TypeAdapter[T]
-    ) -> T:
+    async def _read(self, url: str, person: str, frontier: Frontier, parse: Parse[T], found: TypeAdapter[T]) -> T:
         """What a page of links says: as read before in this crawl, or unchanged since, or anew.
 
         Raises FetchError, DriftError.
         """
-        known = read.get(url)
+        known = frontier.pages.get(url)
         if known and known.crawl == self._crawl:
             return found.validate_json(known.found)
         since = Validators(known.etag, known.last_modified) if known else None
@@ -222,7 +222,6 @@ class Crawler:
             text = found.dump_json(result).decode()
         given = page.validators
         row = ReadPage(url, person, text, self._reader, self._crawl, given.etag, given.last_modified)
-        read[url] = row
         self.intake.page(row)
         await self.intake.commit_beside()
         return result
@@ -232,9 +231,10 @@ class Crawler:
             return parse(self.profile, html, url)
         return await asyncio.to_thread(parse, self.profile, html, url)
 
-    async def _already_read(self, person: str) -> dict[str, ReadPage]:
-        pages = await asyncio.to_thread(self.intake.catalog.pages_read, person)
-        return {url: page for url, page in pages.items() if page.reader == self._reader}
+    async def _frontier(self, people: list[str]) -> Frontier:
+        found = await asyncio.to_thread(self.intake.catalog.frontier, people)
+        pages = {url: page for url, page in found.pages.items() if page.reader == self._reader}
+        return Frontier(pages, found.settled)
 
     def _skip(self, link: PersonLink, name: str, listed: int) -> None:
         self.intake.person(Person(link.person, name, link.url, listed, "skipped"))

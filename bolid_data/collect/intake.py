@@ -16,6 +16,8 @@ from bolid_data.weights import file_sha256
 BATCH = 1000
 INTERVAL = 2.0
 """Seconds after which an unfinished batch is committed."""
+LARGE = 1_000_000
+"""Bytes from which a download is looked at beside the loop."""
 _REMEMBERED = 4 * BATCH
 
 
@@ -35,6 +37,10 @@ class Intake:
     def page(self, page: ReadPage) -> None:
         self._batch.pages.append(page)
 
+    def listed(self, person: str, photo_pages: list[str]) -> None:
+        """Says which photo pages a site lists of a person, all of them: other photos of theirs are gone."""
+        self._batch.listed.append((person, photo_pages))
+
     def photo(self, file: Path, url: str, person: str, page_url: str) -> bool:
         """Takes in a file of this machine; its bytes go to the store unless they are no photo. The file stays.
         Returns whether they did."""
@@ -42,8 +48,9 @@ class Intake:
 
     async def download(self, file: Path, url: str, person: str, page_url: str, validators: Validators) -> bool:
         """Takes in a file that waits in the inbox; it is taken out of it once it is committed."""
-        # Beside the loop: some formats have to be decoded to see whether they are whole.
-        kept = await asyncio.to_thread(self._keep, file)
+        # Most photos are looked at in less time than it takes to hand them to a thread.
+        large = file.stat().st_size > LARGE
+        kept = await asyncio.to_thread(self._keep, file) if large else self._keep(file)
         self._batch.waiting.append(file)
         sighting = Sighting(
             url, person, page_url, "stored", http_status=200, consent="allowed", etag=validators.etag,
@@ -129,8 +136,9 @@ class Intake:
         return batch
 
     def _save(self, batch: "_Batch") -> None:
-        if batch.people or batch.sightings or batch.pages:
-            self.catalog.record(batch.people, batch.photos, batch.sightings, batch.pages)
+        if batch.people or batch.sightings or batch.pages or batch.listed:
+            gone = self.catalog.record(batch.people, batch.photos, batch.sightings, batch.pages, batch.listed)
+            self.tally.gone += gone
         for file in batch.waiting:
             file.unlink(missing_ok=True)
 
@@ -147,6 +155,7 @@ class _Batch:
     photos: list[StoredPhoto] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
     pages: list[ReadPage] = field(default_factory=list)
+    listed: list[tuple[str, list[str]]] = field(default_factory=list)
     waiting: list[Path] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
 
