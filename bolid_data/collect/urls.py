@@ -46,7 +46,7 @@ class UrlList:
         """Slugs by the names of those to be collected."""
         people: dict[str, str] = {}
         chosen: dict[str, Person] = {}
-        for name, listed in self._list.people():
+        for name, listed in self._list.people().items():
             person = slug(name)
             wanted = not self.source.people or person in self.source.people
             if not person or not wanted or person in self.intake.forgotten:
