@@ -67,8 +67,8 @@ photos with every measurer, models loaded beforehand on both sides. `shard` agai
 does not write: index, lock with its hashes, measurements. `loader` reads the photos a training step asks for: any
 person's, in any order.
 
-How a list of photos of {collect.SMALL // 1000} KB grows (`kind = "urls"`, one run each). Time is linear. Our own memory is flat;
-what grows, by about half a KiB a photo, is what DuckDB holds of a larger catalog while a batch is committed.
+How a list of photos of {collect.SMALL // 1000} KB grows (`kind = "urls"`, one run each). Time is linear. Our
+own memory is flat; what grows, by about half a KiB a photo, is what DuckDB holds of a larger catalog.
 
 {growth}
 
