@@ -63,7 +63,9 @@ class Downloader:
         """Appends the body to a file of `start` bytes, unbuffered: what has come is on the disk when we are killed."""
         with part.open("ab" if start else "wb", buffering=0) as out:
             async for chunk in self.fetcher.body(answer, url, MAX_PHOTO - start):
-                out.write(chunk)
+                left = memoryview(chunk)
+                while left:  # a disk that fills up takes a part first, and fails the next time
+                    left = left[out.write(left) :]
 
 
 def _resume(part: Path | None, known: Validators) -> tuple[int, dict[str, str]]:
