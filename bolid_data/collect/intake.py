@@ -102,7 +102,10 @@ class Intake:
         """Records that an address seen a moment ago is also this person's; False when it was not."""
         if known := self._recent.get(url):
             self._sight(replace(known, person=person, page_url=page_url))
-            self.tally.known += 1
+            if known.reason:
+                self.tally.count(known.reason)
+            else:
+                self.tally.known += 1
         return known is not None
 
     def again(self, sighting: Sighting) -> None:
