@@ -94,11 +94,11 @@ def filter_(
 @app.command()
 def caption(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
     """Caption what was kept and has no caption of this model yet."""
-    from bolid_data.curate import run
+    from bolid_data.curate.captioning import caption_photos
 
     loaded, dataset = _open(manifest, data)
     with dataset.working():
-        _tell(run.caption_photos(loaded, dataset), as_json)
+        _tell(caption_photos(loaded, dataset), as_json)
 
 
 @app.command()
@@ -115,7 +115,8 @@ def shard(manifest: ManifestFile, data: Data = None, as_json: Json = False, debu
 def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
     """Scrape, filter, caption and shard, in this order; each does only what is left."""
     from bolid_data.collect.run import scrape as collect
-    from bolid_data.curate import run
+    from bolid_data.curate.captioning import caption_photos
+    from bolid_data.curate.run import filter_photos
     from bolid_data.report.show import print_funnel
     from bolid_data.shards.write import shard as write
 
@@ -123,8 +124,8 @@ def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, de
     with folder.working():
         result = {
             "scrape": collect(loaded, folder),
-            "filter": run.filter_photos(loaded, folder),
-            "caption": run.caption_photos(loaded, folder),
+            "filter": filter_photos(loaded, folder),
+            "caption": caption_photos(loaded, folder),
             "shard": write(loaded, folder),
         }
     _tell(result, as_json, lambda found: print_funnel(found["filter"]))

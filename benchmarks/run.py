@@ -12,7 +12,8 @@ from benchmarks import collect, crawl, curate, shards
 from benchmarks.rows import ROUNDS, Row
 from bolid_data import manifest
 from bolid_data.collect.run import scrape
-from bolid_data.curate.run import caption_photos, filter_photos
+from bolid_data.curate.captioning import caption_photos
+from bolid_data.curate.run import filter_photos
 from bolid_data.dataset import Dataset
 from bolid_data.gallery import draw_gallery, serve_gallery
 from bolid_data.progress import note

@@ -97,6 +97,14 @@ class Filter(_Section):
     min_keypoint_confidence: Fraction = 0.5
     max_hamming: Annotated[int, Field(ge=0, le=10)] = 4
     min_photos_per_person: Count = 100
+    # Off unless given.
+    min_sharpness: Annotated[float, Field(ge=0)] | None = None
+    min_brightness: Fraction | None = None
+    max_brightness: Fraction | None = None
+    min_colourfulness: Annotated[float, Field(ge=0)] | None = None
+    min_aspect: Annotated[float, Field(gt=0)] | None = None  # width / height
+    max_aspect: Annotated[float, Field(gt=0)] | None = None
+    min_likeness: Annotated[float, Field(ge=-1, le=1)] | None = None  # to the person's other photos; needs identity
 
 
 class Models(_Section):
@@ -106,6 +114,17 @@ class Models(_Section):
     face: str = "mtcnn"
     watermark: str = "bolid-watermark"
     caption: str = "describe"
+    identity: str | None = None  # embeds each photo's person; none unless named
+    device: str = "auto"  # auto | cpu | cuda | cuda:1 …
+
+
+class Caption(_Section):
+    """How the captioner is asked."""
+
+    prompt: str = ""
+    max_new_tokens: Annotated[int, Field(ge=1, le=512)] = 40
+    batch_size: Annotated[int, Field(ge=1, le=512)] = 8
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
 
 class Shards(_Section):
@@ -160,6 +179,7 @@ class Manifest(_Section):
     source: Annotated[Source, Field(discriminator="kind")]
     filter: Filter = Filter()
     models: Models = Models()
+    caption: Caption = Caption()
     shards: Shards = Shards()
     train: Train = Train()
     path: Annotated[Path, Field(exclude=True)]  # the file itself: paths in it are relative to its folder

@@ -1,4 +1,4 @@
-"""What is measured and captioned, and what of it goes into shards."""
+"""What is measured, and what of it goes into shards."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import Any
 
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import dicts, insert, upsert
-from bolid_data.records import Measurements, Model
+from bolid_data.records import Measurements
 
 
 class Curated(Connection):
@@ -32,23 +32,6 @@ class Curated(Connection):
                 upsert(con, "measured", [{"sha256": sha, "model": batch.model.id} for sha in batch.sha256s])
                 for table, rows in batch.rows.items():
                     insert(con, table, [{"model": batch.model.id} | row for row in rows])
-
-    def uncaptioned(self, model: Model, prompt: str) -> list[str]:
-        """Kept photos without a caption of this model and prompt, sorted; that model is the captioner from here on."""
-        with self.open() as con:
-            upsert(con, "models", [asdict(model)])
-            con.execute("DELETE FROM captioner")
-            con.execute("INSERT INTO captioner VALUES (?, ?)", [model.id, prompt])
-            rows = con.execute(
-                """SELECT DISTINCT sha256 FROM verdicts WHERE kept AND sha256 NOT IN
-                   (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt)) ORDER BY sha256"""
-            ).fetchall()
-        return [sha256 for (sha256,) in rows]
-
-    def record_captions(self, model_id: str, prompt: str, captions: dict[str, str]) -> None:
-        with self.open() as con:
-            rows = [{"sha256": s, "model": model_id, "prompt": prompt, "caption": c} for s, c in captions.items()]
-            upsert(con, "captioned", rows)
 
     def keypoints(self, sha256s: Sequence[str]) -> dict[str, list[list[float]]]:
         """Of each photo the 17 keypoints (x, y, confidence) of its most certain person, in upright pixels, by the

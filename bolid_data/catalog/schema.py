@@ -36,6 +36,10 @@ CREATE TABLE IF NOT EXISTS watermarks (
     sha256 VARCHAR, model VARCHAR, probability FLOAT, PRIMARY KEY (sha256, model)
 );
 CREATE TABLE IF NOT EXISTS hashes (sha256 VARCHAR, model VARCHAR, phash UBIGINT, PRIMARY KEY (sha256, model));
+CREATE TABLE IF NOT EXISTS qualities (
+    sha256 VARCHAR, model VARCHAR, sharpness FLOAT, brightness FLOAT, colourfulness FLOAT, PRIMARY KEY (sha256, model)
+);
+CREATE TABLE IF NOT EXISTS embeddings (sha256 VARCHAR, model VARCHAR, vector FLOAT[], PRIMARY KEY (sha256, model));
 CREATE TABLE IF NOT EXISTS near (a VARCHAR, b VARCHAR, distance UTINYINT, PRIMARY KEY (a, b));
 CREATE TABLE IF NOT EXISTS judged (
     person VARCHAR, sha256 VARCHAR, kept BOOLEAN, reasons VARCHAR[] NOT NULL, PRIMARY KEY (person, sha256)
@@ -43,8 +47,15 @@ CREATE TABLE IF NOT EXISTS judged (
 CREATE TABLE IF NOT EXISTS judgement (  -- one row: what the verdicts were judged by
     thresholds VARCHAR, pose VARCHAR, face VARCHAR, watermark VARCHAR, hash VARCHAR
 );
+CREATE TABLE IF NOT EXISTS decisions (  -- a person's own, over all that was measured
+    person VARCHAR, sha256 VARCHAR, keep BOOLEAN, who VARCHAR, why VARCHAR, decided_at TIMESTAMP,
+    PRIMARY KEY (person, sha256)
+);
 CREATE TABLE IF NOT EXISTS captioned (
     sha256 VARCHAR, model VARCHAR, prompt VARCHAR, caption VARCHAR, PRIMARY KEY (sha256, model, prompt)
+);
+CREATE TABLE IF NOT EXISTS uncaptioned (  -- photos that a captioner could not caption
+    sha256 VARCHAR, model VARCHAR, prompt VARCHAR, error VARCHAR, PRIMARY KEY (sha256, model, prompt)
 );
 CREATE TABLE IF NOT EXISTS captioner (model VARCHAR, prompt VARCHAR);  -- one row: whose captions are sharded
 CREATE VIEW IF NOT EXISTS verdicts AS SELECT person, sha256, kept, reasons FROM judged;

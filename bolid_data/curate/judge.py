@@ -4,6 +4,7 @@ A verdict costs no inference: new thresholds are a new judgement over what was m
 are columns of `facts`; the rule itself is data, so that judging and explaining cannot disagree.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -164,6 +165,15 @@ def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) 
             count(*) FILTER (NOT now.kept AND before.kept) FROM judged now LEFT JOIN before USING (person, sha256)"""
         ).fetchall()[0]
     return {"gained": gained, "lost": lost}
+
+
+def already_out(catalog: Catalog, thresholds: Filter, models: ModelIds, sha256s: Sequence[str]) -> set[str]:
+    """Of these photos, those that what is measured so far puts out by itself, whatever else would be measured."""
+    with catalog.open() as con:
+        given = asdict(models) | thresholds.model_dump(include=_IN_FACTS) | {"photos": list(sha256s)}
+        con.execute(f"{_FACTS} WHERE list_contains($photos, photos.sha256)", given)
+        rows = con.execute(f"SELECT DISTINCT sha256 FROM facts WHERE len({_reasons(ALONE, thresholds)}) > 0")
+        return {sha256 for (sha256,) in rows.fetchall()}
 
 
 def funnel(catalog: Catalog) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader
 
 from bolid_data import weights
 from bolid_data.curate.measure import Photo
-from bolid_data.curate.watermark import WatermarkNetwork, load, to_tensor
+from bolid_data.curate.watermark import to_tensor
 from bolid_data.curate.watermark_ink import FONTS, HELD_OUT_FONTS, Fonts, apply, ink
+from bolid_data.curate.watermark_network import WatermarkNetwork, load
 from bolid_data.curate.watermark_samples import Samples, sample_photos
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.gallery.people import draw_people

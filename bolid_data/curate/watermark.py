@@ -1,59 +1,15 @@
-"""Whether a watermark lies over a photo: a small residual network trained by `train_watermark.py`.
-
-It says for every patch of the photo whether overlaid ink runs through it, and for the photo how sure its surest
-patches are: a watermark may cover a hundredth of a photo, so an average over the whole would lose it.
-"""
+"""Whether a watermark lies over a photo."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from timm.models.resnet import BasicBlock, ResNet
-from torch import Tensor, nn
+from torch import Tensor
 
 from bolid_data import weights
 from bolid_data.curate.measure import Photo, describe_model
+from bolid_data.curate.watermark_network import SIDE, STRIDE, load
 from bolid_data.images import letterbox
-
-SIDE = 512
-"""Longest side in pixels of what the network sees; at 256 the lines of faint text are lost."""
-
-STRIDE = 16
-"""A patch of the network's map is so many pixels wide and high."""
-
-SUREST = 8
-"""The photo's logit is the mean of its so many highest patches: about what a short line of text covers."""
-
-
-class WatermarkNetwork(nn.Module):
-    """ResNet-10 (He et al., 2016) with narrow layers and stride 16, and a linear head on every patch."""
-
-    offset: Tensor
-    slope: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = ResNet(
-            BasicBlock,  # type: ignore[arg-type]  # timm annotates an instance and means the class
-            (1, 1, 1, 1),
-            channels=(32, 64, 96, 128),
-            stem_type="deep",
-            stem_width=8,
-            output_stride=STRIDE,
-        )
-        self.backbone.reset_classifier(0, "")
-        self.head = nn.Conv2d(128, 1, 1)
-        # What training calibrates: where a photo's logit is 0, and how steep the probability is there.
-        self.register_buffer("offset", torch.zeros(()))
-        self.register_buffer("slope", torch.ones(()))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (b, 3, h, w) in 0..1 to the patches' logits (b, h/16, w/16) and the images' logits (b,)."""
-        patches = self.head(self.backbone.forward_features(images * 2 - 1)).squeeze(1).float()
-        surest = patches.flatten(1).topk(min(SUREST, patches[0].numel())).values.mean(1)
-        return patches, (surest - self.offset) * self.slope
 
 
 class WatermarkMeasurer:
@@ -81,10 +37,3 @@ def to_tensor(photo: Photo) -> Tensor:
     square, scale = letterbox(photo.image, SIDE)
     width, height = (max(STRIDE, round(side * scale)) for side in photo.image.size)
     return torch.from_numpy(square[:height, :width]).permute(2, 0, 1)[None].float() / 255
-
-
-def load(path: Path) -> WatermarkNetwork:
-    """The network with weights from a safetensors file, ready to measure."""
-    network = WatermarkNetwork()
-    network.load_state_dict({key: value.float() for key, value in load_file(path).items()})
-    return network.eval()

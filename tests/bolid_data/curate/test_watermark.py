@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from bolid_data.curate.measure import Photo
-from bolid_data.curate.watermark import SIDE, STRIDE, WatermarkMeasurer
+from bolid_data.curate.watermark import WatermarkMeasurer
+from bolid_data.curate.watermark_network import SIDE, STRIDE
 from bolid_data.curate.watermark_samples import CROP, Samples
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.gallery.people import draw_people
