@@ -3,8 +3,9 @@ PYTHON ?= python3
 BOLID := .venv/bin/bolid
 MANIFEST ?= manifests/demo.toml
 STEPS ?= 200
+LAVIS_PYTHON ?= python3.11
 
-.PHONY: setup dataset train demo test lint bench clean
+.PHONY: setup dataset train demo test lint bench lavis clean
 setup: $(BOLID)
 
 # `.venv/.ready` is written last, so that an interrupted set-up starts again.
@@ -42,6 +43,22 @@ bench: setup .venv/img2dataset/.ready
 .venv/img2dataset/.ready: .venv/.ready
 	$(PYTHON) -m venv .venv/img2dataset
 	.venv/img2dataset/bin/python -m pip install --quiet --disable-pip-version-check img2dataset==1.47.0
+	touch $@
+
+# For captioners named `lavis:<model>/<type>`: LAVIS cannot share an environment with our transformers, nor run on
+# another Python than 3.11.
+lavis: .venv/lavis/.ready
+
+.venv/lavis/.ready: constraints-lavis.txt
+	@$(LAVIS_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+		echo "make lavis: LAVIS needs Python 3.11, and '$(LAVIS_PYTHON)' is not one; install it," \
+			"or say where it is: make lavis LAVIS_PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(LAVIS_PYTHON) -m venv .venv/lavis
+	.venv/lavis/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(torch|torchvision)==' $<)
+	@# Some of what it needs is built here, by setuptools of the days when it had pkg_resources.
+	.venv/lavis/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(setuptools|wheel)==' $<)
+	.venv/lavis/bin/python -m pip install --quiet --disable-pip-version-check -c $< --no-build-isolation \
+		$$(grep -E '^salesforce-lavis==' $<)
 	touch $@
 
 clean:

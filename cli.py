@@ -12,7 +12,7 @@ import typer
 
 from bolid_data import manifest as manifests
 from bolid_data.dataset import Dataset
-from bolid_data.errors import BolidError, UsageError
+from bolid_data.errors import BolidError
 
 # Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -75,7 +75,10 @@ def filter_(
     measure_all: Annotated[
         bool, typer.Option("--measure-all", help="Measure also photos that are out already.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="Where models run: local.")] = "local",
+    engine: Annotated[str, typer.Option(help="Where models run: local, or ray for a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster, as host:port or auto; without it, one is started here.")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -83,18 +86,19 @@ def filter_(
     from bolid_data.curate import run
     from bolid_data.report.show import print_funnel
 
-    if engine != "local":
-        raise UsageError(f"--engine {engine}: no such engine; there is local")
     loaded, dataset = _open(manifest, data)
     with dataset.working():
-        result = run.rejudge(loaded, dataset) if rejudge else run.filter_photos(loaded, dataset, measure_all)
+        if rejudge:
+            result = run.rejudge(loaded, dataset)
+        else:
+            result = run.filter_photos(loaded, dataset, measure_all, engine, address)
     _tell(result, as_json, print_funnel)
 
 
 @app.command()
 def caption(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
     """Caption what was kept and has no caption of this model yet."""
-    from bolid_data.curate.captioning import caption_photos
+    from bolid_data.curate.captions.captioning import caption_photos
 
     loaded, dataset = _open(manifest, data)
     with dataset.working():
@@ -115,7 +119,7 @@ def shard(manifest: ManifestFile, data: Data = None, as_json: Json = False, debu
 def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
     """Scrape, filter, caption and shard, in this order; each does only what is left."""
     from bolid_data.collect.run import scrape as collect
-    from bolid_data.curate.captioning import caption_photos
+    from bolid_data.curate.captions.captioning import caption_photos
     from bolid_data.curate.run import filter_photos
     from bolid_data.report.show import print_funnel
     from bolid_data.shards.write import shard as write
@@ -196,6 +200,30 @@ def rebuild(
     _tell(missing | result, as_json)
     if result["problem"]:
         raise BolidError(result["problem"])
+
+
+@app.command()
+def forget(
+    manifest: ManifestFile,
+    person: Annotated[str, typer.Argument(help="The person's slug or name.")],
+    data: Data = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Remove a person everywhere, for good: photos, catalog, shards, lock, features; list runs trained on them."""
+    from bolid_data.shards import forget as run
+
+    _, dataset = _open(manifest, data)
+    with dataset.working():
+        trace = run.find(dataset, person)
+        if trace is None:
+            _tell({"person": person, "already": True}, as_json, lambda found: print(f"{person} was forgotten before"))
+            return
+        question = f"Remove {trace.person} and {len(trace.photos)} photos from {dataset.root}? They do not come back."
+        if sys.stdin.isatty() and not yes:
+            typer.confirm(question, abort=True, err=True)
+        _tell({"already": False, **run.forget(dataset, trace)}, as_json)
 
 
 @app.command()

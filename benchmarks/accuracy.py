@@ -85,6 +85,15 @@ def _errors(true: list[list[float]] | None, found: list[list[float]] | None) -> 
     return list(np.hypot(*(drawn[both, :2] - seen[both, :2]).T) / height)
 
 
+def _precision_and_recall(judged: list[Judged], reason: str) -> str:
+    """A row of the table. A reason that a photo may have besides its own is neither right nor wrong."""
+    true = [(photo.truth["reason"] or "kept") == reason for photo in judged]
+    given = [reason in (photo.reasons or ["kept"]) for photo in judged]
+    wrong = [g and not t and reason not in p.truth["may"] for p, t, g in zip(judged, true, given, strict=True)]
+    right = sum(t and g for t, g in zip(true, given, strict=True))
+    return f"| {reason} | {sum(true)} | {right / max(1, right + sum(wrong)):.4f} | {right / max(1, sum(true)):.4f} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=8)
@@ -101,6 +110,9 @@ def main() -> None:
         decided = Counter(" + ".join(photo.reasons) or "kept" for photo in photos)
         words = ", ".join(f"{reasons} {count}" for reasons, count in decided.most_common())
         print(f"| {kind} | {len(photos)} | {sum(photo.right for photo in photos)} | {words} |")
+    print("\n| reason | photos | precision | recall |\n| --- | --- | --- | --- |")
+    for reason in sorted({str(photo.truth["reason"] or "kept") for photo in judged}):
+        print(_precision_and_recall(judged, reason))
     errors = [error for photo in judged if photo.truth["kind"] == "clean" for error in photo.errors]
     print(f"\nkeypoints of clean photos: median error {100 * np.median(errors):.2f} % of the person's height", end="")
     print(f", 90 % below {100 * np.quantile(errors, 0.9):.2f} % ({len(errors)} keypoints)")

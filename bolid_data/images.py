@@ -172,6 +172,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         import numpy as np
 
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "RGB":  # `convert` would copy it
+        image.load()
+        return image
     return image.convert("RGB")
 
 

@@ -74,6 +74,8 @@ class Judgement(BaseModel):
     face: str
     watermark: str
     hash: str
+    quality: str | None = None
+    identity: str | None = None
 
 
 class Captioner(BaseModel):

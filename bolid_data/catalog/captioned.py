@@ -9,18 +9,41 @@ from bolid_data.records import Model
 
 class Captioned(Connection):
     def uncaptioned(self, model: Model, prompt: str) -> list[str]:
-        """Kept photos without a caption of this model and prompt, sorted; that model is the captioner from here on."""
+        """Kept photos without a caption of this model and prompt, sorted, those that failed before last; that model is
+        the captioner from here on."""
         with self.open() as con:
             upsert(con, "models", [asdict(model)])
             con.execute("DELETE FROM captioner")
             con.execute("INSERT INTO captioner VALUES (?, ?)", [model.id, prompt])
             rows = con.execute(
-                """SELECT DISTINCT sha256 FROM verdicts WHERE kept AND sha256 NOT IN
-                   (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt)) ORDER BY sha256"""
+                """SELECT DISTINCT sha256,
+                       sha256 IN (SELECT sha256 FROM uncaptioned JOIN captioner USING (model, prompt)) AS failed
+                   FROM verdicts WHERE kept AND sha256 NOT IN
+                   (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt)) ORDER BY failed, sha256"""
             ).fetchall()
-        return [sha256 for (sha256,) in rows]
+        return [sha256 for sha256, _ in rows]
 
-    def record_captions(self, model_id: str, prompt: str, captions: dict[str, str]) -> None:
+    def record_captions(
+        self, model_id: str, prompt: str, captions: dict[str, str], failures: dict[str, str] | None = None
+    ) -> None:
+        """Commits captions, and why photos could not be captioned; either replaces what was said of a photo before."""
+        own = {"model": model_id, "prompt": prompt}
         with self.open() as con:
-            rows = [{"sha256": s, "model": model_id, "prompt": prompt, "caption": c} for s, c in captions.items()]
-            upsert(con, "captioned", rows)
+            con.execute(
+                "DELETE FROM uncaptioned WHERE model = ? AND prompt = ? AND list_contains(?, sha256)",
+                [model_id, prompt, list(captions)],
+            )
+            upsert(con, "captioned", [{"sha256": s, "caption": c} | own for s, c in captions.items()])
+            upsert(con, "uncaptioned", [{"sha256": s, "error": e} | own for s, e in (failures or {}).items()])
+
+    def caption_counts(self) -> dict[str, int]:
+        """Of the kept photos, how many the captioner has `captioned`, and how many have `failed` with it."""
+        with self.open() as con:
+            rows = con.execute(
+                """WITH kept AS (SELECT DISTINCT sha256 FROM verdicts WHERE kept)
+                   SELECT count(caption), count(error) FROM kept
+                   LEFT JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
+                   LEFT JOIN (FROM uncaptioned JOIN captioner USING (model, prompt)) USING (sha256)"""
+            ).fetchall()
+        ((captioned, failed),) = rows
+        return {"captioned": captioned, "failed": failed}

@@ -48,6 +48,10 @@ class Connection:
             con.execute("COMMIT")
         except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
             raise BolidError(f"{self.path}: {first_line(error)}; nothing committed before is lost") from error
+        except (duckdb.BinderException, duckdb.CatalogException) as error:  # a column or table that is not there
+            raise BolidError(
+                f"{self.path}: written by another version ({first_line(error)}); `bolid filter` brings it up to date"
+            ) from error
         finally:
             con.close()
 

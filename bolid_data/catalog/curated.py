@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from bolid_data.catalog.connection import Connection
-from bolid_data.catalog.rows import dicts, insert, upsert
+from bolid_data.catalog.rows import insert, upsert
 from bolid_data.records import Measurements
 
 
@@ -45,27 +44,27 @@ class Curated(Connection):
             ).fetchall()
         return {sha256: [list(point) for point in points] for sha256, points in rows}
 
+    def person_boxes(self, pose: str, sha256s: Sequence[str], min_score: float = 0.5) -> dict[str, list[float]]:
+        """Of each photo the box (x0, y0, x1, y1 in upright pixels) of its largest person at least that certain, as the
+        pose model of that id saw them; photos without one are left out."""
+        with self.open() as con:
+            rows = con.execute(
+                """SELECT sha256, box FROM detections
+                   WHERE model = ? AND kind = 'person' AND score >= ? AND sha256 IN (SELECT unnest(?))
+                   QUALIFY row_number() OVER (
+                       PARTITION BY sha256 ORDER BY (box[3] - box[1]) * (box[4] - box[2]) DESC, score DESC, box
+                   ) = 1""",
+                [pose, min_score, list(sha256s)],
+            ).fetchall()
+        return {sha256: list(box) for sha256, box in rows}
+
     def people_kept(self) -> list[tuple[str, int]]:
-        """People with kept photos, sorted, and how many of theirs the captioner has not captioned."""
+        """People with photos to shard, sorted, and how many of theirs the captioner has not yet been asked to caption;
+        a kept photo that it could not caption is none to shard."""
         with self.open() as con:
             return con.execute(
-                """WITH mine AS (SELECT sha256, caption FROM captioned JOIN captioner USING (model, prompt))
+                """WITH mine AS (SELECT sha256, caption FROM captioned JOIN captioner USING (model, prompt)),
+                   failed AS (SELECT sha256 FROM uncaptioned JOIN captioner USING (model, prompt))
                    SELECT person, count(*) FILTER (caption IS NULL) FROM verdicts LEFT JOIN mine USING (sha256)
-                   WHERE kept GROUP BY person ORDER BY person"""
+                   WHERE kept AND sha256 NOT IN (FROM failed) GROUP BY person ORDER BY person"""
             ).fetchall()
-
-    def samples(self, person: str) -> list[dict[str, Any]]:
-        """A person's kept photos (sha256, caption, keypoints of the most certain person), sorted by sha256."""
-        with self.open() as con:
-            return dicts(
-                con.execute(
-                    """SELECT sha256, caption, (
-                           SELECT keypoints FROM detections JOIN judgement ON model = pose
-                           WHERE kind = 'person' AND detections.sha256 = verdicts.sha256
-                           ORDER BY score DESC, box LIMIT 1
-                       ) AS keypoints
-                       FROM verdicts JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
-                       WHERE person = ? AND kept ORDER BY sha256""",
-                    [person],
-                )
-            )

@@ -22,12 +22,12 @@ class Pinned(Connection):
         with self.open() as con:
             con.execute(_PASSED_ON)
             thresholds = con.execute("SELECT thresholds FROM judgement").fetchone()
-            judgement = dicts(con.execute("SELECT pose, face, watermark, hash FROM judgement"))
+            judgement = dicts(con.execute("SELECT * EXCLUDE thresholds FROM judgement"))
             captioner = dicts(con.execute("SELECT model, prompt FROM captioner"))
             models = dicts(
                 con.execute(
                     """SELECT models.* FROM models
-                       WHERE id IN (SELECT unnest([pose, face, watermark, hash]) FROM judgement)
+                       WHERE id IN (SELECT unnest([pose, face, watermark, hash, quality, identity]) FROM judgement)
                        OR id IN (SELECT model FROM captioner) ORDER BY id"""
                 )
             )
@@ -41,7 +41,11 @@ class Pinned(Connection):
             )
             photos = dicts(
                 con.execute(
-                    """WITH verdict AS (SELECT sha256, bool_or(kept) AS kept FROM verdicts GROUP BY sha256),
+                    """WITH verdict AS (
+                           SELECT sha256, bool_or(kept) AND sha256 IN  -- those it cannot caption are in no shard
+                               (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt)) AS kept
+                           FROM verdicts GROUP BY sha256
+                       ),
                        seen AS (
                            SELECT sha256, list({'person': person, 'url': url, 'page_url':
                                CASE WHEN regexp_matches(page_url, '^https?://') THEN page_url END
@@ -125,11 +129,22 @@ COPY (
             ORDER BY model, kind, score DESC, box) FROM detections d WHERE d.sha256 = photos.sha256) AS detections,
         (SELECT list({{'model': model, 'probability': probability}} ORDER BY model)
             FROM watermarks w WHERE w.sha256 = photos.sha256) AS watermarks,
-        (SELECT list({{'model': model, 'phash': phash}} ORDER BY model)
+        (SELECT list({{'model': model, 'phash': phash, 'views': views}} ORDER BY model)
             FROM hashes h WHERE h.sha256 = photos.sha256) AS hashes,
+        (SELECT list({{'model': model, 'sharpness': sharpness, 'brightness': brightness,
+            'colourfulness': colourfulness}} ORDER BY model)
+            FROM qualities q WHERE q.sha256 = photos.sha256) AS qualities,
+        (SELECT list({{'model': model, 'vector': vector}} ORDER BY model)
+            FROM embeddings e WHERE e.sha256 = photos.sha256) AS embeddings,
+        (SELECT list({{'person': person, 'model': model, 'likeness': likeness}} ORDER BY person, model)
+            FROM likenesses l WHERE l.sha256 = photos.sha256) AS likenesses,
+        -- Not who decided: a dataset goes to others.
+        (SELECT list({{'person': person, 'keep': keep, 'why': why, 'decided_at': decided_at}} ORDER BY person)
+            FROM decisions x WHERE x.sha256 = photos.sha256) AS decisions,
         (SELECT list({{'model': model, 'prompt': prompt, 'caption': caption}} ORDER BY model, prompt)
             FROM captioned c WHERE c.sha256 = photos.sha256) AS captions,
-        (SELECT list({{'person': person, 'kept': kept, 'reasons': reasons}} ORDER BY person)
+        (SELECT list({{'person': person, 'kept': kept, 'reasons': reasons, 'framing': framing, 'facing': facing}}
+            ORDER BY person)
             FROM judged j WHERE j.sha256 = photos.sha256) AS verdicts,
         (SELECT list({{'b': b, 'distance': distance}} ORDER BY b)
             FROM near SEMI JOIN seen ON seen.sha256 = b WHERE a = photos.sha256) AS near
@@ -140,11 +155,15 @@ COPY (
 _NOT_OURS = (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError)
 """What a table of other columns, types or values than ours leads to; a full disk is none of these."""
 
-# Only what is here is taken over; of older files, which lack `near`, no such pairs are.
+# Only what is here is taken over; older files lack some columns.
 _PINNED = """
 CREATE TEMP VIEW pinned AS
 FROM (
-    SELECT NULL::STRUCT(b VARCHAR, distance UTINYINT)[] AS near WHERE false
+    SELECT NULL::STRUCT(b VARCHAR, distance UTINYINT)[] AS near,
+        NULL::STRUCT(model VARCHAR, sharpness FLOAT, brightness FLOAT, colourfulness FLOAT)[] AS qualities,
+        NULL::STRUCT(model VARCHAR, vector FLOAT[])[] AS embeddings,
+        NULL::STRUCT(person VARCHAR, model VARCHAR, likeness FLOAT)[] AS likenesses,
+        NULL::STRUCT(person VARCHAR, keep BOOLEAN, why VARCHAR, decided_at TIMESTAMP)[] AS decisions WHERE false
     UNION ALL BY NAME FROM read_parquet('{file}')
 ) SEMI JOIN photos USING (sha256)
 """
@@ -155,6 +174,10 @@ _FROM_PINNED = {
     "detections": "SELECT sha256, row.* FROM (SELECT sha256, unnest(detections) AS row FROM pinned)",
     "watermarks": "SELECT sha256, row.* FROM (SELECT sha256, unnest(watermarks) AS row FROM pinned)",
     "hashes": "SELECT sha256, row.* FROM (SELECT sha256, unnest(hashes) AS row FROM pinned)",
+    "qualities": "SELECT sha256, row.* FROM (SELECT sha256, unnest(qualities) AS row FROM pinned)",
+    "embeddings": "SELECT sha256, row.* FROM (SELECT sha256, unnest(embeddings) AS row FROM pinned)",
+    "likenesses": "SELECT sha256, row.* FROM (SELECT sha256, unnest(likenesses) AS row FROM pinned)",
+    "decisions": "SELECT sha256, row.* FROM (SELECT sha256, unnest(decisions) AS row FROM pinned)",
     "captioned": "SELECT sha256, row.* FROM (SELECT sha256, unnest(captions) AS row FROM pinned)",
     "judged": """SELECT sha256, row.* FROM (SELECT sha256, unnest(verdicts) AS row FROM pinned)
         WHERE (sha256, row.person) IN (SELECT (sha256, person) FROM sightings WHERE state = 'stored')""",
@@ -175,7 +198,8 @@ SELECT sha256 FROM (SELECT unnest($kept) AS sha256) SEMI JOIN photos USING (sha2
 WHERE sha256 NOT IN (SELECT sha256 FROM verdicts WHERE kept)
 OR sha256 NOT IN (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt) WHERE caption IS NOT NULL)
 OR sha256 NOT IN (
-    SELECT sha256 FROM detections JOIN judgement ON model = pose WHERE kind = 'person' AND keypoints IS NOT NULL)
+    SELECT sha256 FROM detections JOIN judgement ON model = pose WHERE kind = 'person' AND keypoints IS NOT NULL
+    UNION ALL SELECT sha256 FROM decisions WHERE keep)  -- by hand, whatever was seen on it
 LIMIT 1
 """
 

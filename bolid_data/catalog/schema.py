@@ -35,17 +35,25 @@ CREATE TABLE IF NOT EXISTS detections (
 CREATE TABLE IF NOT EXISTS watermarks (
     sha256 VARCHAR, model VARCHAR, probability FLOAT, PRIMARY KEY (sha256, model)
 );
-CREATE TABLE IF NOT EXISTS hashes (sha256 VARCHAR, model VARCHAR, phash UBIGINT, PRIMARY KEY (sha256, model));
+CREATE TABLE IF NOT EXISTS hashes (
+    sha256 VARCHAR, model VARCHAR, phash UBIGINT, views UBIGINT[], PRIMARY KEY (sha256, model)
+);
 CREATE TABLE IF NOT EXISTS qualities (
     sha256 VARCHAR, model VARCHAR, sharpness FLOAT, brightness FLOAT, colourfulness FLOAT, PRIMARY KEY (sha256, model)
 );
 CREATE TABLE IF NOT EXISTS embeddings (sha256 VARCHAR, model VARCHAR, vector FLOAT[], PRIMARY KEY (sha256, model));
+CREATE TABLE IF NOT EXISTS likenesses (  -- cosine of a photo's embedding and the mean of its person's others
+    person VARCHAR, sha256 VARCHAR, model VARCHAR, likeness FLOAT, PRIMARY KEY (person, sha256, model)
+);
 CREATE TABLE IF NOT EXISTS near (a VARCHAR, b VARCHAR, distance UTINYINT, PRIMARY KEY (a, b));
+CREATE TABLE IF NOT EXISTS compared (  -- people whose pairs are all in near, by which hashes, and of which photos
+    person VARCHAR PRIMARY KEY, model VARCHAR, photos BIGINT, digest HUGEINT
+);
 CREATE TABLE IF NOT EXISTS judged (
-    person VARCHAR, sha256 VARCHAR, kept BOOLEAN, reasons VARCHAR[] NOT NULL, PRIMARY KEY (person, sha256)
+    person VARCHAR, sha256 VARCHAR, kept BOOLEAN, reasons VARCHAR[] NOT NULL, framing VARCHAR, facing VARCHAR
 );
 CREATE TABLE IF NOT EXISTS judgement (  -- one row: what the verdicts were judged by
-    thresholds VARCHAR, pose VARCHAR, face VARCHAR, watermark VARCHAR, hash VARCHAR
+    thresholds VARCHAR, pose VARCHAR, face VARCHAR, watermark VARCHAR, hash VARCHAR, quality VARCHAR, identity VARCHAR
 );
 CREATE TABLE IF NOT EXISTS decisions (  -- a person's own, over all that was measured
     person VARCHAR, sha256 VARCHAR, keep BOOLEAN, who VARCHAR, why VARCHAR, decided_at TIMESTAMP,
@@ -65,4 +73,9 @@ ALTER TABLE sightings ADD COLUMN IF NOT EXISTS consent VARCHAR;
 ALTER TABLE sightings ADD COLUMN IF NOT EXISTS etag VARCHAR;
 ALTER TABLE sightings ADD COLUMN IF NOT EXISTS last_modified VARCHAR;
 ALTER TABLE sightings ADD COLUMN IF NOT EXISTS gone_at TIMESTAMP;
+ALTER TABLE hashes ADD COLUMN IF NOT EXISTS views UBIGINT[];
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS framing VARCHAR;
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS facing VARCHAR;
+ALTER TABLE judgement ADD COLUMN IF NOT EXISTS quality VARCHAR;
+ALTER TABLE judgement ADD COLUMN IF NOT EXISTS identity VARCHAR;
 """

@@ -8,7 +8,8 @@ from bolid_data.catalog.rows import dicts
 
 class Summarised(Connection):
     def summary(self) -> list[dict[str, Any]]:
-        """Per person: photos listed, stored, failed, judged, kept and captioned, and the reasons of the others."""
+        """Per person: photos listed, stored, failed, judged, kept and captioned, the reasons of the others, and how
+        many of the kept show which view ("full front")."""
         with self.open(read_only=True) as con:
             return dicts(con.execute(_SUMMARY))
 
@@ -35,12 +36,19 @@ reasons AS (
         SELECT person, reason, count(*) AS photos FROM (SELECT person, unnest(reasons) AS reason FROM verdicts)
         GROUP BY ALL
     ) GROUP BY person
+),
+views AS (
+    SELECT person, map(list(view ORDER BY view), list(photos ORDER BY view)) AS views FROM (
+        SELECT person, framing || ' ' || facing AS view, count(*) AS photos FROM judged
+        WHERE kept AND framing IS NOT NULL AND facing IS NOT NULL GROUP BY ALL
+    ) GROUP BY person
 )
 SELECT person, name, state, listed_photos AS listed, coalesce(stored, 0) AS stored, coalesce(refused, 0) AS refused,
     coalesce(opted_out, 0) AS opted_out, coalesce(failed, 0) AS failed, coalesce(judged, 0) AS judged,
     coalesce(kept, 0) AS kept, coalesce(captioned, 0) AS captioned, coalesce(reasons, MAP {}) AS reasons,
-    coalesce(unfetched, MAP {}) AS unfetched
+    coalesce(unfetched, MAP {}) AS unfetched, coalesce(views, MAP {}) AS views
 FROM people LEFT JOIN seen USING (person) LEFT JOIN unfetched USING (person)
 LEFT JOIN judged_photos USING (person) LEFT JOIN reasons USING (person)
+LEFT JOIN views USING (person)
 ORDER BY person
 """

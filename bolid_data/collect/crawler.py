@@ -106,18 +106,30 @@ class Crawler:
                 for link in some:
                     yield link, frontier
 
+    def _parse_index(self, profile: Profile, html: str, url: str) -> _Index:
+        index = _parse_index(profile, html, url)
+        return _Index(index.letters, self._not_forgotten(index.people))
+
+    def _parse_people(self, profile: Profile, html: str, url: str) -> list[PersonLink]:
+        return self._not_forgotten(parse_people(profile, html, url))
+
+    def _not_forgotten(self, people: list[PersonLink]) -> list[PersonLink]:
+        """What is found on a page is kept, and must not name who was forgotten."""
+        return [link for link in people if link.person not in self.intake.forgotten]
+
     def _wanted(self, person: str) -> bool:
-        return (not self.source.people or person in self.source.people) and person not in self.intake.forgotten
+        return not self.source.people or person in self.source.people
 
     async def _lists(self) -> AsyncIterator[list[PersonLink]]:
         """The pages that list people, in the site's order."""
         frontier = await self._frontier([""])
         self._stop_where_unwelcome()
-        index = await self._read(urljoin(self.profile.origin, self.profile.start), "", frontier, _parse_index, _INDEX)
+        start = urljoin(self.profile.origin, self.profile.start)
+        index = await self._read(start, "", frontier, self._parse_index, _INDEX)
         yield index.people
         for letter in index.letters:
             try:
-                yield await self._read(letter, "", frontier, parse_people, _PEOPLE)
+                yield await self._read(letter, "", frontier, self._parse_people, _PEOPLE)
             except (FetchError, DriftError) as error:
                 self._stop_branch(error)
 

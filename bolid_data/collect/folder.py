@@ -27,6 +27,8 @@ def collect_folder(root: Path, source: FolderSource, intake: Intake) -> None:
         raise UsageError(f"source.path: {root}: no folders of people in it; put each person's photos into one")
     with bar() as progress:
         for person, folder in people:
+            if person in intake.forgotten:
+                continue
             files, closed = _files(folder)
             intake.person(Person(person, clean_name(folder.name) or person, f"{_address(folder, root)}/", len(files)))
             intake.tally.people += 1

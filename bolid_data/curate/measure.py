@@ -4,8 +4,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 from PIL import Image
 
 from bolid_data.records import Model
@@ -19,12 +21,37 @@ Keypoints = list[list[float]]
 """17 COCO keypoints (x, y, confidence) in pixels of the upright photo."""
 
 
+GREY = 114
+"""What networks see beyond a photo's edge, as YOLO was trained."""
+
+_LARGEST_FIT = 640
+
+
 @dataclass(frozen=True)
 class Photo:
     """A decoded photo: upright RGB."""
 
     sha256: str
     image: Image.Image
+
+    def fit(self, side: int, multiple: int = 1) -> tuple[np.ndarray, float]:
+        """The photo shrunk or grown to `side` pixels at its longest, then padded with grey at its right and lower
+        edge to a multiple of `multiple` pixels.
+
+        Returns uint8 (h, w, 3) and the scale: a point of the photo times the scale is its point in the array.
+        """
+        scale = side / max(self.image.size)
+        width, height = (max(1, round(length * scale)) for length in self.image.size)
+        # Shrinking by whole pixels first, once for all who look at the photo, takes a third of the time.
+        source = self.image if side > _LARGEST_FIT else self._reduced
+        pixels = np.asarray(source.resize((width, height), Image.Resampling.BILINEAR))
+        padding = (-height % multiple, -width % multiple)
+        return np.pad(pixels, ((0, padding[0]), (0, padding[1]), (0, 0)), constant_values=GREY), scale
+
+    @cached_property
+    def _reduced(self) -> Image.Image:
+        factor = max(1, max(self.image.size) // _LARGEST_FIT)
+        return self.image.reduce(factor) if factor > 1 else self.image
 
 
 class Measurer(Protocol):

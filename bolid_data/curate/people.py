@@ -2,24 +2,32 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from platformdirs import user_cache_dir
+from torch import nn
+from torchvision.ops import nms
 
 from bolid_data import weights
 from bolid_data.curate.measure import FLOOR, Photo, describe_model
-from bolid_data.images import letterbox
+from bolid_data.curate.runtime import Network, OfPixels, describe
 
 SIDE = 640
-"""Side in pixels of the square that the network sees."""
+"""Longest side in pixels of what the network sees."""
 
-BATCH = 8
-"""Every batch is padded to this many photos: what is seen on one never depends on how many there are."""
+STRIDE = 32
+"""Both sides of what the network sees are multiples of this."""
 
 IOU = 0.7
+"""Of boxes that overlap by more, only the most certain stays."""
+
+MOST = 300
+"""People written down on one photo, the most certain ones."""
 
 # Read once, when ultralytics is imported: no telemetry, no installing, no chatter, nothing written into the
 # user's configuration, and of a pickled checkpoint only known classes.
@@ -37,52 +45,76 @@ class PoseMeasurer:
 
     def __init__(self, name: str = "yolo11n-pose", device: str = "cpu") -> None:
         found = weights.find(name)
-        self.model = describe_model(found, side=SIDE, batch=BATCH, iou=IOU, floor=FLOOR)
-        self._device = device
-        self._network = import_yolo()(str(found.path), task="pose")
+        self.model = describe_model(found, side=SIDE, iou=IOU, floor=FLOOR, runtime=describe(device))
+        self._detector = Yolo(found, "pose", device)
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
-        parts = [photos[start : start + BATCH] for start in range(0, len(photos), BATCH)]
-        return {"detections": [row for part in parts for row in self._measure_batch(part)]}
+        found = zip(photos, self._detector.detect(photos), strict=True)
+        return {"detections": [_row(photo, detection) for photo, detections in found for detection in detections]}
 
-    def _measure_batch(self, photos: Sequence[Photo]) -> list[dict[str, Any]]:
-        squares = np.zeros((BATCH, SIDE, SIDE, 3), dtype=np.uint8)
-        scales = []
-        for square, photo in zip(squares, photos, strict=False):
-            square[:], scale = letterbox(photo.image, SIDE)
-            scales.append(scale)
-        batch = torch.from_numpy(squares).permute(0, 3, 1, 2).contiguous().float() / 255
-        results = self._network.predict(
-            batch, imgsz=SIDE, conf=FLOOR, iou=IOU, device=self._device, verbose=False, save=False
-        )
+
+class Yolo:
+    """A YOLO network of one class (task `detect`, or `pose` for keypoints too) from the file `found.path`."""
+
+    def __init__(self, found: weights.Weights, task: str, device: str) -> None:
+        build = partial(_load, found.path, task)
+        example = torch.zeros(1, SIDE, SIDE - 5 * STRIDE, 3, dtype=torch.uint8)
+        self._network = Network(build, found, example, (-1, -1, -1, 3), device)
+
+    def detect(self, photos: Sequence[Photo]) -> list[np.ndarray]:
+        """Of each photo (n, 5 + ...): box x0, y0, x1, y1, score, then x, y, confidence of each keypoint, in pixels
+        of the photo and clipped to it; the most certain first, down to the floor."""
+        fits = [photo.fit(SIDE, STRIDE) for photo in photos]
+        seen = self._network.see([pixels for pixels, _ in fits])
         return [
-            row
-            for photo, scale, result in zip(photos, scales, results, strict=False)
-            for row in _rows(photo, scale, result)
+            _in_photo(_suppress(output), photo, scale)
+            for (output,), photo, (_, scale) in zip(seen, photos, fits, strict=True)
         ]
 
 
-def _rows(photo: Photo, scale: float, result: Any) -> list[dict[str, Any]]:
-    boxes = clip(result.boxes.xyxy.cpu().numpy() / scale, photo)
-    keypoints = result.keypoints.data.cpu().numpy()
-    return [
-        {
-            "sha256": photo.sha256,
-            "kind": "person",
-            "score": round(float(score), 4),
-            "box": box,
-            "keypoints": [
-                [round(float(x / scale), 1), round(float(y / scale), 1), round(float(c), 4)] for x, y, c in points
-            ],
-        }
-        for score, box, points in zip(result.boxes.conf.cpu().numpy(), boxes, keypoints, strict=True)
-    ]
+def _suppress(output: np.ndarray) -> np.ndarray:
+    """The network's output (5 + ..., anchors) to detections (n, 5 + ...): sure enough, each but once."""
+    found = output[:, output[4] > FLOOR].T.copy()
+    centre, half = found[:, :2].copy(), found[:, 2:4] / 2
+    found[:, :2], found[:, 2:4] = centre - half, centre + half
+    boxes = torch.from_numpy(found)
+    return found[nms(boxes[:, :4], boxes[:, 4], IOU)[:MOST].numpy()]
+
+
+def _in_photo(found: np.ndarray, photo: Photo, scale: float) -> np.ndarray:
+    for x, y in ((0, 1), (2, 3), *((i, i + 1) for i in range(5, found.shape[1], 3))):
+        found[:, x] = (found[:, x] / scale).clip(0, photo.image.width)
+        found[:, y] = (found[:, y] / scale).clip(0, photo.image.height)
+    return found
+
+
+def _row(photo: Photo, detection: np.ndarray) -> dict[str, Any]:
+    return {
+        "sha256": photo.sha256,
+        "kind": "person",
+        "score": round(float(detection[4]), 4),
+        "box": [round(float(value), 1) for value in detection[:4]],
+        "keypoints": [
+            [round(float(x), 1), round(float(y), 1), round(float(c), 4)] for x, y, c in detection[5:].reshape(-1, 3)
+        ],
+    }
 
 
 def clip(boxes: np.ndarray, photo: Photo) -> list[list[float]]:
     """Boxes (N, 4) xyxy in pixels, clipped to the photo and rounded to a tenth of a pixel."""
     size = np.array(photo.image.size * 2, dtype=np.float64)
     return [[round(float(value), 1) for value in np.clip(box, 0, size)] for box in boxes]
+
+
+def _load(path: Path, task: str) -> nn.Module:
+    """The network of (b, h, w, 3) pixels, h and w multiples of STRIDE, to (b, 5 + ..., anchors)."""
+    network = import_yolo()(str(path), task=task).model.float().eval().fuse(verbose=False)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    head = network.model[-1]
+    # As its own exporters set it: detections alone come out, and photos of any shape go in.
+    head.export, head.dynamic, head.format = True, True, "openvino"
+    return OfPixels(network)
 
 
 def import_yolo() -> Any:

@@ -1,34 +1,119 @@
 """`bolid filter`."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from bolid_data.catalog import Catalog
 from bolid_data.curate import judge
 from bolid_data.dataset import Dataset
-from bolid_data.manifest import Manifest
+from bolid_data.errors import UsageError
+from bolid_data.manifest import Manifest, Models
+from bolid_data.progress import note
+
+if TYPE_CHECKING:  # the models' libraries take seconds to import: only the command that runs them pays
+    from bolid_data.curate.identity import Box
+    from bolid_data.curate.measure import Measurer
+
+ENGINES = ("local", "ray")
+CHEAP = ("hash", "quality", "pose")
+"""What a photo meets first; if that puts it out, it meets no other."""
 
 
-def filter_photos(manifest: Manifest, dataset: Dataset, measure_all: bool = False) -> dict[str, Any]:
-    """Measures what is not yet measured and judges all. Returns the funnel."""
-    # The models' libraries take seconds to import: only the command that runs them pays.
-    from bolid_data.curate.duplicates import HashMeasurer
-    from bolid_data.curate.engine import measure
-    from bolid_data.curate.faces import FaceMeasurer
-    from bolid_data.curate.people import PoseMeasurer
-    from bolid_data.curate.watermark import WatermarkMeasurer
+def filter_photos(
+    manifest: Manifest,
+    dataset: Dataset,
+    measure_all: bool = False,
+    engine: str = "local",
+    address: str | None = None,
+) -> dict[str, Any]:
+    """Measures what is not yet measured and judges all. Returns the funnel.
 
+    A photo that is out by a cheap measurement meets no costly model, unless `measure_all`. `address` is that of a Ray
+    cluster; without one, `engine` "ray" starts its own.
+    """
+    from bolid_data.curate import likeness, models, near
+    from bolid_data.curate.engine import measure, plan
+    from bolid_data.curate.runtime import GPU_BATCH
+
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine}: no such engine; there are {' and '.join(ENGINES)}")
+    if address and engine != "ray":
+        raise UsageError("--address is of a Ray cluster; give --engine ray with it")
     dataset.catalog.require()
-    pose, face = PoseMeasurer(manifest.models.pose), FaceMeasurer(manifest.models.face)
-    watermark, phash = WatermarkMeasurer(manifest.models.watermark), HashMeasurer()
-    small = (0, 0) if measure_all else (manifest.filter.min_width, manifest.filter.min_height)
-    measured = measure(dataset.catalog, dataset.store, (phash, watermark, pose, face), small)
-    models = judge.ModelIds(pose.model.id, face.model.id, watermark.model.id, phash.model.id)
-    return {"measured": measured} | _judge(manifest, dataset, models)
+    dataset.catalog.create()  # one of an earlier version gets what it lacks
+    device = models.device(manifest.models.device)
+    boxes = PersonBoxes(dataset.catalog)
+    build = partial(build_measurers, manifest.models, manifest.folder, device, boxes)
+    measurers = build()
+    ids = judge.ModelIds(**{kind: measurer.model.id for kind, measurer in measurers.items()})
+
+    def find_out(sha256s: Sequence[str]) -> set[str]:
+        if ids.identity:
+            boxes.look_up(ids.pose, sha256s)
+        return set() if measure_all else judge.already_out(dataset.catalog, manifest.filter, ids, sha256s)
+
+    job = plan(
+        dataset.catalog,
+        [measurer for kind, measurer in measurers.items() if kind in CHEAP],
+        [measurer for kind, measurer in measurers.items() if kind not in CHEAP],
+        (0, 0) if measure_all else (manifest.filter.min_width, manifest.filter.min_height),
+        None if measure_all and not ids.identity else find_out,
+    )
+    if engine == "ray":
+        from bolid_data.curate import ray_engine
+
+        run = ray_engine.measure(dataset.catalog, dataset.store, job, build, address, device != "cpu")
+    else:
+        run = measure(dataset.catalog, dataset.store, job, 1 if device == "cpu" else GPU_BATCH)
+    near.find(dataset.catalog, ids.hash)
+    if ids.identity:
+        likeness.update(dataset.catalog, ids.identity)
+    return {"measured": run.photos} | _judge(manifest, dataset, ids)
 
 
 def rejudge(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     """Judges all by the manifest's thresholds, by what the last `bolid filter` measured; no model runs."""
     dataset.catalog.require()
-    return {"measured": 0} | _judge(manifest, dataset, None)
+    dataset.catalog.create()  # one of an earlier version gets what it lacks
+    found = _judge(manifest, dataset, None)
+    if found["unmeasured"]:
+        note(f"filter: {found['unmeasured']} photos are not out by these thresholds, nor measured; run `bolid filter`")
+    return {"measured": 0} | found
+
+
+def build_measurers(models: Models, folder: Path, device: str, boxes: "PersonBoxes") -> "dict[str, Measurer]":
+    """The manifest's measurers by what they measure, as `judge.ModelIds` names it."""
+    from bolid_data.curate import models as by_name
+    from bolid_data.curate.duplicates import HashMeasurer
+    from bolid_data.curate.quality import QualityMeasurer
+
+    pose = by_name.pose(models.pose, device)
+    found: dict[str, Measurer] = {
+        "hash": HashMeasurer(),
+        "quality": QualityMeasurer(),
+        "pose": pose,
+        "face": by_name.face(models.face, folder, device),
+        "watermark": by_name.watermark(models.watermark, folder, device),
+    }
+    if models.identity:
+        found["identity"] = by_name.identity(models.identity, folder, device, pose.model, boxes)
+    return found
+
+
+class PersonBoxes:
+    """Boxes of each photo's person, looked up here for those who measure elsewhere: in threads, on other machines."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._found: Mapping[str, Box] = {}
+
+    def look_up(self, pose_id: str, sha256s: Sequence[str]) -> None:
+        self._found = self._catalog.person_boxes(pose_id, sha256s)
+
+    def __call__(self, sha256s: Sequence[str]) -> "dict[str, Box]":
+        return {sha256: self._found[sha256] for sha256 in sha256s if sha256 in self._found}
 
 
 def _judge(manifest: Manifest, dataset: Dataset, models: judge.ModelIds | None) -> dict[str, Any]:

@@ -22,7 +22,8 @@ SUREST = 8
 
 
 class WatermarkNetwork(nn.Module):
-    """ResNet-10 (He et al., 2016) with narrow layers and stride 16, and a linear head on every patch."""
+    """ResNet-10 (He et al., 2016) with narrow layers and stride 16, and two heads on every patch: a linear one, and one
+    that sees the patches around it and the photo as a whole, as print and foliage differ from a line of ink there."""
 
     offset: Tensor
     slope: Tensor
@@ -39,13 +40,25 @@ class WatermarkNetwork(nn.Module):
         )
         self.backbone.reset_classifier(0, "")
         self.head = nn.Conv2d(128, 1, 1)
+        last = nn.Conv2d(64, 1, 1)
+        self.context = nn.Sequential(
+            *(nn.Conv2d(128, 64, 3, padding=2, dilation=2, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
+            *(nn.Conv2d(64, 64, 3, padding=4, dilation=4, bias=False), nn.BatchNorm2d(64), nn.ReLU()),
+            last,
+        )
+        self.whole = nn.Linear(128, 1)
+        for part in (last.weight, last.bias, self.whole.weight, self.whole.bias):
+            if part is not None:
+                nn.init.zeros_(part)
         # What training calibrates: where a photo's logit is 0, and how steep the probability is there.
         self.register_buffer("offset", torch.zeros(()))
         self.register_buffer("slope", torch.ones(()))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (b, 3, h, w) in 0..1 to the patches' logits (b, h/16, w/16) and the images' logits (b,)."""
-        patches = self.head(self.backbone.forward_features(images * 2 - 1)).squeeze(1).float()
+        features = self.backbone.forward_features(images * 2 - 1)
+        around = self.context(features) + self.whole(features.mean((2, 3)))[..., None, None]
+        patches = (self.head(features) + around).squeeze(1).float()
         surest = patches.flatten(1).topk(min(SUREST, patches[0].numel())).values.mean(1)
         return patches, (surest - self.offset) * self.slope
 

@@ -7,7 +7,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bolid_data.curate.judge import explain
+from bolid_data.curate.judge.views import FACINGS, FRAMINGS
 from bolid_data.dataset import Dataset
+
+VIEWS = tuple(f"{framing} {facing}" for framing in FRAMINGS for facing in FACINGS)
+"""What a person's photos should show for a body that is known from all sides."""
 
 _COUNTS = ("listed", "stored", "failed", "judged", "kept", "captioned")
 _COLUMNS = ("listed", "stored", "kept")  # what fits a terminal beside the reasons
@@ -16,8 +20,10 @@ _COLUMNS = ("listed", "stored", "kept")  # what fits a terminal beside the reaso
 def status(dataset: Dataset) -> dict[str, Any]:
     """What is done and left, per person and in all."""
     people = dataset.catalog.summary()
+    for row in people:
+        row["missing_views"] = [view for view in VIEWS if view not in row["views"]] if row["kept"] else []
     total: dict[str, Any] = {count: sum(row[count] or 0 for row in people) for count in _COUNTS}
-    for words in ("reasons", "unfetched"):
+    for words in ("reasons", "unfetched", "views"):
         total[words] = Counter()
         for row in people:
             total[words].update(row[words])
@@ -33,6 +39,7 @@ def print_status(found: dict[str, Any]) -> None:
         words = (", ".join(f"{why} {n}" for why, n in row[kind].items()) for kind in ("reasons", "unfetched"))
         table.add_row(person, *(str(row[column] or 0) for column in _COLUMNS), *words)
     Console().print(table)
+    _print_views(found["people"])
     left = found["total"]
     steps = [
         ("filter", left["stored"] - left["judged"]),
@@ -41,6 +48,19 @@ def print_status(found: dict[str, Any]) -> None:
     ]
     todo = ", ".join(f"`bolid {step}` for {photos} photos" for step, photos in steps if photos > 0)
     print(f"left to do: {todo or 'nothing'}")
+
+
+def _print_views(people: list[dict[str, Any]]) -> None:
+    """Which views of each person the kept photos show; what is missing is a place to collect more."""
+    kept = [row for row in people if row["kept"]]
+    if not kept:
+        return
+    title = f"kept photos by view: {' · '.join(FACINGS)}"
+    table = Table("person", *(framing.replace("_", " ") for framing in FRAMINGS), title=title)
+    for row in kept:
+        counts = ([str(row["views"].get(f"{own} {facing}", "–")) for facing in FACINGS] for own in FRAMINGS)
+        table.add_row(row["person"], *(" · ".join(own) for own in counts))
+    Console().print(table)
 
 
 def print_funnel(found: dict[str, Any]) -> None:
@@ -55,8 +75,15 @@ def print_funnel(found: dict[str, Any]) -> None:
         table.add_row(reason, str(photos), str(left))
     table.add_row("kept", "", str(found["kept"]))
     Console().print(table)
-    if found["lost"]:
-        print(f"against the last judgement: +{found['gained']} kept, −{found['lost']}")
+    if (found["gained"] and found["gained"] < found["kept"]) or found["lost"]:
+        lines = (f"+{found['gained']} kept{_by('were', found['gained_by'])}",
+                 f"−{found['lost']}{_by('are now', found['lost_by'])}")  # fmt: skip
+        print(f"against the last judgement: {', '.join(lines)}")
+
+
+def _by(word: str, reasons: dict[str, int]) -> str:
+    counts = ", ".join(f"{reason} {photos}" for reason, photos in sorted(reasons.items(), key=lambda own: -own[1]))
+    return f" ({word} {counts})" if counts else ""
 
 
 def print_explanation(found: dict[str, Any]) -> None:
@@ -68,13 +95,24 @@ def print_explanation(found: dict[str, Any]) -> None:
         print(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']}{since}{consent})")
     for verdict in found["verdicts"]:
         print(f"{verdict['person']}: {'kept' if verdict['kept'] else 'out: ' + ', '.join(verdict['reasons'])}")
+    for made in found["decisions"]:
+        word = "kept" if made["keep"] else "rejected"
+        print(f"{made['person']}: {word} by hand by {made['who']} at {made['decided_at']}: {made['why']}")
     table = Table("person", "reason", "measured", "out if", "margin", "")
     for rule in found["rules"]:
+        if rule["limit"] is None and rule["value"] is None:
+            continue  # neither asked nor measured
         value = "not measured" if rule["value"] is None else f"{rule['fact']} = {rule['value']:.4g}"
         margin = "" if rule["margin"] is None else f"{rule['margin']:+.4g}"
-        limit = f"{rule['out_if']} {rule['limit']:g} ({rule['threshold']})"
+        limit = f"({rule['threshold']} is off)"
+        if rule["limit"] is not None:
+            limit = f"{rule['out_if']} {rule['limit']:g} ({rule['threshold']})"
         table.add_row(rule["person"], rule["reason"], value, limit, margin, "out" if rule["out"] else "")
     Console().print(table)
+    for turn in found["turns"]:
+        word = "in" if turn["kept"] else "out"
+        given = "" if turn["from"] is None else f" instead of {turn['from']:g}"
+        print(f"{turn['person']}: alone, {turn['threshold']} = {turn['to']:.4g}{given} would put it {word}")
     for row in found["detections"]:
         box = ", ".join(f"{value:.0f}" for value in row["box"])
         print(f"{row['kind']} {row['score']:.2f} at [{box}] by {row['model']}")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from bolid_data.catalog import read_index
@@ -25,36 +26,52 @@ def write_lock(recipe: Recipe, dataset: Dataset, pins: dict[str, Any], shards: l
         **source,
         **pins,
         "shards": shards,
-        "index": index_digest(dataset),
+        "index": index_digest(dataset.index),
         "measurements": file_sha256(dataset.measurements),
     }
-    lock["sha256"] = lock_digest(lock)
-    partial = dataset.lock.with_name(f".{dataset.lock.name}.part")
+    return seal(lock, dataset.lock)
+
+
+def seal(lock: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Writes a lock with the sha256 of all it says. Returns it."""
+    lock = lock | {"sha256": lock_digest(lock)}
+    partial = file.with_name(f".{file.name}.part")
     partial.write_text(json.dumps(lock, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(dataset.lock)
+    partial.replace(file)
     return lock
 
 
-def index_digest(dataset: Dataset) -> str:
+def own_lock(file: Path) -> dict[str, Any] | None:
+    """What a lock says that `bolid shard` wrote here; None for one that was altered or cannot be read. Raises
+    FileNotFoundError."""
+    try:
+        lock = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError):
+        return None
+    intact = isinstance(lock, dict) and lock.get("version") == VERSION and lock.get("sha256") == lock_digest(lock)
+    return lock if intact else None
+
+
+def index_digest(index: Path) -> str:
     """sha256 of the index's rows (the bytes of a DuckDB file differ from run to run)."""
     digest = hashlib.sha256()
-    for table, row in read_index(dataset.index):
+    for table, row in read_index(index):
         digest.update(canonical([table, row]))
     return digest.hexdigest()
 
 
 def verify(dataset: Dataset) -> list[dict[str, str]]:
-    """Everything that differs from the lock: `file` and `problem` (changed | missing | extra | unreadable).
+    """Everything that differs from the lock: `file` and `problem` (changed | missing | extra).
 
     Raises UsageError when there is no lock.
     """
     try:
-        lock = json.loads(dataset.lock.read_text(encoding="utf-8"))
+        lock = own_lock(dataset.lock)
     except FileNotFoundError:
         raise UsageError(f"{dataset.lock}: no such lock; run `bolid shard` first") from None
-    except (OSError, ValueError):
-        return [{"file": dataset.lock.name, "problem": "unreadable"}]
-    if not isinstance(lock, dict) or lock.get("version") != VERSION or lock.get("sha256") != lock_digest(lock):
+    if lock is None:
         return [{"file": dataset.lock.name, "problem": "changed"}]
     problems = [{"file": file, "problem": problem} for file, problem in _differences(dataset, lock)]
     for entry in problems:
@@ -103,6 +120,6 @@ def _photo_differences(dataset: Dataset, pinned: set[str]) -> Iterator[tuple[str
 
 def _index_or_none(dataset: Dataset) -> str | None:
     try:
-        return index_digest(dataset)
+        return index_digest(dataset.index)
     except UsageError:
         return None

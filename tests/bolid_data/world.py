@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bolid_data.curate.judge import ModelIds
+from bolid_data.curate import judge, near
 from bolid_data.dataset import Dataset
+from bolid_data.manifest import Filter
 from bolid_data.records import Measurements, Model, Person, Sighting, StoredPhoto
 
-POSE, FACE, WATERMARK, HASH = (Model(f"{name}@1", name, name, "{}", "MIT") for name in ("pose", "face", "wm", "hash"))
-MODELS = ModelIds(POSE.id, FACE.id, WATERMARK.id, HASH.id)
+POSE, FACE, WATERMARK, HASH, QUALITY = (
+    Model(f"{name}@1", name, name, "{}", "MIT") for name in ("pose", "face", "wm", "hash", "quality")
+)
+MODELS = judge.ModelIds(POSE.id, FACE.id, WATERMARK.id, HASH.id, QUALITY.id)
+GOOD = {"sharpness": 500.0, "brightness": 0.5, "colourfulness": 40.0}
+LENIENT = Filter(min_photos_per_person=1)
 CAPTIONER = Model("captioner@1", "captioner", "", "{}", "MIT")
 STANDING = [[100.0 + i, 200.0 + i, 0.9] for i in range(17)]
 
@@ -24,6 +29,19 @@ def jpeg(seed: int, width: int = 1200, height: int = 1400, image_format: str = "
     out = io.BytesIO()
     Image.fromarray(rough).resize((width, height)).save(out, image_format, **save)
     return out.getvalue()
+
+
+def view(framing: str = "full", facing: str = "front") -> list[list[float]]:
+    """Keypoints of a person 1000 pixels high who is seen so."""
+    heights = [60, 50, 50, 60, 60, 200, 200, 340, 340, 470, 470, 500, 500, 730, 730, 950, 950]
+    last = {"full": 1000, "knees_up": 800, "bust": 480}[framing]
+    # A person's left is the picture's right for who faces the camera.
+    half = {"front": 90, "back": -90, "side": 15}[facing]
+    hidden = {"front": set(), "back": {0, 1, 2}, "side": {2, 4}}[facing]
+    return [
+        [500.0 + (half if i % 2 else -half) * (i > 0), float(y), 0.9 if y < last and i not in hidden else 0.1]
+        for i, y in enumerate(heights)
+    ]
 
 
 class World:
@@ -45,6 +63,9 @@ class World:
         data: bytes | None = None,
         measured: bool = True,
         areas: tuple[float, ...] = (),
+        posters: int = 0,
+        keypoints: list[list[float]] | None = None,
+        **quality: float,
     ) -> str:
         """Adds a photo with what the models saw on it; returns its sha256."""
         self._count += 1
@@ -62,22 +83,31 @@ class World:
             [Sighting(url, person, f"{url}.html", "stored", sha256, 200)],
         )
         if measured:
-            keypoints = [[x, y, c if i < visible else 0.1] for i, (x, y, c) in enumerate(STANDING)]
+            keypoints = keypoints or [[x, y, c if i < visible else 0.1] for i, (x, y, c) in enumerate(STANDING)]
             sides = [(areas[i] if i < len(areas) else 1.0) ** 0.5 * 500 for i in range(9)]
             seen = [
                 {"sha256": sha256, "kind": kind, "score": score, "box": [0.0, 0.0, side, side], "keypoints": points}
                 for kind, scores, points in (("person", people, keypoints), ("face", faces, None))
                 for score, side in zip(scores, sides, strict=False)
             ]
+            seen += [
+                {"sha256": sha256, "kind": "face", "score": 0.9, "box": [900.0, 0.0, 1400.0, 500.0], "keypoints": None}
+            ] * posters
             hashed = {"sha256": sha256, "phash": self._distinct() if phash is None else phash}
             rows: list[tuple[Model, dict[str, list[dict[str, Any]]]]] = [
                 (POSE, {"detections": [row for row in seen if row["kind"] == "person"]}),
                 (FACE, {"detections": [row for row in seen if row["kind"] == "face"]}),
                 (WATERMARK, {"watermarks": [{"sha256": sha256, "probability": watermark}]}),
                 (HASH, {"hashes": [hashed]}),
+                (QUALITY, {"qualities": [{"sha256": sha256} | GOOD | quality]}),
             ]
             self.dataset.catalog.record_measurements([Measurements(m, [sha256], table) for m, table in rows], {})
         return sha256
+
+    def judge(self, thresholds: Filter = LENIENT) -> dict[str, Any]:
+        """Judges all as `bolid filter` does once the models are done."""
+        near.find(self.dataset.catalog, HASH.id)
+        return judge.judge(self.dataset.catalog, thresholds, MODELS)
 
     def verdicts(self) -> dict[str, list[str]]:
         with self.dataset.catalog.open(read_only=True) as con:

@@ -9,8 +9,9 @@ from PIL import Image
 
 from bolid_data.curate.measure import Photo
 from bolid_data.curate.watermark import WatermarkMeasurer
+from bolid_data.curate.watermark_ink import fonts
 from bolid_data.curate.watermark_network import SIDE, STRIDE
-from bolid_data.curate.watermark_samples import CROP, Samples
+from bolid_data.curate.watermark_samples import CROP, Samples, printed
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
@@ -60,8 +61,17 @@ def test_marks_on_real_photos_are_told_from_clean_ones(measurer: WatermarkMeasur
     images = [read_upright(path) for path in sorted(PHOTOS.rglob("*.jpg"))]
     marked = [overlay(image, KINDS[i % 3], "strong", rng) for i, image in enumerate(images)]
     clean, found = probabilities(measurer, images), probabilities(measurer, marked)
-    # Not at 0.5: on real photos the model ranks well and is calibrated badly, as its card says.
-    assert (found[:, None] > clean).mean() >= 0.85
+    assert (clean <= 0.5).mean() >= 0.9
+    assert (found > 0.5).mean() >= 0.75  # its card says what is missed
+    assert (found[:, None] > clean).mean() >= 0.9
+
+
+def test_print_that_belongs_to_the_scene_is_seldom_taken_for_a_mark(
+    measurer: WatermarkMeasurer, drawn: list[Image.Image]
+) -> None:
+    rng = np.random.default_rng(UNSEEN)
+    shirts = [printed(image, rng, fonts()) for image in drawn]
+    assert (probabilities(measurer, shirts) > 0.5).mean() <= 0.25
 
 
 def test_rows_do_not_depend_on_the_batch(measurer: WatermarkMeasurer, drawn: list[Image.Image]) -> None:

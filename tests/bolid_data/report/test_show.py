@@ -5,15 +5,13 @@ import pytest
 from bolid_data.curate.judge import funnel, judge
 from bolid_data.manifest import Filter
 from bolid_data.report import show
-from tests.bolid_data.world import CAPTIONER, MODELS, World
-
-LENIENT = Filter(min_photos_per_person=1)
+from tests.bolid_data.world import CAPTIONER, World, view
 
 
 def test_an_explanation_says_where_what_and_by_how_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     small, near, kept = world.photo(width=900), world.photo(phash=1), world.photo(phash=3, width=1300)
-    judge(world.dataset.catalog, LENIENT, MODELS)
+    world.judge()
     world.dataset.catalog.uncaptioned(CAPTIONER, "")
     world.dataset.catalog.record_captions(CAPTIONER.id, "", {kept: "a person in red"})
 
@@ -22,6 +20,7 @@ def test_an_explanation_says_where_what_and_by_how_much(tmp_path: Path, capsys: 
     assert "seen as anna at https://a.example/anna/1.jpg" in text
     assert "anna: out: too_small" in text
     assert "-100" in text, "by how much"
+    assert "min_width = 900 instead of 1000 would put it in" in text
 
     show.print_explanation(show.explain(world.dataset.catalog, near))
     text = capsys.readouterr().out
@@ -38,7 +37,7 @@ def test_a_broken_photo_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[s
     world = World(tmp_path)
     sha256 = world.photo(measured=False)
     world.dataset.catalog.record_measurements([], {sha256: "cannot be decoded: truncated"})
-    judge(world.dataset.catalog, LENIENT, MODELS)
+    world.judge()
     show.print_explanation(show.explain(world.dataset.catalog, sha256))
     assert "broken: cannot be decoded: truncated" in capsys.readouterr().out
 
@@ -47,7 +46,7 @@ def test_the_funnel_and_the_status_count_the_same(tmp_path: Path, capsys: pytest
     world = World(tmp_path)
     for photo in ({}, {"people": ()}, {"width": 10}):
         world.photo(**photo)  # type: ignore[arg-type]
-    change = judge(world.dataset.catalog, LENIENT, MODELS)
+    change = world.judge()
     found = funnel(world.dataset.catalog)
     show.print_funnel(found | change)
     assert "no_person" in capsys.readouterr().out
@@ -56,3 +55,42 @@ def test_the_funnel_and_the_status_count_the_same(tmp_path: Path, capsys: pytest
     assert (status["total"]["kept"], status["total"]["captioned"]) == (1, 0)
     show.print_status(status)
     assert "left to do: `bolid caption` for 1 photos" in capsys.readouterr().out
+
+
+def test_new_thresholds_say_what_they_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path)
+    catalog = world.dataset.catalog
+    for watermark in (0.1, 0.6, 0.6):
+        world.photo(watermark=watermark)
+    world.photo(width=1050)
+    world.judge()
+    change = judge(catalog, Filter(min_photos_per_person=1, max_watermark=0.7, min_width=1100))
+    show.print_funnel(funnel(catalog) | change)
+    assert "+2 kept (were watermarked 2), −1 (are now too_small 1)" in capsys.readouterr().out
+
+
+def test_a_decision_by_hand_says_who_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path)
+    sha256 = world.photo()
+    world.dataset.catalog.decide("anna", sha256, False, "eva", "her sister")
+    world.judge()
+    show.print_explanation(show.explain(world.dataset.catalog, sha256))
+    text = capsys.readouterr().out
+    assert "anna: rejected by hand by eva" in text
+    assert "her sister" in text
+
+
+def test_status_says_which_views_of_a_person_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path)
+    world.photo(keypoints=view(framing="full", facing="front"))
+    world.photo(keypoints=view(framing="bust", facing="back"))
+    world.judge()
+    status = show.status(world.dataset)
+    (anna,) = status["people"]
+    assert anna["views"] == {"full front": 1, "bust back": 1}
+    assert "full side" in anna["missing_views"]
+    assert "full front" not in anna["missing_views"]
+    show.print_status(status)
+    text = capsys.readouterr().out
+    assert "kept photos by view: front · side · back" in text
+    assert "1 · – · –" in text

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from bolid_data.curate.caption import load_captioner
+from bolid_data.curate.captions.caption import Captioner, load_captioner
 from bolid_data.curate.measure import Keypoints, Photo
 from bolid_data.errors import BolidError
+from bolid_data.manifest import Manifest
 
 SKIN, RED, BLUE, BROWN, GREY = (222, 170, 140), (200, 34, 38), (46, 92, 190), (60, 42, 32), (196, 198, 200)
 HANGING = {9: (330, 690), 10: (170, 690), 7: (325, 520), 8: (175, 520)}
@@ -36,8 +37,15 @@ def figure(arms: dict[int, tuple[int, int]] = HANGING, shins: tuple[int, int, in
     return Photo("flat", image), [[*map(float, joints[joint]), 0.9] for joint in range(17)]
 
 
+def load(captioner: str, folder: Path = Path()) -> Captioner:
+    source, names = {"kind": "folder", "path": "photos"}, {"caption": captioner}
+    return load_captioner(
+        Manifest.model_validate({"name": "set", "source": source, "models": names, "path": folder / "bolid.toml"})
+    )
+
+
 def describe(photo: Photo, keypoints: Keypoints | None) -> str:
-    (caption,) = load_captioner("describe", Path()).caption([photo], [keypoints])
+    (caption,) = load("describe").caption([photo], [keypoints])
     return caption
 
 
@@ -100,11 +108,11 @@ def test_a_caption_does_not_depend_on_the_photos_size() -> None:
 
 
 def test_it_is_called_what_it_is() -> None:
-    model = load_captioner("describe", Path()).model
+    model = load("describe").model
     assert model.name == "describe" and model.id.startswith("describe@")
 
 
 def test_a_model_that_is_not_here_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BolidError, match=r"hf download Salesforce/blip2-opt-2.7b"):
-        load_captioner("Salesforce/blip2-opt-2.7b", tmp_path)
+        load("Salesforce/blip2-opt-2.7b", tmp_path)

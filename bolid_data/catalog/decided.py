@@ -1,0 +1,28 @@
+"""What a person decided by hand, over all that was measured."""
+
+from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.rows import upsert, utc_now
+from bolid_data.errors import UsageError
+
+
+class Decided(Connection):
+    def decide(self, person: str, sha256: str, keep: bool, who: str, why: str) -> None:
+        """Keeps or rejects a person's photo from the next judgement on, in place of an earlier decision on it.
+
+        A photo that is broken, or that its owner opted out, stays out. Raises UsageError for a photo nobody saw.
+        """
+        with self.open() as con:
+            _require(con.execute("FROM sightings WHERE person = ? AND sha256 = ?", [person, sha256]).fetchone(), sha256)
+            made = {"keep": keep, "who": who, "why": why, "decided_at": utc_now()}
+            upsert(con, "decisions", [{"person": person, "sha256": sha256} | made])
+
+    def undecide(self, person: str, sha256: str) -> None:
+        """Leaves a photo to the thresholds again. Raises UsageError when nothing was decided on it."""
+        with self.open() as con:
+            taken_back = "DELETE FROM decisions WHERE person = ? AND sha256 = ? RETURNING sha256"
+            _require(con.execute(taken_back, [person, sha256]).fetchone(), sha256)
+
+
+def _require(row: tuple | None, sha256: str) -> None:
+    if row is None:
+        raise UsageError(f"{sha256}: no such photo of this person to decide on")

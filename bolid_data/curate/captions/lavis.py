@@ -1,0 +1,71 @@
+"""Captions by salesforce-lavis, which has an environment of its own (`make lavis`) and works there as a `Worker`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bolid_data.curate.captions.caption import CaptionError, tidy
+from bolid_data.curate.captions.worker import Worker, WorkerError
+from bolid_data.curate.measure import Keypoints, Photo, describe_model
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.manifest import Caption
+from bolid_data.weights import Weights
+
+ENVIRONMENT = Path(__file__).parents[3] / ".venv" / "lavis"
+PROGRAM = Path(__file__).with_name("lavis_worker.py")
+
+
+class LavisCaptioner:
+    """A model of LAVIS's own: `lavis:blip2_opt/caption_coco_opt2.7b`."""
+
+    def __init__(
+        self,
+        model: str,
+        model_type: str,
+        settings: Caption,
+        device: str = "auto",
+        near: Path | None = None,
+        timeout: float = 600.0,
+        start_timeout: float = 3600.0,
+    ) -> None:
+        """`model_type` is one that LAVIS lists for `model`, or a file like those in LAVIS's configs/models, relative to
+        `near`. An answer may take `timeout` seconds, the first `start_timeout`: LAVIS fetches weights only then.
+
+        Raises BolidError without the environment, and for a model that LAVIS cannot load.
+        """
+        if not (ENVIRONMENT / ".ready").is_file():
+            raise BolidError(f"LAVIS is not installed in {ENVIRONMENT}; run `make lavis`, or name another captioner")
+        if settings.dtype != "auto":
+            raise UsageError(f"caption.dtype is {settings.dtype}, but LAVIS chooses its own; leave it at auto")
+        self._name, self._timeout, self._start_timeout = f"lavis:{model}/{model_type}", timeout, start_timeout
+        file = ((near or Path()) / model_type).resolve()
+        self._setup = {
+            "model": model,
+            "model_type": str(file) if file.suffix in (".yaml", ".yml") else model_type,
+            "device": device,
+            "prompt": settings.prompt,
+            "max_new_tokens": settings.max_new_tokens,
+        }
+        self.prompt = settings.prompt
+        loaded = self._start()
+        found = Weights(self._name, ENVIRONMENT, loaded["sha256"], "the model's own")
+        self.model = describe_model(found, lavis=loaded["version"], max_new_tokens=settings.max_new_tokens)
+
+    def caption(self, photos: Sequence[Photo], keypoints: Sequence[Keypoints | None]) -> list[str]:
+        """One line a photo; keypoints are not used. Raises CaptionError where the worker fails, BolidError where it
+        cannot be started again."""
+        if not self._worker.alive:
+            self._start()
+        question = {"sizes": [photo.image.size for photo in photos]}
+        try:
+            answer = self._worker.ask(question, (photo.image.tobytes() for photo in photos), self._timeout)
+        except WorkerError as error:
+            raise CaptionError(f"{self._name}: {error}") from error
+        return [tidy(text) for text in answer["captions"]]
+
+    def _start(self) -> dict[str, str]:
+        # -I: nothing of this environment, nor of the folder the program lies in, gets into that one.
+        self._worker = Worker([str(ENVIRONMENT / "bin" / "python"), "-I", str(PROGRAM)])
+        try:
+            return self._worker.ask(self._setup, (), self._start_timeout)
+        except WorkerError as error:
+            raise BolidError(f"{self._name} cannot be loaded: {error}") from error

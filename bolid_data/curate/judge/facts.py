@@ -1,0 +1,103 @@
+"""From the ledger to facts and reasons: thresholds decide which detections count, facts are counted, rules compare.
+
+Thresholds are rows of a table. One row is a judgement; several ask at once what each would make of the same photos.
+"""
+
+from collections.abc import Sequence
+
+import duckdb
+
+from bolid_data.catalog import insert
+from bolid_data.curate.judge.rules import ALONE, AMONG, FINAL, IN_FACTS, limits, reasons_sql
+from bolid_data.manifest import Filter
+
+_TWO_NAMES, _DUPLICATE, _FEW_PHOTOS = ((rule,) for rule in AMONG)
+_FINAL = ", ".join(f"'{reason}'" for reason in FINAL)
+
+# A person, or a face, that is small beside the largest one is a bystander and does not count. Beside a person,
+# `other_faces` are those in nobody's box: someone whose body is not found, or a picture on a wall.
+_FACTS = """
+WITH likely AS (
+    SELECT *, list_filter(bodies, lambda body: body.score >= limit_min_confidence) AS likely_bodies,
+        list_filter(faces, lambda face: face.score >= greatest(limit_min_confidence, limit_min_face_confidence))
+            AS likely_faces
+    FROM {ledger} CROSS JOIN thresholds
+),
+sized AS (
+    SELECT *, list_max(list_transform(likely_bodies, lambda body: body.area)) AS largest_body,
+        list_max(list_transform(likely_faces, lambda face: face.area)) AS largest_face
+    FROM likely
+),
+counted AS (
+    SELECT *, len(list_filter(likely_bodies, lambda body: body.area >= limit_min_prominence * largest_body)) AS people,
+        list_filter(likely_faces, lambda face: face.area >= limit_min_prominence * largest_face) AS counted_faces
+    FROM sized
+)
+SELECT * EXCLUDE (bodies, faces, confidences, likely_bodies, likely_faces, largest_body, largest_face, counted_faces),
+    width / height AS aspect, len(counted_faces) AS faces,
+    CASE WHEN people = 0 THEN 0
+        ELSE len(list_filter(counted_faces, lambda face: coalesce(face.owner, 0) < limit_min_confidence)) END
+        AS other_faces,
+    CASE WHEN len(likely_bodies) > 0
+        THEN len(list_filter(confidences, lambda confidence: confidence >= limit_min_keypoint_confidence)) END
+        AS keypoints
+FROM counted LEFT JOIN (SELECT person, sha256, keep FROM decisions) USING (person, sha256)
+"""
+
+# A decision by hand to keep a photo leaves only final reasons; one to reject it is a reason.
+_OWN = f"""
+SELECT *, complete AND len(own) = 0 AS alive FROM (
+    SELECT *, CASE WHEN broken IS NOT NULL THEN ['broken']
+        WHEN keep THEN list_filter({reasons_sql(ALONE + _TWO_NAMES)}, lambda reason: reason IN ({_FINAL}))
+        WHEN NOT keep THEN list_append({reasons_sql(ALONE + _TWO_NAMES)}, 'rejected')
+        ELSE {reasons_sql(ALONE + _TWO_NAMES)} END AS own
+    FROM ({_FACTS})
+)
+"""
+
+# Of those that are otherwise in: how near a photo comes to a better one of its person. Of copies the one with most
+# pixels stays, then the sharpest, then most bytes. A watermarked original does not push out its clean copy.
+_NEAREST = """
+WITH pairs AS (SELECT a AS sha256, b AS other, distance FROM near UNION ALL SELECT b, a, distance FROM near),
+ranked AS (
+    SELECT judgement, person, sha256, row_number() OVER (
+        PARTITION BY judgement, person ORDER BY width * height DESC, sharpness DESC NULLS LAST, bytes DESC, sha256
+    ) AS place FROM facts SEMI JOIN pairs USING (sha256) WHERE alive
+)
+SELECT worse.judgement, worse.person, worse.sha256, min(pairs.distance) AS distance
+FROM ranked worse JOIN pairs ON pairs.sha256 = worse.sha256 JOIN ranked better
+    ON better.sha256 = pairs.other AND better.judgement = worse.judgement AND better.person = worse.person
+WHERE better.place < worse.place GROUP BY ALL
+"""
+
+_JUDGEMENTS = f"""
+WITH uncopied AS (
+    SELECT facts.*, distance, CASE WHEN alive AND NOT coalesce(keep, false) THEN {reasons_sql(_DUPLICATE)} ELSE [] END
+        AS copies
+    FROM facts LEFT JOIN nearest USING (judgement, person, sha256)
+),
+kept AS (
+    SELECT judgement, person, count(*) AS photos FROM uncopied WHERE alive AND len(copies) = 0 GROUP BY ALL
+),
+counted AS (
+    SELECT uncopied.*, CASE WHEN alive AND len(copies) = 0 THEN photos END AS kept_photos
+    FROM uncopied LEFT JOIN kept USING (judgement, person)
+)
+SELECT * EXCLUDE (own, copies, alive), list_concat(own, copies,
+    CASE WHEN keep THEN [] ELSE {reasons_sql(_FEW_PHOTOS)} END) AS reasons FROM counted
+"""
+
+
+def find_facts(con: duckdb.DuckDBPyConnection, judgements: Sequence[Filter], ledger: str = "ledger") -> None:
+    """Fills the temporary table `judgements`: per judgement (its place in the sequence), person and photo of `ledger`
+    the facts, the limits and the reasons to be out."""
+    columns = ", ".join(
+        f"{name} {'FLOAT' if name.removeprefix('limit_') in IN_FACTS else 'DOUBLE'}" for name in limits(judgements[0])
+    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE thresholds (judgement INTEGER, {columns})")
+    insert(con, "temp.thresholds", [{"judgement": i} | limits(own) for i, own in enumerate(judgements)])
+    con.execute(f"CREATE OR REPLACE TEMP TABLE facts AS {_OWN.format(ledger=ledger)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE nearest AS {_NEAREST}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE judgements AS {_JUDGEMENTS}")
+    con.execute("DROP TABLE temp.facts")
+    con.execute("DROP TABLE temp.nearest")

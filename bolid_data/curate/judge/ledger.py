@@ -1,0 +1,128 @@
+"""The ledger: one row per person and photo with all that models saw on it and no threshold applied, so that judging a
+million photos anew reads one table. It is drawn up again when what it is drawn from has changed."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import duckdb
+
+from bolid_data.curate.judge.views import FACING, FRAMING
+from bolid_data.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ModelIds:
+    """The models whose measurements are judged, by their ids in the catalog."""
+
+    pose: str
+    face: str
+    watermark: str
+    hash: str
+    quality: str | None = None
+    identity: str | None = None
+
+
+def last_models(con: duckdb.DuckDBPyConnection) -> ModelIds:
+    """The models of the last judgement. Raises UsageError when there was none."""
+    names = [field.name for field in fields(ModelIds)]
+    row = con.execute(f"SELECT {', '.join(names)} FROM judgement").fetchone()
+    if row is None:
+        raise UsageError("nothing is measured yet; run `bolid filter` without --rejudge first")
+    return ModelIds(**dict(zip(names, row, strict=True)))
+
+
+def draw_up(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
+    """Makes the table `ledger` say what these models measured of what is collected now."""
+    state = str(con.execute(_STATE).fetchone()) + str(asdict(models))
+    con.execute("CREATE TABLE IF NOT EXISTS ledger_state (state VARCHAR)")
+    if con.execute("FROM ledger_state").fetchall() == [(state,)]:
+        return
+    con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT sha256 FROM photos")
+    _fill(con, models, "ledger")
+    con.execute("DELETE FROM ledger_state")
+    con.execute("INSERT INTO ledger_state VALUES (?)", [state])
+
+
+def of_people(con: duckdb.DuckDBPyConnection, models: ModelIds, people: list[str]) -> None:
+    """Fills the temporary table `theirs` with these people's rows, as the last judgement read them. A dataset that was
+    rebuilt from its lock has not been judged here: of it they are drawn up now."""
+    theirs = f"person IN ({', '.join('?' * len(people))})"
+    if con.execute("FROM duckdb_tables() WHERE table_name = 'ledger' AND NOT temporary").fetchone():
+        con.execute(f"CREATE TEMP TABLE theirs AS SELECT * FROM ledger WHERE {theirs}", people)
+        return
+    photos = con.execute(f"SELECT DISTINCT sha256 FROM sightings WHERE sha256 IS NOT NULL AND {theirs}", people)
+    draw_up_some(con, models, [sha256 for (sha256,) in photos.fetchall()])
+    con.execute(f"CREATE TEMP TABLE theirs AS SELECT * FROM some_ledger WHERE {theirs}", people)
+
+
+def draw_up_some(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256s: list[str]) -> None:
+    """The same of these photos alone, as the temporary table `some_ledger`."""
+    con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT unnest($photos) AS sha256", {"photos": sha256s})
+    _fill(con, models, "TEMP some_ledger")
+
+
+def _fill(con: duckdb.DuckDBPyConnection, models: ModelIds, table: str) -> None:
+    temporary, name = ("TEMP ", table.removeprefix("TEMP ")) if table.startswith("TEMP ") else ("", table)
+    for part, rows in _PARTS.items():
+        _run(con, f"CREATE OR REPLACE TEMP TABLE {part} AS {rows}", models)
+    _run(con, f"CREATE OR REPLACE {temporary}TABLE {name} AS {_LEDGER}", models)
+    for part in (*_PARTS, "chosen"):
+        con.execute(f"DROP TABLE temp.{part}")
+
+
+def _run(con: duckdb.DuckDBPyConnection, statement: str, models: ModelIds) -> None:
+    given: dict[str, Any] = {name: model for name, model in asdict(models).items() if f"${name}" in statement}
+    con.execute(statement, given)
+
+
+# Sums of hashes: whatever is added, taken away or changed changes them, in whatever order the rows lie.
+_STATE = """
+SELECT (SELECT sum(hash(person, sha256, state)) FROM sightings WHERE sha256 IS NOT NULL),
+    (SELECT sum(hash(sha256, model)) FROM measured), (SELECT sum(hash(sha256)) FROM undecodable),
+    (SELECT sum(hash(person, sha256, likeness)) FROM likenesses)
+"""
+
+_PARTS = {
+    "shown": """SELECT person, sha256, count(*) OVER (PARTITION BY sha256) AS names FROM (
+        SELECT DISTINCT person, sha256 FROM sightings SEMI JOIN chosen USING (sha256))""",
+    # Whoever listed it, one owner's no is a no.
+    "opted": """SELECT sha256, count(*) AS opt_outs FROM sightings SEMI JOIN chosen USING (sha256)
+        WHERE state = 'opted_out' GROUP BY sha256""",
+    "persons": """SELECT rowid AS id, sha256, score, box, (box[3] - box[1]) * (box[4] - box[2]) AS area
+        FROM detections SEMI JOIN chosen USING (sha256) WHERE kind = 'person' AND model = $pose""",
+    "bodies": """SELECT sha256, list({'score': score, 'area': area} ORDER BY score DESC, area DESC) AS bodies,
+        arg_max(id, (score, area)) AS best FROM persons GROUP BY sha256""",
+    "views": f"""SELECT sha256, list_transform(keypoints, lambda point: point[3]) AS confidences,
+        {FRAMING} AS framing, {FACING} AS facing FROM detections SEMI JOIN bodies ON detections.rowid = bodies.best""",
+    # `owner`: how certain the person is in whose box the face's middle lies.
+    "heads": """SELECT sha256, list({'score': score, 'area': area, 'owner': owner} ORDER BY score DESC) AS faces FROM (
+            SELECT face.sha256, face.score, face.area, max(persons.score) AS owner FROM (
+                SELECT rowid AS id, sha256, score, (box[3] - box[1]) * (box[4] - box[2]) AS area,
+                    (box[1] + box[3]) / 2 AS x, (box[2] + box[4]) / 2 AS y
+                FROM detections SEMI JOIN chosen USING (sha256) WHERE kind = 'face' AND model = $face
+            ) face LEFT JOIN persons ON persons.sha256 = face.sha256
+                AND x BETWEEN box[1] AND box[3] AND y BETWEEN box[2] AND box[4]
+            GROUP BY face.id, face.sha256, face.score, face.area
+        ) GROUP BY sha256""",
+    "done": """SELECT sha256, bool_or(model = $pose) AS posed, bool_or(model = $face) AS faced,
+        count(*) = 4 AS complete FROM measured SEMI JOIN chosen USING (sha256)
+        WHERE model IN ($pose, $face, $watermark, $hash) GROUP BY sha256""",
+}
+
+_LEDGER = """
+SELECT person, sha256, width, height, bytes, undecodable.error AS broken, names,
+    coalesce(opt_outs, 0) AS opt_outs, coalesce(complete, false) AS complete,
+    CASE WHEN posed THEN coalesce(bodies, []) END AS bodies, confidences, framing, facing,
+    CASE WHEN faced THEN coalesce(faces, []) END AS faces,
+    -- As decimals again: a FLOAT of 0.7 is a little less than the threshold 0.7.
+    round(probability::DOUBLE, 4) AS watermark, round(sharpness::DOUBLE, 4) AS sharpness,
+    round(brightness::DOUBLE, 4) AS brightness, round(colourfulness::DOUBLE, 4) AS colourfulness,
+    round(likeness::DOUBLE, 4) AS likeness
+FROM shown JOIN photos USING (sha256) LEFT JOIN opted USING (sha256) LEFT JOIN undecodable USING (sha256)
+LEFT JOIN done USING (sha256) LEFT JOIN bodies USING (sha256) LEFT JOIN views USING (sha256)
+LEFT JOIN heads USING (sha256)
+LEFT JOIN (SELECT sha256, probability FROM watermarks WHERE model = $watermark) USING (sha256)
+LEFT JOIN (SELECT * EXCLUDE model FROM qualities WHERE model = $quality) USING (sha256)
+LEFT JOIN (SELECT * EXCLUDE model FROM likenesses WHERE model = $identity) USING (person, sha256)
+ORDER BY person, sha256  -- one person's rows lie together: explaining a photo reads no more than those
+"""

@@ -1,0 +1,75 @@
+"""The rules: every one compares one fact about a photo with one threshold. They are data, so that judging, explaining
+and looking for what would turn a verdict cannot disagree."""
+
+from dataclasses import dataclass
+
+from bolid_data.manifest import Filter
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Out for `reason` when `fact <op> threshold`; a fact that is NULL (not measured) puts nothing out, nor does a
+    threshold that the manifest does not set."""
+
+    reason: str
+    fact: str
+    op: str
+    threshold: str  # a key of the manifest's [filter], or of FIXED
+
+
+FIXED = {"one_name": 1, "no_opt_out": 0}
+
+ALONE = (
+    Rule("opted_out", "opt_outs", ">", "no_opt_out"),
+    Rule("too_small", "width", "<", "min_width"),
+    Rule("too_small", "height", "<", "min_height"),
+    Rule("aspect", "aspect", "<", "min_aspect"),
+    Rule("aspect", "aspect", ">", "max_aspect"),
+    Rule("no_person", "people", "<", "people"),
+    Rule("several_people", "people", ">", "people"),
+    Rule("several_faces", "faces", ">", "max_faces"),
+    Rule("several_faces", "other_faces", ">", "max_other_faces"),
+    Rule("watermarked", "watermark", ">", "max_watermark"),
+    Rule("few_keypoints", "keypoints", "<", "min_keypoints"),
+    Rule("blurred", "sharpness", "<", "min_sharpness"),
+    Rule("dark", "brightness", "<", "min_brightness"),
+    Rule("bright", "brightness", ">", "max_brightness"),
+    Rule("colourless", "colourfulness", "<", "min_colourfulness"),
+    Rule("odd_one_out", "likeness", "<", "min_likeness"),
+)
+"""Rules on a photo alone; those on a photo among others (duplicate, few_photos) follow once these are known."""
+
+AMONG = (
+    Rule("two_names", "names", ">", "one_name"),
+    Rule("duplicate", "distance", "<=", "max_hamming"),
+    Rule("few_photos", "kept_photos", "<", "min_photos_per_person"),
+)
+"""Rules on a photo among others, in this order: each sees only photos that no rule before it puts out."""
+
+RULES = ALONE + AMONG
+
+IN_FACTS = ("min_confidence", "min_face_confidence", "min_keypoint_confidence", "min_prominence")
+"""Thresholds that decide what a detection is, before any is counted."""
+
+FAR = 10
+"""Perceptual-hash distances up to this are written to `near`: the largest `max_hamming` a manifest may ask for."""
+
+REASONS = ("broken", *dict.fromkeys(rule.reason for rule in RULES), "rejected")
+"""Every reason a verdict may have; `rejected` is a person's own decision."""
+
+FINAL = ("broken", "opted_out")
+"""Reasons that no decision by hand overrides."""
+
+
+def limits(thresholds: Filter) -> dict[str, float | None]:
+    """Every threshold as a column for SQL, `limit_<its key>`; NULL switches a rule off."""
+    return {f"limit_{key}": value for key, value in (thresholds.model_dump() | FIXED).items()}
+
+
+def reasons_sql(rules: tuple[Rule, ...]) -> str:
+    """SQL for the list of reasons, in the order of the rules, each once, of a row of facts and limits."""
+    conditions: dict[str, list[str]] = {}
+    for rule in rules:
+        conditions.setdefault(rule.reason, []).append(f"{rule.fact} {rule.op} limit_{rule.threshold}")
+    cases = ", ".join(f"CASE WHEN {' OR '.join(tests)} THEN '{reason}' END" for reason, tests in conditions.items())
+    return f"list_filter([{cases}]::VARCHAR[], lambda reason: reason IS NOT NULL)"

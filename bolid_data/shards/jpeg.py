@@ -1,0 +1,105 @@
+"""A photo as it goes into a shard: an upright JPEG, 8 bits of grey or RGB, that says nothing but its pixels.
+
+What a camera or an editor adds (EXIF, XMP, IPTC, comments, maker notes, thumbnails, second pictures, films behind the
+last byte) is left out by copying only what a decoder needs: such a photo's pixels stay what they were, bit for bit.
+"""
+
+import io
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from bolid_data.images import read_header, read_upright
+
+QUALITY = 95
+"""JPEG quality of photos that must be encoded anew: other formats, turned ones, CMYK."""
+
+_START, _END = b"\xff\xd8", b"\xff\xd9"
+_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; nobody writes the others
+_TABLES = {0xC4, 0xDB, 0xDD}  # Huffman, quantisation, restart interval
+_SCAN = 0xDA
+_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that is neither an escaped byte nor a restart
+_EXIF = 0xE1
+_TOLD = {0xFE, *range(0xE0, 0xF0)}  # comments and applications' own segments
+_DECODERS_NEED = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # of those: colours
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """Width and height in pixels; `made` says how `data` came of the photo's own bytes."""
+
+    data: bytes
+    width: int
+    height: int
+    made: Literal["as_is", "stripped", "converted"]
+
+
+def to_jpeg(photo: bytes) -> Jpeg:
+    """The same bytes give the same JPEG, wherever Pillow's version is the same. Raises BrokenPhotoError."""
+    if photo.startswith(_START) and (found := _strip(photo)):
+        return found
+    image = read_upright(photo)
+    profile = image.info.get("icc_profile", b"")
+    image.info = {}  # Pillow would write a comment that it finds there
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=QUALITY, subsampling=0, icc_profile=profile if profile[16:20] == b"RGB " else None)
+    return Jpeg(out.getvalue(), image.width, image.height, "converted")
+
+
+def _strip(photo: bytes) -> Jpeg | None:
+    """The JPEG without what no decoder needs; None where only decoding it can tell, or make it upright."""
+    kept, at, size = [_START], 2, None
+    while True:
+        at = _past_fill(photo, at)
+        marker, length = photo[at + 1 : at + 2], int.from_bytes(photo[at + 2 : at + 4])
+        end = at + 2 + length
+        if photo[at : at + 1] != b"\xff" or not marker:
+            return None
+        if photo[at : at + 2] == _END:
+            break
+        if length < 2 or end > len(photo):
+            return None
+        match marker[0]:
+            case frame if frame in _FRAMES:
+                depth, components = photo[at + 4], photo[at + 9] if length > 7 else 0
+                size = int.from_bytes(photo[at + 7 : at + 9]), int.from_bytes(photo[at + 5 : at + 7])
+                if depth != 8 or components not in (1, 3) or 0 in size:
+                    return None
+                kept.append(photo[at:end])
+            case scan if scan == _SCAN:
+                if not (behind := _SCAN_END.search(photo, end)):
+                    return None
+                end = behind.start()
+                kept.append(photo[at:end])
+            case table if table in _TABLES:
+                kept.append(photo[at:end])
+            case told if told in _TOLD:
+                if told == _EXIF and not read_header(photo).upright:
+                    return None
+                kept.append(_needed(photo[at:end]))
+            case _:
+                return None
+        at = end
+    if size is None:
+        return None
+    data = b"".join([*kept, _END])
+    return Jpeg(photo, *size, "as_is") if data == photo else Jpeg(data, *size, "stripped")
+
+
+def _past_fill(photo: bytes, at: int) -> int:
+    """Any number of 0xFF may stand before a marker."""
+    while photo[at : at + 2] == b"\xff\xff":
+        at += 1
+    return at
+
+
+def _needed(segment: bytes) -> bytes:
+    """What a decoder needs of an application's segment, marker and length included; mostly nothing."""
+    begins = _DECODERS_NEED.get(segment[1])
+    if begins is None or not segment.startswith(begins, 4):
+        return b""
+    if segment[1] == 0xE0:  # a thumbnail may follow
+        return segment[:2] + b"\0\x10" + segment[4:16] + b"\0\0" if len(segment) >= 18 else b""
+    if segment[1] == 0xEE:
+        return segment[:2] + b"\0\x0e" + segment[4:16] if len(segment) >= 16 else b""
+    return segment

@@ -1,0 +1,153 @@
+"""Shards without some of their samples: what `bolid shard` would write of the rest, from the tars that are there.
+
+Nothing is decoded or encoded, and tars that are not touched stay where they are. The new files are made beside the old
+ones; a lock among them says that they are whole, and from then on only renames are left to do.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from bolid_data.catalog import Index, indexed_samples, indexed_sources, without_photos
+from bolid_data.dataset import Dataset
+from bolid_data.errors import UsageError
+from bolid_data.shards.lock import index_digest, own_lock, seal
+from bolid_data.shards.writer import Sample, ShardWriter
+from bolid_data.weights import file_sha256
+
+
+@dataclass(frozen=True)
+class Unwanted:
+    """A person's slug, and the sha256s of photos."""
+
+    person: str
+    photos: frozenset[str]
+
+    def holds(self, row: dict[str, Any]) -> bool:
+        return row["person"] == self.person or row["sha256"] in self.photos
+
+
+def intact_lock(dataset: Dataset) -> dict[str, Any] | None:
+    """The lock, where the index and the measurements are as it says; None where `bolid shard` was not finished."""
+    try:
+        lock = own_lock(dataset.lock)
+        if lock and index_digest(dataset.index) == lock["index"]:
+            return lock if file_sha256(dataset.measurements) == lock["measurements"] else None
+    except (FileNotFoundError, UsageError):
+        pass
+    return None
+
+
+def repack(dataset: Dataset, lock: dict[str, Any], unwanted: Unwanted) -> bool:
+    """Makes the new files; False where a tar that is needed for it is not what the lock says."""
+    first = _first_tars(dataset, unwanted)
+    stay = [entry for entry in lock["shards"] if entry["split"] not in first or _number(entry) < first[entry["split"]]]
+    for entry in lock["shards"]:
+        tar = dataset.shards / entry["shard"]
+        if entry not in stay and not (tar.is_file() and file_sha256(tar) == entry["sha256"]):
+            return False
+    new = _new_folder(dataset)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    shards = _write_tars(dataset, lock["max_size"], unwanted, first, stay)
+    without_photos(dataset.measurements, new / dataset.measurements.name, sorted(unwanted.photos))
+    said = lock | {
+        "people": [row for row in lock.get("people", []) if row["person"] != unwanted.person],
+        "photos": [row for row in lock["photos"] if row["sha256"] not in unwanted.photos],
+        "splits": [[name, _others(part, unwanted.person)] for name, part in lock["splits"]],
+        "shards": shards,
+        "index": index_digest(new / dataset.index.name),
+        "measurements": file_sha256(new / dataset.measurements.name),
+    }
+    seal(said, new / dataset.lock.name)
+    return True
+
+
+def finish(dataset: Dataset) -> bool:
+    """Puts new files in place of the old ones, if all of them are there; returns whether they were. Killed, it can be
+    called again."""
+    new = _new_folder(dataset)
+    try:
+        lock = own_lock(new / dataset.lock.name)
+    except FileNotFoundError:
+        return False
+    assert lock, "it was renamed to its name when it was whole"
+    dataset.lock.unlink(missing_ok=True)
+    for file in new.glob("*.tar"):
+        file.replace(dataset.shards / file.name)
+    for name, place in ((dataset.index.name, dataset.index), (dataset.measurements.name, dataset.measurements)):
+        if (new / name).exists():
+            (new / name).replace(place)
+    pinned = {entry["shard"] for entry in lock["shards"]}
+    for file in dataset.shards.glob("*.tar"):
+        if file.name not in pinned:
+            file.unlink()
+    (new / dataset.lock.name).replace(dataset.lock)
+    shutil.rmtree(new)
+    return True
+
+
+def drop(dataset: Dataset) -> None:
+    """Removes all that `bolid shard` writes."""
+    dataset.lock.unlink(missing_ok=True)
+    if dataset.shards.exists():
+        shutil.rmtree(dataset.shards)
+    for file in (dataset.measurements, *dataset.root.glob(".*.part")):
+        file.unlink(missing_ok=True)
+
+
+def _first_tars(dataset: Dataset, unwanted: Unwanted) -> dict[str, int]:
+    """By split the number of the first tar that changes. The one before a person's changes too where the person after
+    them now fits into it."""
+    first: dict[str, int] = {}
+    for row in indexed_samples(dataset.index):
+        if unwanted.holds(row):
+            first.setdefault(row["split"], max(_number(row) - 1, 0))
+    return first
+
+
+def _write_tars(
+    dataset: Dataset, max_size: int, unwanted: Unwanted, first: dict[str, int], stay: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Tars and index of what is left. Returns the rows of the index's table `shards`."""
+    new = _new_folder(dataset)
+    index = Index(new / dataset.index.name)
+    writer = ShardWriter(new, max_size, index)
+    staying = {entry["shard"] for entry in stay}
+    for shard, rows in groupby(indexed_samples(dataset.index), key=lambda row: row["shard"]):
+        if shard in staying:
+            index.add("samples", list(rows))
+            continue
+        for sample in _read(dataset.shards / shard, rows, unwanted):
+            split = sample.row["split"]
+            writer.begin(split, first[split])
+            writer.add(sample)
+    shards = sorted(stay + writer.close(), key=lambda entry: (entry["split"], entry["shard"]))
+    index.add("shards", shards)
+    sources = (row for row in indexed_sources(dataset.index) if row["sha256"] not in unwanted.photos)
+    index.add("sources", list(sources))
+    index.close()
+    return shards
+
+
+def _read(tar: Path, rows: Iterator[dict[str, Any]], unwanted: Unwanted) -> Iterator[Sample]:
+    with tar.open("rb") as file:
+        for row in rows:
+            if not unwanted.holds(row):
+                file.seek(row["offset"])
+                yield Sample(file.read(row["size"]), row)
+
+
+def _others(part: float | list[str], person: str) -> float | list[str]:
+    return [slug for slug in part if slug != person] if isinstance(part, list) else part
+
+
+def _number(row: dict[str, Any]) -> int:
+    return int(Path(row["shard"]).stem.rpartition("-")[2])
+
+
+def _new_folder(dataset: Dataset) -> Path:
+    return dataset.shards / ".new"

@@ -1,0 +1,71 @@
+"""Files of a folder, read by pieces: on this machine, or in any store that fsspec reaches (S3, HTTP, memory …)."""
+
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Protocol
+
+from bolid_data.errors import UsageError
+
+_OPEN = 64
+"""Files kept open; more shards than that are opened again in turn."""
+
+
+class Folder(Protocol):
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """A piece of a file; shorter where the file ends. Raises OSError."""
+
+    def local(self, name: str) -> Path:
+        """A whole file, on this machine. Raises FileNotFoundError."""
+
+
+def open_folder(folder: Path | str) -> Folder:
+    """Raises UsageError for an address that cannot be read here."""
+    return _Remote(folder) if isinstance(folder, str) and "://" in folder else _Local(Path(folder))
+
+
+class _Local:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = os.open(self._folder / name, os.O_RDONLY)
+            self._open.move_to_end(name)
+            if len(self._open) > _OPEN:
+                os.close(self._open.popitem(last=False)[1])
+            return os.pread(self._open[name], size, offset)
+
+    def local(self, name: str) -> Path:
+        path = self._folder / name
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        return path
+
+    def __del__(self) -> None:
+        for file in self._open.values():
+            os.close(file)
+
+
+class _Remote:
+    def __init__(self, folder: str) -> None:
+        import fsspec
+
+        try:
+            self._store, self._path = fsspec.core.url_to_fs(folder)
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"{folder}: {error}; for S3 run `pip install 'bolid[s3]'`") from error
+        self._copies = tempfile.TemporaryDirectory(prefix="bolid-")
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        return self._store.cat_file(f"{self._path}/{name}", start=offset, end=offset + size)
+
+    def local(self, name: str) -> Path:
+        copy = Path(self._copies.name) / name
+        self._store.get_file(f"{self._path}/{name}", str(copy))
+        return copy

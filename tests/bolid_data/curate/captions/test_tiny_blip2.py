@@ -1,0 +1,101 @@
+"""The embedded BLIP-2 on drawn people it has never seen, and its training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bolid_data import weights
+from bolid_data.curate import tiny_blip2_samples, train_tiny_blip2
+from bolid_data.curate.captions.caption import TINY, load_captioner, tidy
+from bolid_data.curate.measure import Photo
+from bolid_data.curate.tiny_blip2_samples import (
+    Description,
+    draw_chunk,
+    draw_samples,
+    from_labels,
+    labels,
+    read,
+    says,
+    small_size,
+)
+from bolid_data.manifest import Manifest
+
+UNSEEN = 31337
+FULL = "a full-body photo of a person with grey hair, in a long-sleeved red top and a blue skirt, arms down, by the sea"
+DESCRIBED = "a waist-up photo of a person with red hair, in a navy top, arms raised, against a grey background"
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[tuple[Photo, Description]]:
+    samples = draw_samples(UNSEEN, people=12, photos=2, draw_size=small_size)
+    return [(Photo(str(i), photo.image), description) for i, (photo, description) in enumerate(samples)]
+
+
+def test_people_never_seen_are_described_rightly(drawn: list[tuple[Photo, Description]]) -> None:
+    names = {"caption": TINY, "device": "cpu"}
+    settings = {"name": "set", "source": {"kind": "folder", "path": "photos"}, "models": names, "path": Path("x.toml")}
+    captions = load_captioner(Manifest.model_validate(settings)).caption([photo for photo, _ in drawn], [None] * 24)
+    verdicts = np.array([says(said, true) for said, (_, true) in zip(captions, drawn, strict=True)])
+    assert np.nanmean(verdicts > 0, where=~np.isnan(verdicts)) >= 0.8  # the card has the exact figures
+    assert all(read(caption) for caption in captions)
+
+
+def test_it_is_small_and_of_safetensors() -> None:
+    found = weights.find(TINY)
+    assert sum(file.stat().st_size for file in found.path.iterdir()) < 8_200_000  # 4M parameters in half precision
+    assert {file.suffix for file in found.path.iterdir()} == {".json", ".safetensors"}
+
+
+def test_a_sentence_says_what_is_drawn_and_no_word_is_unknown(drawn: list[tuple[Photo, Description]]) -> None:
+    tokenizer = train_tiny_blip2.build_tokenizer()
+    for _, description in drawn:
+        sentence = str(description)
+        assert read(sentence) == description == from_labels(labels(description))
+        assert (
+            tokenizer.decode(tokenizer(sentence)["input_ids"], skip_special_tokens=True) == sentence == tidy(sentence)
+        )
+
+
+@pytest.mark.parametrize(
+    ("caption", "verdicts"),
+    [
+        (FULL, [1, 1, 1, 1, 1, 1, 1, 1]),
+        (FULL.replace("blue", "green").replace("down", "raised"), [1, 1, 1, 1, 0, 1, 0, 1]),
+        (DESCRIBED, [0, 0, -1, 0, -1, -1, 0, -1]),
+        (DESCRIBED.replace("navy top", "red top and blue shorts or skirt"), [0, 0, -1, 1, 1, 1, 0, -1]),
+    ],
+)
+def test_an_attribute_is_right_wrong_or_left_out(caption: str, verdicts: list[float]) -> None:
+    true = read(FULL)
+    assert true and says(caption, true) == verdicts
+
+
+def test_a_training_that_was_stopped_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny_blip2_samples, "PEOPLE", 2)
+    monkeypatch.setattr(tiny_blip2_samples, "PHOTOS", 2)
+    monkeypatch.setattr(train_tiny_blip2, "CHECKPOINT_EVERY", 1)
+    draw_chunk(tmp_path / f"{tiny_blip2_samples.TRAINING_SEED}.npz")
+
+    def train() -> dict[str, torch.Tensor]:
+        return train_tiny_blip2.train(tmp_path, steps=3, batch=2, rate=1e-3, chunks=1, workers=1, seed=0).state_dict()
+
+    whole = train()
+    (tmp_path / "checkpoint.pt").unlink()
+    real, calls = train_tiny_blip2.augment, []
+
+    def stopping(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train_tiny_blip2, "augment", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    resumed = train()
+    assert len(calls) == 4  # one before the stop, one stopped, two after it
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())

@@ -1,0 +1,244 @@
+"""Captioners of transformers, on tiny random models that are built and saved here."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    Blip2Config,
+    Blip2ForConditionalGeneration,
+    Blip2Processor,
+    BlipImageProcessor,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from bolid_data.curate.captions.caption import Captioner, CaptionError, load_captioner, tidy
+from bolid_data.curate.captions.vision_language import INSTRUCTION
+from bolid_data.curate.measure import Photo
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.manifest import Manifest
+
+WORDS = ["a", "photo", "of", "person", "woman", "man", "in", "red", "blue", "dress", "coat", "with", "hair", "the"]
+QUERIES = 4
+CHAT = (
+    "{% for m in messages %}<start>{{ m['role'] }} {% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ c['text'] }}{% endif %}"
+    "{% endfor %}<end>{% endfor %}<start>assistant "
+)
+
+
+def tokenizer(specials: list[str], **roles: str) -> PreTrainedTokenizerFast:
+    vocabulary = {word: i for i, word in enumerate([*specials, *WORDS])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    if "bos_token" in roles:
+        begin = roles["bos_token"]
+        words.post_processor = TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, vocabulary[begin])])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", unk_token="<unk>", additional_special_tokens=specials, **roles
+    )
+
+
+def save_random(network: PreTrainedModel, folder: Path) -> None:
+    # The usual initialisation is so small that every photo reads the same.
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.5, generator=generator)
+    network.save_pretrained(folder)
+
+
+def save_blip2(folder: Path) -> None:
+    fast = tokenizer(["<pad>", "<s>", "</s>", "<unk>", "<image>"], bos_token="<s>", eos_token="</s>")
+    images = BlipImageProcessor(size={"height": 28, "width": 28})
+    Blip2Processor(images, fast, num_query_tokens=QUERIES).save_pretrained(folder)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {
+        "model_type": "opt", "vocab_size": len(fast), "hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "word_embed_proj_dim": 16, "max_position_embeddings": 128,
+        "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    }  # fmt: skip
+    config = Blip2Config(
+        vision_config=small | {"image_size": 28, "patch_size": 7},
+        qformer_config=small | {"encoder_hidden_size": 16, "vocab_size": 40, "cross_attention_frequency": 1},
+        text_config=text,
+        num_query_tokens=QUERIES,
+        image_token_index=4,
+    )
+    save_random(Blip2ForConditionalGeneration(config), folder)
+
+
+def save_qwen(folder: Path) -> None:
+    """A chat model that reads photos at their own size."""
+    vision = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    fast = tokenizer(["<pad>", "<start>", "<end>", "<unk>", *vision], eos_token="<end>")
+    images = Qwen2VLImageProcessor(patch_size=14, merge_size=2, min_pixels=28 * 28, max_pixels=28 * 28 * 32)
+    Qwen2_5_VLProcessor(images, fast, Qwen2VLVideoProcessor(), chat_template=CHAT).save_pretrained(folder)
+    config = Qwen2_5_VLConfig(
+        vision_config={
+            "depth": 2, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 16,
+            "fullatt_block_indexes": [1], "window_size": 56,
+        },
+        text_config={
+            "vocab_size": len(fast), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "num_key_value_heads": 1,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0},
+            "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+        },
+        image_token_id=6, video_token_id=7, vision_start_token_id=4, vision_end_token_id=5,
+    )  # fmt: skip
+    save_random(Qwen2_5_VLForConditionalGeneration(config), folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the models `blip2` and `qwen`."""
+    folder = tmp_path_factory.mktemp("models")
+    save_blip2(folder / "blip2")
+    save_qwen(folder / "qwen")
+    return folder
+
+
+def load(near: Path, name: str, device: str = "cpu", **caption: Any) -> Captioner:
+    source = {"kind": "folder", "path": "photos"}
+    chosen = {"caption": name, "device": device}
+    settings = {"name": "set", "source": source, "models": chosen, "caption": caption, "path": near / "bolid.toml"}
+    return load_captioner(Manifest.model_validate(settings))
+
+
+def photos(sizes: list[tuple[int, int]]) -> list[Photo]:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (5, 4, 3), dtype=np.uint8) for _ in sizes]
+    return [Photo(str(i), Image.fromarray(p).resize(s)) for i, (p, s) in enumerate(zip(pictures, sizes, strict=True))]
+
+
+SIZES = [(30, 40), (60, 80), (40, 30), (40, 40), (31, 40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt"), [("blip2", ""), ("blip2", "a photo of"), ("qwen", ""), ("qwen", "photo of a person")]
+)
+def test_a_photos_caption_does_not_depend_on_the_photos_beside_it(folder: Path, name: str, prompt: str) -> None:
+    captioner = load(folder, name, prompt=prompt, batch_size=2, max_new_tokens=6)
+    seen = photos(SIZES)
+    together = captioner.caption(seen, [None] * 5)
+    assert together == [captioner.caption([photo], [None])[0] for photo in seen]
+    assert together[::-1] == captioner.caption(seen[::-1], [None] * 5)
+    assert len(set(together)) > 1  # the photo, not only the prompt, is what is captioned
+    assert set(" ".join(together).split()) <= set(WORDS)  # no special token, none of the image's
+
+
+@pytest.mark.parametrize("name", ["blip2", "qwen"])
+def test_captions_are_no_longer_than_the_manifest_says(folder: Path, name: str) -> None:
+    lengths = [
+        [len(caption.split()) for caption in load(folder, name, max_new_tokens=most).caption(photos(SIZES), [None] * 5)]
+        for most in (2, 12)
+    ]
+    assert max(lengths[0]) <= 2 < max(lengths[1]) <= 12
+
+
+def test_a_chat_model_is_told_what_to_do_and_blip2_is_not(folder: Path) -> None:
+    assert load(folder, "qwen").prompt == INSTRUCTION
+    assert load(folder, "blip2").prompt == ""
+    assert {load(folder, name, prompt="a man").prompt for name in ("qwen", "blip2")} == {"a man"}
+
+
+def test_the_model_changes_with_what_changes_its_captions_and_only_then(folder: Path) -> None:
+    model = load(folder, "blip2").model
+    assert model.name == "blip2"
+    assert model == load(folder, "blip2", batch_size=3, prompt="a photo of").model
+    others = [load(folder, "blip2", max_new_tokens=7).model, load(folder, "blip2", dtype="bfloat16").model]
+    assert len({model.id, *(other.id for other in others)}) == 3
+
+
+def test_the_model_changes_with_its_weights(folder: Path, tmp_path: Path) -> None:
+    copy(folder / "blip2", tmp_path / "blip2")
+    network = Blip2ForConditionalGeneration.from_pretrained(tmp_path / "blip2")
+    torch.nn.init.zeros_(network.query_tokens)
+    network.save_pretrained(tmp_path / "blip2")
+    assert load(folder, "blip2").model.id != load(tmp_path, "blip2").model.id
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_model_runs_in_the_manifests_precision(folder: Path, dtype: str) -> None:
+    captioner = load(folder, "blip2", dtype=dtype, max_new_tokens=4)
+    assert dtype in captioner.model.config
+    assert len(captioner.caption(photos(SIZES[:1]), [None])) == 1
+
+
+def test_a_device_that_is_not_here_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"cuda:99"):
+        load(folder, "blip2", device="cuda:99")
+
+
+@pytest.mark.parametrize("config", ['{"model_type": "clip"}', '{"model_type": "own", "auto_map": {}}', "[]", ""])
+def test_a_model_that_does_not_caption_is_refused(tmp_path: Path, config: str) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(config)
+    with pytest.raises(UsageError, match=r"other: .*config.json"):
+        load(tmp_path, "other")
+
+
+def test_pickled_weights_are_refused(folder: Path, tmp_path: Path) -> None:
+    copy(folder / "blip2", tmp_path / "pickled", "model.safetensors")
+    network = Blip2ForConditionalGeneration.from_pretrained(folder / "blip2")
+    torch.save(network.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
+    with pytest.raises(BolidError, match=r"pickled: .*safetensors"):
+        load(tmp_path, "pickled")
+
+
+def test_a_model_without_all_its_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    copy(folder / "blip2", tmp_path / "half")
+    network = Blip2ForConditionalGeneration.from_pretrained(folder / "blip2")
+    kept = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("qformer")}
+    network.save_pretrained(tmp_path / "half", state_dict=kept)
+    with pytest.raises(BolidError, match=r"half: .*weights are not in .*qformer"):
+        load(tmp_path, "half")
+
+
+def test_a_model_without_a_processor_is_refused(folder: Path, tmp_path: Path) -> None:
+    copy(folder / "blip2", tmp_path / "bare", "processor_config.json", "tokenizer.json", "tokenizer_config.json")
+    with pytest.raises(BolidError, match="bare: "):
+        load(tmp_path, "bare")
+
+
+def test_a_model_that_fails_on_a_photo_says_so_as_a_captions_error(folder: Path) -> None:
+    with pytest.raises(CaptionError, match="blip2"):  # the language model has 128 places
+        load(folder, "blip2", max_new_tokens=512, prompt="a photo of " * 50).caption(photos(SIZES[:1]), [None])
+
+
+@pytest.mark.parametrize("name", ["lavis:blip2_opt", "lavis:", "lavis:/caption"])
+def test_a_lavis_model_needs_its_name_and_type(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"lavis:<model>/<type>"):
+        load(tmp_path, name)
+
+
+def copy(source: Path, target: Path, *without: str) -> None:
+    target.mkdir()
+    for file in source.iterdir():
+        if file.name not in without:
+            (target / file.name).write_bytes(file.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("  a woman\nin a red dress ", "a woman in a red dress"),
+        ("a man in a coat in a coat in a coat", "a man in a coat"),
+        ("a red red, red dress", "a red dress"),
+        ("two women and two men", "two women and two men"),
+    ],
+)
+def test_captions_are_one_line_without_repetition(text: str, line: str) -> None:
+    assert tidy(text) == line

@@ -1,0 +1,131 @@
+"""The supervisor, with real processes: they answer, print, fail, die and hang."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bolid_data.curate.captions.worker import Worker, WorkerError
+
+PROGRAM = """
+import json, os, signal, sys, threading, time
+from multiprocessing.connection import Connection
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+pipe = Connection(int(sys.argv[-1]))
+while True:
+    question = json.loads(pipe.recv_bytes())
+    if question["do"] == "die":
+        print("loading…", "out of ideas", sep="\\n", file=sys.stderr)
+        os.kill(os.getpid(), getattr(signal, question["of"]))
+    if question["do"] == "leave":
+        raise SystemExit(3)
+    if question["do"] == "hang":
+        time.sleep(600)
+    if question["do"] == "print":
+        print("progress: 50 %\\n" * 100_000, flush=True)
+        os.write(2, b"\\x00\\x00\\x00\\x05{\\n")
+    parts = [len(pipe.recv_bytes()) for _ in range(question.get("parts", 0))]
+    error = {"error": "RuntimeError: no"} if question["do"] == "fail" else {}
+    pipe.send_bytes(json.dumps({"parts": parts, "pid": os.getpid()} | error).encode())
+"""
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    worker = Worker([sys.executable, "-c", PROGRAM])
+    yield worker
+    worker.end()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends within some seconds."""
+    for _ in range(100):
+        try:
+            if " Z " in Path(f"/proc/{pid}/stat").read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_each_question_gets_its_answer_and_its_bytes_arrive(worker: Worker) -> None:
+    for sizes in ([], [5_760_000, 0, 1]):
+        answer = worker.ask({"do": "answer", "parts": len(sizes)}, map(bytes, sizes), PATIENCE)
+        assert answer == {"parts": sizes, "pid": worker.pid}
+
+
+def test_what_libraries_print_does_not_come_between(worker: Worker) -> None:
+    assert worker.ask({"do": "print"}, (), PATIENCE)["pid"] == worker.pid
+    assert worker.ask({"do": "answer"}, (), PATIENCE)["pid"] == worker.pid
+
+
+def test_an_error_is_told_and_the_worker_goes_on(worker: Worker) -> None:
+    with pytest.raises(WorkerError, match="RuntimeError: no"):
+        worker.ask({"do": "fail"}, (), PATIENCE)
+    assert worker.ask({"do": "answer"}, (), PATIENCE)["pid"] == worker.pid
+
+
+@pytest.mark.parametrize(
+    ("question", "how"),
+    [
+        ({"do": "die", "of": "SIGKILL"}, r"was killed \(out of memory\?\), and said last: loading… \| out of ideas"),
+        ({"do": "die", "of": "SIGSEGV"}, "died of SIGSEGV"),
+        ({"do": "leave"}, "ended with exit code 3, and said last: nothing"),
+    ],
+)
+def test_a_worker_that_dies_says_how_and_its_last_words(worker: Worker, question: dict[str, str], how: str) -> None:
+    with pytest.raises(WorkerError, match=how):
+        worker.ask(question, (), PATIENCE)
+    assert not worker.alive
+    with pytest.raises(WorkerError, match=how):
+        worker.ask({"do": "answer"}, (), PATIENCE)
+
+
+@pytest.mark.parametrize("sent", [0, 50_000_000])
+def test_a_worker_that_hangs_is_killed_also_when_it_does_not_take_what_it_is_sent(worker: Worker, sent: int) -> None:
+    began = time.monotonic()
+    with pytest.raises(WorkerError, match=r"gave no answer for 0\.5 s"):
+        worker.ask({"do": "hang", "parts": 1}, [bytes(sent)], 0.5)
+    assert time.monotonic() - began < 10
+    assert gone(worker.pid)
+
+
+def test_an_interrupted_question_ends_the_worker_so_that_no_other_gets_its_answer(worker: Worker) -> None:
+    # To this thread: one of another library's may not bear a signal.
+    ctrl_c = threading.Timer(0.5, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
+    ctrl_c.start()
+    with pytest.raises(KeyboardInterrupt):
+        worker.ask({"do": "hang"}, (), PATIENCE)
+    assert gone(worker.pid)
+
+
+def test_it_ends_with_the_object() -> None:
+    worker = Worker([sys.executable, "-c", PROGRAM])
+    pid = worker.pid
+    worker.ask({"do": "answer"}, (), PATIENCE)
+    del worker
+    assert gone(pid)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_it_ends_with_its_owner_also_when_that_is_killed(end: int) -> None:
+    owner = f"""
+from bolid_data.curate.captions.worker import Worker
+worker = Worker([{sys.executable!r}, "-c", {PROGRAM!r}])
+print(worker.ask({{"do": "answer"}}, (), 20)["pid"], flush=True)
+worker.ask({{"do": "hang"}}, (), 60)
+"""
+    with subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        time.sleep(0.3)
+        os.kill(process.pid, end)
+    assert gone(pid)
