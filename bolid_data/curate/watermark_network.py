@@ -1,4 +1,4 @@
-"""The network of `bolid-watermark`, trained by `train_watermark.py`.
+"""The network of `bolid-watermark`, trained by `training/watermark.py`.
 
 It says for every patch of the photo whether overlaid ink runs through it, and for the photo how sure its surest
 patches are: a watermark may cover a hundredth of a photo, so an average over the whole would lose it.

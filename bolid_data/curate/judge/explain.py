@@ -67,10 +67,9 @@ def explain(catalog: Catalog, sha256: str) -> dict[str, Any]:
 
 
 def _photo(con: duckdb.DuckDBPyConnection, sha256: str) -> dict[str, Any]:
-    # Between two values, not by starts_with: a range is looked up in what DuckDB knows of each block.
-    first = sha256.lower()
-    query = "SELECT * FROM photos WHERE sha256 >= $first AND sha256 <= $first || 'g' LIMIT 2"
-    photos = dicts(con.execute(query, {"first": first}))
+    whole = len(sha256) == 64  # then it is looked up in the index
+    query = f"SELECT * FROM photos WHERE {'sha256 = $1' if whole else 'starts_with(sha256, $1)'} LIMIT 2"
+    photos = dicts(con.execute(query, [sha256.lower()]))
     if len(photos) != 1:
         raise UsageError(f"{sha256}: {'no photo' if not photos else 'more than one photo'} has this sha256")
     return photos[0]

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from bolid_data.curate.measure import Photo
+from bolid_data.curate.training.watermark_ink import fonts
+from bolid_data.curate.training.watermark_samples import CROP, Samples, printed
 from bolid_data.curate.watermark import WatermarkMeasurer
-from bolid_data.curate.watermark_ink import fonts
 from bolid_data.curate.watermark_network import SIDE, STRIDE
-from bolid_data.curate.watermark_samples import CROP, Samples, printed
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from bolid_data import weights
-from bolid_data.curate import tiny_blip2_samples, train_tiny_blip2
 from bolid_data.curate.captions.caption import TINY, load_captioner, tidy
 from bolid_data.curate.measure import Photo
-from bolid_data.curate.tiny_blip2_samples import (
+from bolid_data.curate.training import tiny_blip2, tiny_blip2_samples
+from bolid_data.curate.training.tiny_blip2_samples import (
     Description,
     draw_chunk,
     draw_samples,
@@ -49,7 +49,7 @@ def test_it_is_small_and_of_safetensors() -> None:
 
 
 def test_a_sentence_says_what_is_drawn_and_no_word_is_unknown(drawn: list[tuple[Photo, Description]]) -> None:
-    tokenizer = train_tiny_blip2.build_tokenizer()
+    tokenizer = tiny_blip2.build_tokenizer()
     for _, description in drawn:
         sentence = str(description)
         assert read(sentence) == description == from_labels(labels(description))
@@ -77,15 +77,15 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
 ) -> None:
     monkeypatch.setattr(tiny_blip2_samples, "PEOPLE", 2)
     monkeypatch.setattr(tiny_blip2_samples, "PHOTOS", 2)
-    monkeypatch.setattr(train_tiny_blip2, "CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr(tiny_blip2, "CHECKPOINT_EVERY", 1)
     draw_chunk(tmp_path / f"{tiny_blip2_samples.TRAINING_SEED}.npz")
 
     def train() -> dict[str, torch.Tensor]:
-        return train_tiny_blip2.train(tmp_path, steps=3, batch=2, rate=1e-3, chunks=1, workers=1, seed=0).state_dict()
+        return tiny_blip2.train(tmp_path, steps=3, batch=2, rate=1e-3, chunks=1, workers=1, seed=0).state_dict()
 
     whole = train()
     (tmp_path / "checkpoint.pt").unlink()
-    real, calls = train_tiny_blip2.augment, []
+    real, calls = tiny_blip2.augment, []
 
     def stopping(*arguments: object) -> object:
         calls.append(arguments)
@@ -93,7 +93,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
             raise KeyboardInterrupt
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train_tiny_blip2, "augment", stopping)
+    monkeypatch.setattr(tiny_blip2, "augment", stopping)
     with pytest.raises(KeyboardInterrupt):
         train()
     resumed = train()

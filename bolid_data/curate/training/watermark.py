@@ -1,4 +1,4 @@
-"""Trains the watermark network: `python -m bolid_data.curate.train_watermark --work FOLDER`.
+"""Trains the watermark network: `python -m bolid_data.curate.training.watermark --work FOLDER`.
 
 Ink that is known to the pixel teaches every patch of the network's map, not only the photo as a whole, so half an
 hour on two cores is enough. A run that was stopped goes on from its last checkpoint. `--evaluate PHOTOS` prints the
@@ -21,10 +21,8 @@ from torch.utils.data import DataLoader
 
 from bolid_data import weights
 from bolid_data.curate.measure import Photo
-from bolid_data.curate.watermark import to_tensor
-from bolid_data.curate.watermark_ink import HELD_OUT_INK, Fonts, Ink, apply, fonts, ink
-from bolid_data.curate.watermark_network import STRIDE, WatermarkNetwork, load
-from bolid_data.curate.watermark_samples import (
+from bolid_data.curate.training.watermark_ink import HELD_OUT_INK, Fonts, Ink, apply, fonts, ink
+from bolid_data.curate.training.watermark_samples import (
     CALIBRATION,
     CROP,
     HELD_OUT,
@@ -34,12 +32,14 @@ from bolid_data.curate.watermark_samples import (
     photos,
     printed,
 )
+from bolid_data.curate.watermark import to_tensor
+from bolid_data.curate.watermark_network import STRIDE, WatermarkNetwork, load
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.images import read_upright
 
-WEIGHTS = Path(__file__).parent / "weights" / "watermark.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights" / "watermark.safetensors"
 TRAINING_SEED, CALIBRATION_SEED, HELD_OUT_SEED = 1000, 2000, 7777
 """Seeds of the drawn people: those trained on, those calibrated on, those evaluated on."""
 

@@ -1,4 +1,4 @@
-"""Trains the tiny BLIP-2: `python -m bolid_data.curate.train_tiny_blip2 --work FOLDER`.
+"""Trains the tiny BLIP-2: `python -m bolid_data.curate.training.tiny_blip2 --work FOLDER`.
 
 Everything learns at once, from nothing: the image encoder, the Q-Former, the projection and the language model, on
 drawn people and one true sentence each. While training, the first queries also have to name an attribute each, and
@@ -32,7 +32,7 @@ from bolid_data.curate.captions.caption import TINY, Captioner
 from bolid_data.curate.captions.describe import Describer
 from bolid_data.curate.captions.vision_language import VisionLanguageCaptioner
 from bolid_data.curate.measure import Photo
-from bolid_data.curate.tiny_blip2_samples import (
+from bolid_data.curate.training.tiny_blip2_samples import (
     ATTRIBUTES,
     JOINTS,
     PATCH,
@@ -50,7 +50,7 @@ from bolid_data.curate.tiny_blip2_samples import (
 from bolid_data.images import read_upright
 from bolid_data.manifest import Caption
 
-FOLDER = Path(__file__).parent / "weights" / "tiny-blip2"
+FOLDER = Path(__file__).parents[1] / "weights" / "tiny-blip2"
 QUERIES = 12
 CHECKPOINT_EVERY = 100
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
