@@ -98,21 +98,21 @@ def print_explanation(found: dict[str, Any]) -> None:
     for made in found["decisions"]:
         word = "kept" if made["keep"] else "rejected"
         print(f"{made['person']}: {word} by hand by {made['who']} at {made['decided_at']}: {made['why']}")
-    table = Table("person", "reason", "measured", "out if", "margin", "")
+    several = len(found["verdicts"]) > 1
+    table = Table(*(["person"] if several else []), "reason", "measured", "out if", "margin", "")
     for rule in found["rules"]:
         if rule["limit"] is None and rule["value"] is None:
             continue  # neither asked nor measured
         value = "not measured" if rule["value"] is None else f"{rule['fact']} = {rule['value']:.4g}"
         margin = "" if rule["margin"] is None else f"{rule['margin']:+.4g}"
-        limit = f"({rule['threshold']} is off)"
-        if rule["limit"] is not None:
-            limit = f"{rule['out_if']} {rule['limit']:g} ({rule['threshold']})"
-        table.add_row(rule["person"], rule["reason"], value, limit, margin, "out" if rule["out"] else "")
+        limit = "off" if rule["limit"] is None else f"{rule['out_if']} {rule['limit']:g}"
+        row = [rule["reason"], value, f"{limit} ({rule['threshold']})", margin, "out" if rule["out"] else ""]
+        table.add_row(*([rule["person"]] if several else []), *row)
     Console().print(table)
     for turn in found["turns"]:
         word = "in" if turn["kept"] else "out"
-        given = "" if turn["from"] is None else f" instead of {turn['from']:g}"
-        print(f"{turn['person']}: alone, {turn['threshold']} = {turn['to']:.4g}{given} would put it {word}")
+        given = f"{turn['to']:.5g} instead of {turn['from']:g}"
+        print(f"{turn['person']}: alone, {turn['threshold']} = {given} would put it {word}")
     for row in found["detections"]:
         box = ", ".join(f"{value:.0f}" for value in row["box"])
         print(f"{row['kind']} {row['score']:.2f} at [{box}] by {row['model']}")

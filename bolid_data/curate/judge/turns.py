@@ -15,7 +15,9 @@ def alternatives(thresholds: Filter, facts: dict[str, Any], seen: dict[str, Any]
     turned = []
     for key, values in _turning_points(facts, seen).items():
         now = getattr(thresholds, key)
-        for value in sorted(set(values)):
+        if now is None:  # a rule that is off
+            continue
+        for value in sorted({round(value, 4) for value in values}):
             if value != now and _allowed(key, value):
                 turned.append(thresholds.model_copy(update={key: value}))
     return turned
@@ -34,7 +36,7 @@ def nearest_turns(
         key, present, value = _difference(thresholds, other)
         turn = {"person": row["person"], "threshold": key, "from": present, "to": value, "kept": not row["reasons"]}
         before = best.setdefault((row["person"], key), turn)
-        if present is not None and abs(value - present) < abs(before["to"] - present):
+        if abs(value - present) < abs(before["to"] - present):
             best[row["person"], key] = turn
     return sorted(best.values(), key=lambda turn: (turn["person"], _change(turn)))
 
@@ -66,13 +68,13 @@ def _around(values: Sequence[float]) -> Iterator[float]:
 def _allowed(key: str, value: float) -> bool:
     """Whether a manifest may say so."""
     try:
-        Filter.model_validate({key: round(value, 4) if isinstance(value, float) else value})
+        Filter.model_validate({key: value})
     except ValueError:
         return False
     return True
 
 
-def _difference(present: Filter, other: Filter) -> tuple[str, float | None, float]:
+def _difference(present: Filter, other: Filter) -> tuple[str, float, float]:
     for key in Filter.model_fields:
         if getattr(present, key) != getattr(other, key):
             return key, getattr(present, key), getattr(other, key)
@@ -81,4 +83,4 @@ def _difference(present: Filter, other: Filter) -> tuple[str, float | None, floa
 
 def _change(turn: dict[str, Any]) -> float:
     """How large a change is beside the threshold itself."""
-    return abs(turn["to"] - (turn["from"] or 0)) / max(abs(turn["from"] or 0), 1e-9)
+    return abs(turn["to"] - turn["from"]) / max(abs(turn["from"]), 1e-9)
