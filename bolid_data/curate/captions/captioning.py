@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from bolid_data.curate.captions.caption import Captioner, CaptionError, load_captioner
+from bolid_data.curate.captions.by_name import load_captioner
+from bolid_data.curate.captions.caption import Captioner, CaptionError
 from bolid_data.curate.measure import Keypoints, Photo
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError

@@ -56,12 +56,13 @@ SELECT *, complete AND len(own) = 0 AS alive FROM (
 """
 
 # Of those that are otherwise in: how near a photo comes to a better one of its person. Of copies the one with most
-# pixels stays, then the sharpest, then most bytes. A watermarked original does not push out its clean copy.
+# pixels stays, then with most bytes, as compression takes bytes and its blocks pass for sharpness; then the sharpest.
+# A watermarked original does not push out its clean copy.
 _NEAREST = """
 WITH pairs AS (SELECT a AS sha256, b AS other, distance FROM near UNION ALL SELECT b, a, distance FROM near),
 ranked AS (
     SELECT judgement, person, sha256, row_number() OVER (
-        PARTITION BY judgement, person ORDER BY width * height DESC, sharpness DESC NULLS LAST, bytes DESC, sha256
+        PARTITION BY judgement, person ORDER BY width * height DESC, bytes DESC, sharpness DESC NULLS LAST, sha256
     ) AS place FROM facts SEMI JOIN pairs USING (sha256) WHERE alive
 )
 SELECT worse.judgement, worse.person, worse.sha256, min(pairs.distance) AS distance

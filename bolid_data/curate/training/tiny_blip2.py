@@ -28,7 +28,8 @@ from transformers import (
 )
 
 from bolid_data import weights
-from bolid_data.curate.captions.caption import TINY, Captioner
+from bolid_data.curate.captions.by_name import TINY
+from bolid_data.curate.captions.caption import Captioner
 from bolid_data.curate.captions.describe import Describer
 from bolid_data.curate.captions.vision_language import VisionLanguageCaptioner
 from bolid_data.curate.measure import Photo

@@ -132,7 +132,14 @@ def test_quality_counts_once_the_manifest_says_so(
     assert world.verdicts() == {sha256: [reason]}
 
 
-def test_of_equally_large_copies_the_sharpest_stays(world: World) -> None:
+def test_of_equally_large_copies_the_least_compressed_stays(world: World) -> None:
+    blocky = world.photo(phash=1, data=b"few bytes", sharpness=400.0)
+    original = world.photo(phash=1, data=b"as many bytes as it had", sharpness=300.0)
+    world.judge()
+    assert world.verdicts() == {blocky: ["duplicate"], original: []}
+
+
+def test_of_copies_alike_in_all_else_the_sharpest_stays(world: World) -> None:
     soft = world.photo(phash=1, sharpness=50.0)
     sharp = world.photo(phash=1, sharpness=400.0)
     world.judge()

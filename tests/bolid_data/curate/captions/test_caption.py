@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from bolid_data.curate.captions.caption import Captioner, load_captioner
+from bolid_data.curate.captions.by_name import load_captioner
+from bolid_data.curate.captions.caption import Captioner
 from bolid_data.curate.measure import Keypoints, Photo
 from bolid_data.errors import BolidError
 from bolid_data.manifest import Manifest

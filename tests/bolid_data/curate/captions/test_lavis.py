@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from bolid_data.curate.captions import lavis
-from bolid_data.curate.captions.caption import Captioner, CaptionError, load_captioner
+from bolid_data.curate.captions.by_name import load_captioner
+from bolid_data.curate.captions.caption import Captioner, CaptionError
 from bolid_data.curate.captions.captioning import caption_photos
 from bolid_data.curate.captions.lavis import LavisCaptioner
 from bolid_data.curate.judge import judge

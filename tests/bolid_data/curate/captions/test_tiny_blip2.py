@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bolid_data import weights
-from bolid_data.curate.captions.caption import TINY, load_captioner, tidy
+from bolid_data.curate.captions.by_name import TINY, load_captioner
+from bolid_data.curate.captions.caption import tidy
 from bolid_data.curate.measure import Photo
 from bolid_data.curate.training import tiny_blip2, tiny_blip2_samples
 from bolid_data.curate.training.tiny_blip2_samples import (
