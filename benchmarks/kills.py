@@ -67,7 +67,11 @@ def main(kills: int, seed: int) -> int:
                 moments.append(len(site.sent("/archive")))
             process.wait()
         assert _start(manifest, killed.root).wait() == 0
-        same = contents(whole) == contents(killed)
+        want, have = contents(whole), contents(killed)
+        same = want == have
+        for table in want:
+            for row in set(map(str, want[table])) ^ set(map(str, have[table])):
+                print(f"differs in {table}: {row}")
         files = [exchange for exchange in site.log if exchange.path.startswith("/archive")]
         sent_whole = Counter(exchange.path for exchange in files if exchange.status == 200 and exchange.whole)
         again = sum(count - 1 for count in sent_whole.values())
