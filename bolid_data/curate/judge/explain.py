@@ -40,13 +40,12 @@ def explain(catalog: Catalog, sha256: str) -> dict[str, Any]:
         thresholds = Filter.model_validate_json(row[0])
         photo = _photo(con, sha256)
         found = {what: dicts(con.execute(query, {"photo": photo["sha256"]})) for what, query in _KEPT_OF.items()}
-        people = sorted({sighting["person"] for sighting in found["sightings"]})
-        of_people(con, last_models(con), people)
+        of_people(con, last_models(con), photo["sha256"])
         verdicts = dicts(
             con.execute(
-                f"""SELECT person, kept, reasons FROM verdicts
-                WHERE person IN ({", ".join("?" * len(people))}) AND sha256 = ? ORDER BY ALL""",
-                [*people, photo["sha256"]],
+                """SELECT person, kept, reasons FROM verdicts SEMI JOIN people_of USING (person)
+                WHERE sha256 = ? ORDER BY ALL""",
+                [photo["sha256"]],
             )
         )
         now = _judgements(con, [thresholds], photo["sha256"])

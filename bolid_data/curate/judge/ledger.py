@@ -38,34 +38,34 @@ def draw_up(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
     if con.execute("FROM ledger_state").fetchall() == [(state,)]:
         return
     con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT sha256 FROM photos")
-    _fill(con, models, "ledger")
+    _fill(con, models, "TABLE ledger")
     con.execute("DELETE FROM ledger_state")
     con.execute("INSERT INTO ledger_state VALUES (?)", [state])
 
 
-def of_people(con: duckdb.DuckDBPyConnection, models: ModelIds, people: list[str]) -> None:
-    """Fills the temporary table `theirs` with these people's rows, as the last judgement read them. A dataset that was
-    rebuilt from its lock has not been judged here: of it they are drawn up now."""
-    theirs = f"person IN ({', '.join('?' * len(people))})"
-    if con.execute("FROM duckdb_tables() WHERE table_name = 'ledger' AND NOT temporary").fetchone():
-        con.execute(f"CREATE TEMP TABLE theirs AS SELECT * FROM ledger WHERE {theirs}", people)
-        return
-    photos = con.execute(f"SELECT DISTINCT sha256 FROM sightings WHERE sha256 IS NOT NULL AND {theirs}", people)
-    draw_up_some(con, models, [sha256 for (sha256,) in photos.fetchall()])
-    con.execute(f"CREATE TEMP TABLE theirs AS SELECT * FROM some_ledger WHERE {theirs}", people)
+def of_people(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256: str) -> None:
+    """Fills the temporary table `theirs` with the rows of everybody whose this photo is said to be, as the last
+    judgement read them. A dataset that was rebuilt from its lock has not been judged here: of it they are drawn up now.
+    """
+    con.execute("CREATE TEMP TABLE people_of AS SELECT DISTINCT person FROM sightings WHERE sha256 = ?", [sha256])
+    ledger = "ledger"
+    if not con.execute("FROM duckdb_tables() WHERE table_name = 'ledger' AND NOT temporary").fetchone():
+        photos = con.execute("SELECT DISTINCT sha256 FROM sightings SEMI JOIN people_of USING (person)").fetchall()
+        draw_up_some(con, models, [photo for (photo,) in photos if photo])
+        ledger = "some_ledger"
+    con.execute(f"CREATE TEMP TABLE theirs AS SELECT * FROM {ledger} SEMI JOIN people_of USING (person)")
 
 
 def draw_up_some(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256s: list[str]) -> None:
-    """The same of these photos alone, as the temporary table `some_ledger`."""
+    """The ledger of these photos alone, as the temporary table `some_ledger`."""
     con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT unnest($photos) AS sha256", {"photos": sha256s})
-    _fill(con, models, "TEMP some_ledger")
+    _fill(con, models, "TEMP TABLE some_ledger")
 
 
 def _fill(con: duckdb.DuckDBPyConnection, models: ModelIds, table: str) -> None:
-    temporary, name = ("TEMP ", table.removeprefix("TEMP ")) if table.startswith("TEMP ") else ("", table)
     for part, rows in _PARTS.items():
         _run(con, f"CREATE OR REPLACE TEMP TABLE {part} AS {rows}", models)
-    _run(con, f"CREATE OR REPLACE {temporary}TABLE {name} AS {_LEDGER}", models)
+    _run(con, f"CREATE OR REPLACE {table} AS {_LEDGER}", models)
     for part in (*_PARTS, "chosen"):
         con.execute(f"DROP TABLE temp.{part}")
 

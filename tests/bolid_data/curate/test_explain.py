@@ -84,3 +84,13 @@ def test_explain_refuses_what_it_cannot_find(world: World) -> None:
         explain(world.dataset.catalog, "xyz")
     with pytest.raises(UsageError, match="more than one"):
         explain(world.dataset.catalog, "")
+
+
+def test_a_photo_that_nobody_is_said_to_be_on_any_more_is_explained_too(world: World) -> None:
+    sha256 = world.photo()
+    world.judge()
+    with world.dataset.catalog.open() as con:  # its file in the person's folder was edited
+        con.execute("DELETE FROM sightings")
+    found = explain(world.dataset.catalog, sha256)
+    assert found["photo"]["sha256"] == sha256
+    assert (found["verdicts"], found["turns"]) == ([], [])
