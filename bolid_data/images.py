@@ -133,7 +133,8 @@ def _recognise(stream: BinaryIO) -> Image.Image:
         return JpegImageFile(stream)
     if first[4:8] == b"ftyp":
         _register_heif()
-    return Image.open(stream, formats=tuple(_EXTENSIONS))
+    known = [name for name in _EXTENSIONS if name != "HEIF" or name in Image.OPEN]
+    return Image.open(stream, formats=known)
 
 
 @cache

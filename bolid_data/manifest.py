@@ -155,7 +155,7 @@ class Train(_Section):
     """Settings of `bolid train`; what each means stands in docs/method.md."""
 
     method: str = "bolid"
-    base: str = "small-sdxl"  # this one is built here; else a diffusers folder or a hub name
+    base: str = "small-sdxl"  # this one comes with the package; else a diffusers folder or a hub name
     image_encoder: str | None = None  # a CLIP vision model's folder or hub name, where the base brings none
     resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
     steps: Positive = 1000

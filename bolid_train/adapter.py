@@ -13,7 +13,7 @@ from typing import Any
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
 from bolid_data.weights import file_sha256
-from bolid_train.base import Base
+from bolid_train.base import SMALL_SDXL, Base
 from bolid_train.conditioning.protocol import Method
 from bolid_train.files import write_json
 
@@ -23,7 +23,7 @@ class Adapter:
     """What `adapter.json` holds."""
 
     method: str
-    base: str  # folder or hub name of the base pipeline
+    base: str  # `small-sdxl`, or folder or hub name of the base pipeline
     components: list[dict[str, str]]  # each with file, kind, sha256
     ref_dim: int
     body_dim: int
@@ -98,8 +98,8 @@ def _salted(people: Iterable[str]) -> dict[str, Any]:
 
 
 def _licence(base: Base) -> str:
-    if base.folder.parent.name == "base" and base.folder.name == "small-sdxl":
-        return "MIT (random weights, made by this project)"
+    if base.name == SMALL_SDXL:
+        return "MIT"
     card = base.folder / "README.md"
     found = (
         re.search(r"^license(?:_name)?:\s*(\S+)", card.read_text(encoding="utf-8"), re.M) if card.is_file() else None

@@ -17,6 +17,10 @@ from transformers.utils import logging as transformers_logging
 from bolid_data import weights
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
+from bolid_train.tiny.sdxl import FOLDER
+
+SMALL_SDXL = "small-sdxl"
+"""Names the base that comes with this package."""
 
 _ENCODERS = (
     "vae",
@@ -35,25 +39,23 @@ transformers_logging.disable_progress_bar()
 class Base:
     """A diffusers folder of an SDXL, and the folder of the CLIP image encoder that goes with it."""
 
-    name: str  # what stands in adapter.json: a folder or a hub name
+    name: str  # what stands in adapter.json: `small-sdxl`, a folder or a hub name
     folder: Path
     image_encoder: Path
 
     @classmethod
-    def find(cls, settings: Train, data: Path, near: Path) -> "Base":
-        """The base that the manifest names; `small-sdxl` is built below the dataset's folder when it is not there.
+    def find(cls, settings: Train, near: Path) -> "Base":
+        """The base that the manifest names: the small SDXL of this package, a folder (relative to `near`), or a hub
+        repository.
 
         Raises UsageError for an SDXL without an image encoder, BolidError for one that is not to be had.
         """
-        if settings.base == "small-sdxl":
-            from bolid_train.tiny.base import build_small_sdxl
-
-            folder = build_small_sdxl(data / "base" / "small-sdxl").resolve()
-            name = str(folder)
-        else:
-            folder = weights.folder(settings.base, near)
-            name = str(folder.resolve()) if (near / settings.base).is_dir() else settings.base
-        return cls.at(name, folder, weights.folder(settings.image_encoder, near) if settings.image_encoder else None)
+        image_encoder = weights.folder(settings.image_encoder, near) if settings.image_encoder else None
+        if settings.base == SMALL_SDXL:
+            return cls.at(SMALL_SDXL, _small_sdxl(), image_encoder)
+        folder = weights.folder(settings.base, near)
+        name = str(folder.resolve()) if (near / settings.base).is_dir() else settings.base
+        return cls.at(name, folder, image_encoder)
 
     @classmethod
     def at(cls, name: str, folder: Path, image_encoder: Path | None = None) -> "Base":
@@ -74,14 +76,16 @@ class Base:
         return hashlib.sha256("".join(weights.folder_sha256(part) for part in parts).encode()).hexdigest()
 
     def pipeline(self, device: torch.device, **replaced: Any) -> StableDiffusionXLPipeline:
-        """The stock pipeline with its image encoder; `replaced` gives components in place of the folder's own."""
+        """The stock pipeline with its image encoder, all in float32, however the folder keeps them; `replaced` gives
+        components in place of the folder's own."""
         with _readable(self.folder):
-            image_encoder = CLIPVisionModelWithProjection.from_pretrained(self.image_encoder)
+            image_encoder = CLIPVisionModelWithProjection.from_pretrained(self.image_encoder, dtype=torch.float32)
             extractor = _feature_extractor(self, image_encoder.config.image_size)
             pipe = StableDiffusionXLPipeline.from_pretrained(
                 self.folder,
                 image_encoder=image_encoder,
                 feature_extractor=extractor,
+                dtype=torch.float32,
                 add_watermarker=False,
                 **replaced,
             )
@@ -92,13 +96,23 @@ class Base:
         """The frozen UNet; on an accelerator in bfloat16, for no gradient of its weights is taken."""
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         with _readable(self.folder):
-            unet = UNet2DConditionModel.from_pretrained(self.folder, subfolder="unet", torch_dtype=dtype)
+            unet = UNet2DConditionModel.from_pretrained(self.folder, subfolder="unet", dtype=dtype)
         return unet.requires_grad_(False).to(device)
 
 
 def pick_device() -> torch.device:
     """The accelerator where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _small_sdxl() -> Path:
+    if (FOLDER / "model_index.json").is_file():
+        return FOLDER
+    from platformdirs import user_cache_dir
+
+    from bolid_train.tiny.base import build_small_sdxl
+
+    return build_small_sdxl(Path(user_cache_dir("bolid")) / "small-sdxl-random")
 
 
 def _feature_extractor(base: Base, side: Any) -> CLIPImageProcessor:

@@ -62,7 +62,7 @@ def generate(
     if not views:
         note("generate: no photo given: the body is drawn from the spread of the people seen in training")
 
-    pipe = Base.find(settings, data, manifest.folder).pipeline(device)
+    pipe = Base.find(settings, manifest.folder).pipeline(device)
     method = conditioning.find(made.method)(settings, made.ref_dim)
     method.install(pipe.unet)
     method.load(folder)

@@ -49,7 +49,7 @@ def train(
     shards = Shards(data / "shards")
     people = usable_people(shards, settings)
     with Run(run_folder(data, run or settings.method), resume, overwrite) as state:
-        base = Base.find(settings, data, manifest.folder)
+        base = Base.find(settings, manifest.folder)
         cache = FeatureCache(data / "features", base, settings)
         cache.fill(shards, people, pick_device())
         done, method, unet = _fit(

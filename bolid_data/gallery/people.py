@@ -26,7 +26,7 @@ HAIR: dict[str, Colour] = {
     "black": (0.09, 0.08, 0.08), "brown": (0.27, 0.16, 0.09), "blond": (0.76, 0.60, 0.33), "red": (0.50, 0.20, 0.08),
     "grey": (0.55, 0.54, 0.53),
 }  # fmt: skip
-_SKINS: tuple[Colour, ...] = (
+SKINS: tuple[Colour, ...] = (
     (0.93, 0.75, 0.65), (0.90, 0.70, 0.57), (0.84, 0.63, 0.49), (0.75, 0.54, 0.40), (0.62, 0.42, 0.30),
     (0.50, 0.33, 0.24),
 )  # fmt: skip
@@ -94,7 +94,7 @@ def _person(rng: np.random.Generator, index: int) -> Person:
     woman = index % 2 == 0
     first = str(rng.choice(_FIRST[:12] if woman else _FIRST[12:]))
     last = str(rng.choice(_LAST))
-    skin = _SKINS[int(rng.integers(len(_SKINS)))]
+    skin = SKINS[int(rng.integers(len(SKINS)))]
     lip = rng.uniform(0.62, 0.8) if woman else 0.84
     haircuts = ("bob", "long", "bun", "curly", "long") if woman else ("short", "crop", "curly", "short")
     return Person(
@@ -107,7 +107,7 @@ def _person(rng: np.random.Generator, index: int) -> Person:
         hair=str(rng.choice(list(HAIR), p=(0.28, 0.32, 0.2, 0.12, 0.08))),
         haircut=str(rng.choice(haircuts)),
         beard=not woman and bool(rng.random() < 0.4),
-        outfits=tuple(_outfit(rng, woman) for _ in range(4)),
+        outfits=tuple(draw_outfit(rng, woman) for _ in range(4)),
     )
 
 
@@ -133,7 +133,7 @@ def _build(rng: np.random.Generator, woman: bool) -> Build:
     )
 
 
-def _outfit(rng: np.random.Generator, woman: bool) -> Outfit:
+def draw_outfit(rng: np.random.Generator, woman: bool) -> Outfit:
     top = str(rng.choice(list(CLOTHES)))
     bottom = str(rng.choice([name for name in _BOTTOMS if name != top]))
     legs = ("trousers", "trousers", "skirt", "shorts") if woman else ("trousers", "trousers", "shorts")

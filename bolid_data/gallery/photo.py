@@ -30,6 +30,8 @@ class Shot:
     framing: str
     size: tuple[int, int]  # width, height
     seed: tuple[int, ...]
+    scenes: tuple[str, ...] = tuple(SCENES)  # one of these
+    canvas: type[Canvas] = Canvas  # how it is painted
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ def draw_photo(shot: Shot) -> Photo:
     rng = np.random.default_rng(shot.seed)
     width, height = (round(side * _PAINTED) for side in shot.size)
     # An empty studio is a grey blur, in which the pose model may see anything.
-    scene = str(rng.choice([word for word in SCENES if shot.people or word != "studio"]))
-    canvas = Canvas(draw_scene(rng, (height, width), scene), _light(rng), rng)
+    scene = str(rng.choice([word for word in shot.scenes if shot.people or word != "studio"]))
+    canvas = shot.canvas(draw_scene(rng, (height, width), scene), _light(rng), rng)
     seen: tuple[Figure, Outfit] | None = None
     cameras = _cameras(rng, shot, (width, height))
     # The main person is painted last, so nearest; the truth is about them.

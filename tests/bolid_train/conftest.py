@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from bolid_data import manifest
 from bolid_data.manifest import Manifest
 from bolid_train.trainer import train
+from tests.bolid_train.small_base import small_base
 
 WIDTH, HEIGHT = 240, 320
 COLOURS = ["red", "green", "blue", "orange", "purple", "teal"]
@@ -124,8 +125,8 @@ def drawn_people(counts: dict[str, int], split: str = "train") -> dict[str, list
 
 
 def write_manifest(folder: Path, **train: object) -> Manifest:
-    """A manifest with a small [train]."""
-    settings = {"batch_size": 2, "views": 3, "body_dim": 32, "checkpoint_every": 5} | train
+    """A manifest with a small [train], on a base of random weights unless another is named."""
+    settings = {"base": str(small_base()), "batch_size": 2, "views": 3, "body_dim": 32, "checkpoint_every": 5} | train
     lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
     path = folder / "manifest.toml"
     path.write_text(f'name = "drawn"\nseed = 7\n[source]\nkind = "folder"\npath = "photos"\n[train]\n{lines}\n')

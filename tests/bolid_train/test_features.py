@@ -18,13 +18,13 @@ CPU = torch.device("cpu")
 
 def _cache(folder: Path) -> FeatureCache:
     settings = write_manifest(folder).train
-    return FeatureCache(folder / "features", Base.find(settings, folder, folder), settings)
+    return FeatureCache(folder / "features", Base.find(settings, folder), settings)
 
 
 @pytest.fixture
 def folder(trained: tuple[Path, object], tmp_path: Path) -> Path:
     """A copy of a dataset whose cache is whole."""
-    for name in ("shards", "base", "features"):
+    for name in ("shards", "features"):
         shutil.copytree(trained[0] / name, tmp_path / name)
     return tmp_path
 

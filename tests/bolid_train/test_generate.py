@@ -87,7 +87,7 @@ def stock(trained: tuple[Path, Manifest], tmp_path_factory: pytest.TempPathFacto
     data, settings = trained
     out = tmp_path_factory.mktemp("stock")
     run = data / "runs" / "bolid"
-    base = Base.find(settings.train, data, data)
+    base = Base.find(settings.train, data)
     people = Shards(data / "shards").people("train")
     cache = FeatureCache(data / "features", base, settings.train)
     batch = cache.batch(PersonSampler(people, 1, 3, seed=0).picks(1)).to(torch.device("cpu"))

@@ -108,7 +108,7 @@ def test_overwriting_starts_afresh(folder: Path) -> None:
 
 def test_the_loss_falls_on_a_batch_seen_again_and_the_base_stays(trained: tuple[Path, Manifest]) -> None:
     folder, settings = trained
-    base = Base.find(settings.train, folder, folder)
+    base = Base.find(settings.train, folder)
     people = Shards(folder / "shards").people("train")
     cache = FeatureCache(folder / "features", base, settings.train)
     batch = cache.batch(PersonSampler(people, 3, 3, seed=0).picks(1)).to(torch.device("cpu"))

@@ -34,13 +34,11 @@ from bolid_data.curate.captions.describe import Describer
 from bolid_data.curate.captions.vision_language import VisionLanguageCaptioner
 from bolid_data.curate.measure import Photo
 from bolid_data.curate.training.tiny_blip2_samples import (
-    ATTRIBUTES,
     JOINTS,
     PATCH,
     PEOPLE,
     PHOTOS,
     SIDE,
-    WORDS,
     HeldOut,
     augment,
     from_labels,
@@ -48,6 +46,7 @@ from bolid_data.curate.training.tiny_blip2_samples import (
     says,
     training_set,
 )
+from bolid_data.gallery.description import ATTRIBUTES, WORDS
 from bolid_data.images import read_upright
 from bolid_data.manifest import Caption
 

@@ -5,7 +5,7 @@ import multiprocessing
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bolid_data.curate.measure import Keypoints
+from bolid_data.gallery.description import ARMS, ATTRIBUTES, FRAMING, SCENE, SLEEVES, WORDS, Description
 from bolid_data.gallery.nuisance import encode, size_of
-from bolid_data.gallery.people import CLOTHES, HAIR, Person, draw_people
+from bolid_data.gallery.people import Person, draw_people
 from bolid_data.gallery.photo import FRAMINGS, Photo, Shot, draw_photo
 
 SIDE = 128
@@ -39,66 +40,6 @@ PEOPLE, PHOTOS = 50, 10
 
 DrawSize = Callable[[np.random.Generator], tuple[int, int]]
 """Chooses a photo's width and height in pixels."""
-
-FRAMING = {"full": "full-body", "knees_up": "knees-up", "bust": "waist-up"}
-SLEEVES = {"long": "long-sleeved", "short": "short-sleeved", "none": "sleeveless"}
-LEGS = ("trousers", "shorts", "skirt")
-ARMS = {
-    "down": "arms down", "raised": "arms raised", "on hips": "hands on the hips", "folded": "arms folded",
-    "spread": "arms spread", "waving": "one arm raised",
-}  # fmt: skip
-SCENE = {
-    "studio": "in a studio", "room": "in a room", "garden": "in a garden", "sea": "by the sea", "street": "on a street",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a caption says, in its own words; `bottom` and `legs` are "" where the photo ends above them."""
-
-    framing: str
-    hair: str
-    sleeves: str
-    top: str
-    bottom: str
-    legs: str
-    arms: str
-    background: str
-
-    def __str__(self) -> str:
-        legs = f" and {'a ' if self.legs == 'skirt' else ''}{self.bottom} {self.legs}" if self.legs else ""
-        return (
-            f"a {self.framing} photo of a person with {self.hair} hair, in a {self.sleeves} {self.top} top{legs}, "
-            f"{self.arms}, {self.background}"
-        )
-
-    def words(self) -> list[str]:
-        """Its words, without the commas between them."""
-        return str(self).replace(",", "").split()
-
-
-ATTRIBUTES = tuple(field.name for field in fields(Description))
-WORDS: dict[str, tuple[str, ...]] = {
-    "framing": tuple(FRAMING.values()),
-    "hair": tuple(HAIR),
-    "sleeves": tuple(SLEEVES.values()),
-    "top": tuple(CLOTHES),
-    "bottom": tuple(CLOTHES),
-    "legs": LEGS,
-    "arms": tuple(ARMS.values()),
-    "background": tuple(SCENE.values()),
-}
-"""What each attribute may be; the last four but the background may also be ""."""
-_SENTENCE = re.compile(
-    r"a (?P<framing>\S+) photo of a person with (?P<hair>\S+) hair, in a (?P<sleeves>\S+) (?P<top>\S+) top"
-    r"(?: and (?:a )?(?P<bottom>\S+) (?P<legs>\w+))?, (?P<arms>[^,]+), (?P<background>[^,]+)"
-)
-
-
-def read(caption: str) -> Description | None:
-    """The description that a caption is the sentence of; None for any other text."""
-    found = _SENTENCE.fullmatch(caption)
-    return found and Description(**found.groupdict(default=""))
 
 
 def draw_described(

@@ -12,15 +12,14 @@ from bolid_data.curate.captions.caption import tidy
 from bolid_data.curate.measure import Photo
 from bolid_data.curate.training import tiny_blip2, tiny_blip2_samples
 from bolid_data.curate.training.tiny_blip2_samples import (
-    Description,
     draw_chunk,
     draw_samples,
     from_labels,
     labels,
-    read,
     says,
     small_size,
 )
+from bolid_data.gallery.description import Description, read
 from bolid_data.manifest import Manifest
 
 UNSEEN = 31337

@@ -1,0 +1,146 @@
+"""Writes the small world as an ordinary dataset: `python -m bolid_train.tiny.dataset --data data/small-world`.
+
+What models measure of other photos is known of drawn ones and stands in its place: the true keypoints, one person, no
+watermark. From there on a dataset is made as always, by the code that judges, shards and locks, so `bolid train`,
+`verify`, `status` and the rest need to know nothing of it.
+
+The shards hold the caption without a word on the build. The one with the build's words stands where all captions of a
+photo stand, in `measurements.parquet`, under the prompt "build":
+
+    SELECT sha256, c.caption FROM (SELECT sha256, unnest(captions) AS c FROM 'measurements.parquet')
+    WHERE c.prompt = 'build'
+"""
+
+import argparse
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bolid_data.collect.intake import Intake
+from bolid_data.curate.judge import ModelIds, judge
+from bolid_data.dataset import Dataset
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.lockfile import Recipe, Source
+from bolid_data.manifest import Filter, Shards
+from bolid_data.progress import bar, note
+from bolid_data.records import Measurements, Model, Person
+from bolid_data.shards.write import write_shards
+from bolid_train.tiny.world.photos import SIDE, Photos, draw_split
+from bolid_train.tiny.world.splits import SPLITS
+
+BUILD = "build"
+"""The prompt under which the captions with the build's words stand."""
+
+NAMES = {"train": "train", "validation": "val", "test_a": "test", "test_b": "test"}
+"""What the splits are called in a dataset."""
+
+THRESHOLDS = Filter(min_width=SIDE, min_height=SIDE, min_photos_per_person=1)
+_JUDGED = ("pose", "face", "watermark", "hash")
+
+
+def write_dataset(data: Path, splits: Sequence[str], open_test_sets: bool = False) -> dict[str, Any]:
+    """Draws the splits into the dataset's folder `data` and locks it; killed, the same call goes on with it. Returns
+    what the lock says.
+
+    Raises UsageError for a folder that holds anybody else, and for a test set, unless it is to be opened now.
+    """
+    _check(splits, open_test_sets)
+    dataset = Dataset(data)
+    people = {name: [_slug(name, person) for person in range(SPLITS[name].people)] for name in splits}
+    with dataset.working():
+        dataset.catalog.create()
+        if {row["person"] for row in dataset.catalog.summary()} - {slug for slugs in people.values() for slug in slugs}:
+            raise UsageError(f"{data}: holds other people than these splits'; name an empty folder with --data")
+        models = _models(splits)
+        for name in splits:
+            photos = draw_split(SPLITS[name])
+            sha256s = _take_in(dataset, name, photos)
+            _say_what_is_true(dataset, models, sha256s, photos)
+        judge(dataset.catalog, THRESHOLDS, ModelIds(**{kind: models[kind].id for kind in _JUDGED}))
+        shape = Shards(splits={NAMES[name]: slugs for name, slugs in people.items()})
+        lock = write_shards(Recipe(name="small-world", seed=0, shape=shape, source=Source(kind="folder")), dataset)
+    note(f"{data}: {len(lock['photos'])} photos of {len(lock['people'])} people")
+    return lock
+
+
+def _check(splits: Sequence[str], open_test_sets: bool) -> None:
+    tests = [name for name in splits if NAMES[name] == "test"]
+    if tests and not open_test_sets:
+        raise UsageError(
+            f"{tests[0]}: what is looked at in a test set, or chosen by it, can no longer be measured with it; once "
+            "nothing of the method will change any more, --open-test-sets draws it"
+        )
+    if tests and len(splits) > 1:
+        raise UsageError(f"{tests[0]}: a test set goes into a folder of its own; name no other split with it")
+
+
+def _slug(split: str, person: int) -> str:
+    return f"{split}-p{person:04d}"
+
+
+def _models(splits: Sequence[str]) -> dict[str, Model]:
+    """What stands in the place of the models, by what it tells; ids change with the splits, as models' do."""
+    config = str([SPLITS[name] for name in splits])
+    sha256 = hashlib.sha256(config.encode()).hexdigest()
+    names = {kind: f"small-world-{kind}" for kind in (*_JUDGED, "caption")}
+    return {kind: Model(f"{name}@{sha256[:12]}", name, sha256, config, "MIT") for kind, name in names.items()}
+
+
+def _take_in(dataset: Dataset, split: str, photos: Photos) -> list[str]:
+    """Puts the photos into the store, without loss. Returns their sha256s, in order."""
+    intake = Intake(dataset.catalog, dataset.store)
+    sha256s = []
+    with tempfile.TemporaryDirectory() as folder, bar() as progress:
+        file = Path(folder) / "photo.png"
+        for index in progress.track(range(len(photos)), description=split):
+            person = _slug(split, int(photos.people[index]))
+            Image.fromarray(photos.images[index]).save(file)
+            sha256s.append(hashlib.sha256(file.read_bytes()).hexdigest())
+            address = f"file:{person}/{index:05d}.png"
+            intake.person(Person(person, person, f"file:{person}/", SPLITS[split].photos))
+            intake.photo(file, address, person, address)
+            intake.commit(always=False)
+        intake.commit()
+    return sha256s
+
+
+def _say_what_is_true(dataset: Dataset, models: dict[str, Model], sha256s: list[str], photos: Photos) -> None:
+    new = set(dataset.catalog.unmeasured(models["pose"].id, None))
+    seen = [_person(sha256, photos.keypoints[i]) for i, sha256 in enumerate(sha256s) if sha256 in new]
+    rows = {"pose": {"detections": seen}}
+    measured = [Measurements(models[kind], sha256s, rows.get(kind, {})) for kind in _JUDGED]
+    dataset.catalog.record_measurements(measured, {})
+    captioner = models["caption"]
+    for prompt, caption in (("", lambda i: str(photos.caption(i))), (BUILD, photos.build_caption)):
+        dataset.catalog.record_captions(captioner.id, prompt, {sha256: caption(i) for i, sha256 in enumerate(sha256s)})
+    dataset.catalog.uncaptioned(captioner, "")  # makes it the captioner whose captions go into the shards
+
+
+def _person(sha256: str, keypoints: NDArray[np.float32]) -> dict[str, Any]:
+    """A row of `detections`: the one person of a photo. keypoints: (17, 3), visible 0 or 1."""
+    x, y = keypoints[keypoints[:, 2] > 0, :2].T
+    box = [float(edge) for edge in (x.min(), y.min(), x.max(), y.max())]
+    return {"sha256": sha256, "kind": "person", "score": 1.0, "box": box, "keypoints": keypoints.tolist()}
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=["train", "validation"])
+    parser.add_argument("--open-test-sets", action="store_true", help="draw a test set: only when all else is done")
+    arguments = parser.parse_args()
+    try:
+        write_dataset(arguments.data, arguments.splits, arguments.open_test_sets)
+    except BolidError as error:
+        parser.exit(error.exit_code, f"bolid: error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

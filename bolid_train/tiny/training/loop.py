@@ -1,0 +1,95 @@
+"""The loop that all of the small world's models are trained by; a run that was stopped goes on where it was."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+Loss = Callable[[torch.Generator], dict[str, Tensor]]
+"""Draws a batch with the generator and returns the terms of its loss (scalars), which are added up."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast."""
+
+    steps: int
+    learning_rate: float
+    warmup: int = 100
+    ema: float = 0.999
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    seed: int = 0
+    checkpoint_every: int = 200
+
+    def rate(self, step: int) -> float:
+        """Share of the learning rate at a step: a linear start, then half a cosine down to zero."""
+        start = min(1.0, (step + 1) / self.warmup)
+        return start * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+def fit(model: nn.Module, loss: Loss, schedule: Schedule, work: Path) -> nn.Module:
+    """Trains `model` and returns the running average (EMA) of its weights, in evaluation mode.
+
+    `work` holds the checkpoint and `log.jsonl`. A step's batch depends on the seed and the step's number alone, so a
+    resumed run is the run that was not stopped.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema), use_buffers=True)
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        wanted, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.99), fused=True
+    )
+    checkpoint = work / "checkpoint.pt"
+    first = _resume(checkpoint, model, average, optimizer)
+    started = time.monotonic()
+    model.train()
+    for step in range(first, schedule.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.learning_rate * schedule.rate(step)
+        seed = schedule.seed * 2**32 + step
+        torch.manual_seed(seed)  # for what draws without being handed a generator: dropout, a VAE's posterior
+        terms = loss(torch.Generator().manual_seed(seed))
+        torch.stack(list(terms.values())).sum().backward()
+        nn.utils.clip_grad_norm_(wanted, schedule.clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        average.update_parameters(model)
+        if (step + 1) % 50 == 0:
+            values = {name: round(float(value.detach()), 5) for name, value in terms.items()}
+            seconds = (time.monotonic() - started) / (step + 1 - first)
+            _report(work / "log.jsonl", {"step": step + 1, **values, "seconds_a_step": round(seconds, 3)})
+        if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
+            state = {
+                "step": step + 1,
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            }
+            unfinished = checkpoint.with_suffix(".part")
+            torch.save(state, unfinished)
+            unfinished.replace(checkpoint)
+    return average.module.eval()
+
+
+def _resume(checkpoint: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    if not checkpoint.is_file():
+        return 0
+    state = torch.load(checkpoint, weights_only=True)
+    model.load_state_dict(state["model"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def _report(log: Path, line: dict[str, float]) -> None:
+    text = json.dumps(line)
+    print(text, flush=True)
+    with log.open("a") as file:
+        file.write(text + "\n")
