@@ -5,7 +5,9 @@ MANIFEST ?= manifests/demo.toml
 STEPS ?= 200
 LAVIS_PYTHON ?= python3.11
 
-.PHONY: setup dataset train demo test lint bench lavis clean
+WORLD := data/world-training
+
+.PHONY: setup dataset train demo test lint bench world world-check lavis clean
 setup: $(BOLID)
 
 # `.venv/.ready` is written last, so that an interrupted set-up starts again.
@@ -38,6 +40,21 @@ lint: setup
 
 bench: setup .venv/img2dataset/.ready
 	.venv/bin/python -m benchmarks.run
+
+# The small world's models, from nothing (docs/small-world.md says how long); stopped, it goes on where it was.
+world: setup
+	.venv/bin/python -m bolid_train.tiny.training.vae --work $(WORLD)/vae --stage encoder
+	.venv/bin/python -m bolid_train.tiny.training.vae --work $(WORLD)/vae --stage decoder
+	for part in keypoints attributes body; do \
+		.venv/bin/python -m bolid_train.tiny.training.$$part --work $(WORLD)/$$part || exit 1; done
+	for name in clip-0 clip-1; do \
+		.venv/bin/python -m bolid_train.tiny.training.clip $$name --work $(WORLD)/$$name || exit 1; done
+	.venv/bin/python -m bolid_train.tiny.training.base --work $(WORLD)/base --vae $(WORLD)/vae/vae
+	.venv/bin/python -m bolid_train.tiny.training.lightning --work $(WORLD)/lightning
+
+# Every figure of docs/small-world-figures.md, measured again from the committed weights.
+world-check: setup
+	.venv/bin/python -m bolid_train.tiny.check --write docs/small-world-figures.md
 
 # What the benchmarks compare with; its pins are not ours.
 .venv/img2dataset/.ready: .venv/.ready

@@ -19,7 +19,7 @@ from bolid_train.views import Shards
 @pytest.fixture(scope="module")
 def method_and_batch(trained: tuple[Path, Manifest]) -> tuple[Bolid, nn.Module, Batch]:
     folder, settings = trained
-    base = Base.find(settings.train, folder, folder)
+    base = Base.find(settings.train, folder)
     cache = FeatureCache(folder / "features", base, settings.train)
     sampler = PersonSampler(Shards(folder / "shards").people("train"), 3, 3, seed=0)
     unet = base.unet(torch.device("cpu"))

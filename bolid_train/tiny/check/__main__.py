@@ -1,0 +1,35 @@
+"""`python -m bolid_train.tiny.check [PART …] [--write FILE]`: measures the small world's models, a table a part."""
+
+import argparse
+import importlib
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+PARTS = ("vae", "base", "clip", "keypoints", "attributes", "body")
+
+
+def main() -> None:
+    """Measures each part, prints its figures, and writes them all as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=(*PARTS, []), default=list(PARTS), metavar="PART")
+    parser.add_argument("--write", type=Path, help="a Markdown file for the tables")
+    arguments = parser.parse_args()
+    console, written = Console(), ["# The small world, measured\n", "Written by `make world-check`.\n"]
+    for part in arguments.parts:
+        started = time.monotonic()
+        figures = importlib.import_module(f"bolid_train.tiny.check.{part}").check()
+        table = Table("figure", "value", title=f"{part} ({time.monotonic() - started:.0f} s)")
+        for name, value in figures.items():
+            table.add_row(name, f"{value:.4g}")
+        console.print(table)
+        rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in figures.items())
+        written.append(f"## {part}\n\n| figure | value |\n| --- | --- |\n{rows}\n")
+    if arguments.write:
+        arguments.write.write_text("\n".join(written), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The VAE: what a round trip loses, in pixels and in joints."""
+
+import torch
+from torch import Tensor
+
+from bolid_train.keypoints import load_keypoints
+from bolid_train.tiny.pipeline import load_small_sdxl
+from bolid_train.tiny.training.vae import pixels
+from bolid_train.tiny.world.photos import draw_split
+from bolid_train.tiny.world.splits import HELD_OUT
+
+_BATCH = 64
+
+
+def check() -> dict[str, float]:
+    """PSNR in dB and mean absolute error (0..255) of decoded photos; median distance of found from drawn joints, in
+    percent of the photo's side, on the photos themselves and on the decoded ones."""
+    photos = draw_split(HELD_OUT)
+    vae, find = load_small_sdxl().vae, load_keypoints("tiny-keypoints")
+    squared, absolute, before, after = [], [], [], []
+    for start in range(0, len(photos), _BATCH):
+        rows = torch.arange(start, min(start + _BATCH, len(photos)))
+        images, true = pixels(photos, rows), torch.from_numpy(photos.keypoints[rows.numpy()])
+        with torch.inference_mode():
+            decoded = vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
+            error = (decoded - images) * 127.5
+            squared.append(error.square().mean(dim=(1, 2, 3)))
+            absolute.append(error.abs().mean(dim=(1, 2, 3)))
+            before.append(_distances(find(images), true))
+            after.append(_distances(find(decoded), true))
+    side = photos.images.shape[1]
+    return {
+        "PSNR of decoded photos (dB)": float((10 * torch.log10(255**2 / torch.cat(squared))).mean()),
+        "mean absolute error of decoded photos (of 255)": float(torch.cat(absolute).mean()),
+        "median joint error on photos (% of the side)": 100 * float(torch.cat(before).median()) / side,
+        "median joint error on decoded photos (% of the side)": 100 * float(torch.cat(after).median()) / side,
+    }
+
+
+def _distances(found: Tensor, true: Tensor) -> Tensor:
+    """Pixels between found and true keypoints, both (B, 17, 3), of the visible ones."""
+    return (found[..., :2] - true[..., :2]).norm(dim=-1)[true[..., 2] > 0]

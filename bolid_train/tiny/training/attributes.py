@@ -1,0 +1,63 @@
+"""Trains the attribute classifier: `python -m bolid_train.tiny.training.attributes --work FOLDER`."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from bolid_train.tiny.networks.attributes import AttributeClassifier
+from bolid_train.tiny.networks.backbone import write_weights
+from bolid_train.tiny.training.augmentation import blur, move, noise, recolour
+from bolid_train.tiny.training.loop import Schedule, fit
+from bolid_train.tiny.training.vae import pixels
+from bolid_train.tiny.world.captions import ATTRIBUTES
+from bolid_train.tiny.world.photos import Photos, draw_split
+from bolid_train.tiny.world.splits import CORPUS
+
+BATCH = 64
+SCHEDULE = Schedule(steps=1000, learning_rate=2e-3, ema=0.99)
+
+
+class Classifying:
+    """The loss of every attribute, on photos changed so little that their captions stay true."""
+
+    def __init__(self, network: AttributeClassifier, photos: Photos) -> None:
+        self.network, self.photos = network, photos
+
+    def __call__(self, generator: torch.Generator) -> dict[str, Tensor]:
+        rows = torch.randint(len(self.photos), (BATCH,), generator=generator)
+        labels = torch.from_numpy(self.photos.labels[rows.numpy()])
+        keypoints = torch.from_numpy(self.photos.keypoints[rows.numpy()])
+        images, _ = move(pixels(self.photos, rows), keypoints, generator, scale=0.03, shift=0.04, turn=0.03)
+        images = noise(blur(recolour(images, generator, 0.12), generator), generator, 0.08)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        return {
+            name: cross_entropy(values.float(), labels[:, index]) / len(ATTRIBUTES)
+            for index, (name, values) in enumerate(zip(ATTRIBUTES, logits, strict=True))
+        }
+
+
+def train(photos: Photos, work: Path, schedule: Schedule = SCHEDULE) -> AttributeClassifier:
+    """A classifier trained on `photos`; a run that was stopped goes on from what is in `work`."""
+    torch.manual_seed(schedule.seed)
+    network = AttributeClassifier().to(memory_format=torch.channels_last)
+    trained = fit(network, Classifying(network, photos), schedule, work)
+    assert isinstance(trained, AttributeClassifier)
+    return trained
+
+
+def main() -> None:
+    """Trains on the corpus and writes the committed weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    write_weights(train(draw_split(CORPUS), arguments.work), "attributes")
+
+
+if __name__ == "__main__":
+    main()

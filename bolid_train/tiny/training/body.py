@@ -1,0 +1,111 @@
+"""Trains the body evaluator: `python -m bolid_train.tiny.training.body --work FOLDER`.
+
+The corpus shows each body in other looks on every photo, so only the body is left to tell people apart by.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from bolid_train.tiny.networks.backbone import write_weights
+from bolid_train.tiny.networks.body import SIZE, BodyEvaluator
+from bolid_train.tiny.training.augmentation import blur, move, noise, recolour, restyle
+from bolid_train.tiny.training.keypoints import keypoint_loss
+from bolid_train.tiny.training.loop import Schedule, fit
+from bolid_train.tiny.training.vae import pixels
+from bolid_train.tiny.world.bodies import TRAITS
+from bolid_train.tiny.world.photos import Photos, draw_split
+from bolid_train.tiny.world.splits import CORPUS
+
+PEOPLE, PHOTOS = 16, 4
+"""Of a batch: bodies, and photos of each."""
+
+SCHEDULE = Schedule(steps=1700, learning_rate=2e-3, ema=0.99)
+_TEMPERATURE = 0.1
+
+
+class Learner(nn.Module):
+    """The evaluator and a head that tells a body's traits, which is needed for training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluator = BodyEvaluator()
+        self.traits = nn.Linear(SIZE, len(TRAITS))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Images (B, 3, 64, 64) to embeddings (B, 128) of length one, traits (B, 8), and where joints are and whether
+        they are visible (B, 17, 32, 32), as `KeypointNetwork.maps`."""
+        with torch.autocast("cpu", torch.bfloat16):  # not what follows: proportions are small differences
+            features = self.evaluator.pose.features(images)
+            heat, visible = self.evaluator.pose.read(features)
+        description = self.evaluator.describe_body(features, heat, visible)
+        return self.evaluator.project_body(description), self.traits(description), heat, visible
+
+
+class Recognising:
+    """The loss of a batch of several photos of each of several bodies."""
+
+    def __init__(self, learner: Learner, photos: Photos) -> None:
+        self.learner, self.photos = learner, photos
+        self.of_person = torch.from_numpy(photos.people).unique(return_counts=True)[1].cumsum(0)
+
+    def __call__(self, generator: torch.Generator) -> dict[str, Tensor]:
+        rows = self._rows(generator)
+        keypoints = torch.from_numpy(self.photos.keypoints[rows.numpy()])
+        images, keypoints = move(pixels(self.photos, rows), keypoints, generator, scale=0.15, shift=0.08, turn=0.08)
+        images = restyle(recolour(images, generator, 0.6), generator)
+        images = noise(blur(images, generator), generator, 0.08)
+        images = images.contiguous(memory_format=torch.channels_last)
+        embeddings, traits, heat, visible = self.learner(images)
+        truth = torch.from_numpy(self.photos.traits[rows.numpy()]).float()
+        people = torch.from_numpy(self.photos.people[rows.numpy()])
+        return {
+            "contrast": contrast(embeddings, people),
+            "traits": 3 * mse_loss(traits, truth),
+            **keypoint_loss(heat, visible, keypoints),
+        }
+
+    def _rows(self, generator: torch.Generator) -> Tensor:
+        ends = self.of_person
+        starts = torch.cat([ends.new_zeros(1), ends[:-1]])
+        people = torch.randperm(len(ends), generator=generator)[:PEOPLE].tolist()
+        chosen = [
+            starts[person] + torch.randperm(int(ends[person] - starts[person]), generator=generator)[:PHOTOS]
+            for person in people
+        ]
+        return torch.cat(chosen)
+
+
+def contrast(embeddings: Tensor, people: Tensor) -> Tensor:
+    """Supervised contrastive loss (Khosla et al. 2020) of embeddings (B, D) of length one and their people (B,)."""
+    itself = torch.eye(len(people), dtype=torch.bool)
+    likeness = (embeddings @ embeddings.T / _TEMPERATURE).masked_fill(itself, -torch.inf)
+    same = (people[:, None] == people) & ~itself
+    share = likeness.log_softmax(1)
+    return -(share.masked_fill(~same, 0).sum(1) / same.sum(1)).mean()
+
+
+def train(photos: Photos, work: Path, schedule: Schedule = SCHEDULE) -> BodyEvaluator:
+    """An evaluator trained on `photos`; a run that was stopped goes on from what is in `work`."""
+    torch.manual_seed(schedule.seed)
+    learner = Learner().to(memory_format=torch.channels_last)
+    trained = fit(learner, Recognising(learner, photos), schedule, work)
+    assert isinstance(trained, Learner)
+    return trained.evaluator
+
+
+def main() -> None:
+    """Trains on the corpus and writes the committed weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    write_weights(train(draw_split(CORPUS), arguments.work), "body")
+
+
+if __name__ == "__main__":
+    main()
