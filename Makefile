@@ -43,13 +43,13 @@ bench: setup .venv/img2dataset/.ready
 
 # The small world's models, from nothing (docs/small-world.md says how long); stopped, it goes on where it was.
 world: setup
-	.venv/bin/python -m bolid_train.tiny.training.vae --work $(WORLD)/vae --stage encoder
-	.venv/bin/python -m bolid_train.tiny.training.vae --work $(WORLD)/vae --stage decoder
+	.venv/bin/python -m bolid_train.tiny.training.vae --work $(WORLD)/vae
 	for part in keypoints attributes body; do \
 		.venv/bin/python -m bolid_train.tiny.training.$$part --work $(WORLD)/$$part || exit 1; done
 	for name in clip-0 clip-1; do \
 		.venv/bin/python -m bolid_train.tiny.training.clip $$name --work $(WORLD)/$$name || exit 1; done
-	.venv/bin/python -m bolid_train.tiny.training.base --work $(WORLD)/base --vae $(WORLD)/vae/vae
+	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m bolid_train.tiny.training.base \
+		--work $(WORLD)/base --vae $(WORLD)/vae/vae
 	.venv/bin/python -m bolid_train.tiny.training.lightning --work $(WORLD)/lightning
 
 # Every figure of docs/small-world-figures.md, measured again from the committed weights.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bolid_train.tiny.check.base import SAME_PROMPT, Sample, samplers
 from bolid_train.tiny.pipeline import load_small_sdxl
-from bolid_train.tiny.training.vae import pixels
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT, SECOND_STYLE, VALIDATION
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bolid_train.tiny.networks.attributes import AttributeClassifier, load_attributes
-from bolid_train.tiny.training.vae import pixels
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.world.captions import ATTRIBUTES
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bolid_train.tiny.clip import NAMES, Clip, load_clip
-from bolid_train.tiny.training.vae import pixels
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.world.bodies import TRAITS
 from bolid_train.tiny.world.captions import ATTRIBUTES, WORDS, Caption
 from bolid_train.tiny.world.photos import Photos, draw_split

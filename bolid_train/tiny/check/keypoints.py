@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bolid_train.keypoints import KeypointDetector, load_keypoints
-from bolid_train.tiny.training.vae import pixels
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.world.photos import SIDE, Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT, SECOND_STYLE
 

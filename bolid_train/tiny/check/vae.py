@@ -5,7 +5,7 @@ from torch import Tensor
 
 from bolid_train.keypoints import load_keypoints
 from bolid_train.tiny.pipeline import load_small_sdxl
-from bolid_train.tiny.training.vae import pixels
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.world.photos import draw_split
 from bolid_train.tiny.world.splits import HELD_OUT
 

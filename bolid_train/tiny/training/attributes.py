@@ -9,9 +9,9 @@ from torch.nn.functional import cross_entropy
 
 from bolid_train.tiny.networks.attributes import AttributeClassifier
 from bolid_train.tiny.networks.backbone import write_weights
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import blur, move, noise, recolour
 from bolid_train.tiny.training.loop import Schedule, fit
-from bolid_train.tiny.training.vae import pixels
 from bolid_train.tiny.world.captions import ATTRIBUTES
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import CORPUS

@@ -6,6 +6,7 @@ as in the stock pipeline.
 """
 
 import argparse
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,16 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import compute_snr
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
+from bolid_train.files import write_safetensors
 from bolid_train.tiny.clip import save_image_encoder
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.sdxl import FOLDER, build_scheduler, build_text_encoders, build_unet
 from bolid_train.tiny.tokenizer import build_tokenizer
 from bolid_train.tiny.training.loop import Schedule, fit
-from bolid_train.tiny.training.vae import pixels
 from bolid_train.tiny.world.photos import SIDE, Photos, draw_split
 from bolid_train.tiny.world.splits import CORPUS
 
@@ -108,6 +111,10 @@ def save(model: TextToImage, tokenizer: CLIPTokenizer, vae: AutoencoderKL, folde
         add_watermarker=False,
     ).save_pretrained(folder)
     save_image_encoder(folder / "image_encoder")
+    for part in ("text_encoder", "text_encoder_2", "image_encoder"):
+        # Not by `half()`: transformers would load in half precision, too, which CPUs are slow in.
+        file = folder / part / "model.safetensors"
+        write_safetensors({name: weight.half() for name, weight in load_file(file).items()}, file)
 
 
 def main() -> None:
@@ -128,6 +135,8 @@ def main() -> None:
     model = TextToImage(tokenizer)
     trained = fit(model, Denoising(model, tokenizer, photos, latents), SCHEDULE, arguments.work)
     assert isinstance(trained, TextToImage)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return
     save(trained, tokenizer, vae, arguments.out)
 
 

@@ -12,10 +12,10 @@ from torch.nn.functional import mse_loss
 
 from bolid_train.tiny.networks.backbone import write_weights
 from bolid_train.tiny.networks.body import SIZE, BodyEvaluator
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import blur, move, noise, recolour, restyle
 from bolid_train.tiny.training.keypoints import keypoint_loss
 from bolid_train.tiny.training.loop import Schedule, fit
-from bolid_train.tiny.training.vae import pixels
 from bolid_train.tiny.world.bodies import TRAITS
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import CORPUS

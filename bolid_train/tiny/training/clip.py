@@ -18,9 +18,9 @@ from transformers import CLIPModel
 
 from bolid_train.files import write_safetensors
 from bolid_train.tiny.clip import WEIGHTS, Clip, build_clip
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import move, recolour
 from bolid_train.tiny.training.loop import Schedule, fit
-from bolid_train.tiny.training.vae import pixels
 from bolid_train.tiny.world.captions import ATTRIBUTES, WORDS, Caption
 from bolid_train.tiny.world.photos import SIDE, Photos, draw_split
 from bolid_train.tiny.world.splits import CORPUS

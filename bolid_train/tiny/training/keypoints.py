@@ -9,9 +9,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bolid_train.tiny.networks.backbone import SIDE, write_weights
 from bolid_train.tiny.networks.keypoints import KeypointNetwork, confidence, expected_places
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import blur, move, noise, recolour
 from bolid_train.tiny.training.loop import Schedule, fit
-from bolid_train.tiny.training.vae import pixels
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import CORPUS
 

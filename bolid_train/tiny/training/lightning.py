@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
-from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
@@ -25,9 +24,10 @@ from bolid_train.tiny.world.splits import CORPUS
 
 STEPS = 4
 GUIDANCE = 3.0
-TRAJECTORIES, BATCH = 2048, 32
-SCHEDULE = Schedule(steps=900, learning_rate=1e-3, warmup=50, ema=0.99)
+TRAJECTORIES, BATCH = 1024, 32
+SCHEDULE = Schedule(steps=500, learning_rate=1e-3, warmup=50, ema=0.98)
 _TEACHER_STEPS = 24
+_RANK = 16
 _LAYERS = (
     "to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2",
     "conv1", "conv2", "conv_shortcut", "time_emb_proj",
@@ -117,9 +117,9 @@ def main() -> None:
     kept = _follow_all(pipe, draw_split(CORPUS), arguments.work / "paths")
     torch.manual_seed(0)
     pipe.unet.requires_grad_(False)
-    pipe.unet.add_adapter(LoraConfig(r=32, lora_alpha=32, target_modules=list(_LAYERS)))
+    pipe.unet.add_adapter(LoraConfig(r=_RANK, lora_alpha=_RANK, target_modules=list(_LAYERS)))
     trained = fit(pipe.unet, Quarters(pipe, kept), SCHEDULE, arguments.work)
-    layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(trained))
+    layers = get_peft_model_state_dict(trained)
     write_safetensors({f"unet.{name}": layer.half() for name, layer in layers.items()}, LIGHTNING)
 
 

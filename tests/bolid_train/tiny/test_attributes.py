@@ -8,8 +8,8 @@ from bolid_data.errors import BolidError
 from bolid_train.tiny.check.attributes import predict
 from bolid_train.tiny.networks import backbone
 from bolid_train.tiny.networks.attributes import load_attributes
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.attributes import Classifying
-from bolid_train.tiny.training.vae import pixels
 from bolid_train.tiny.world.captions import ATTRIBUTES, from_labels
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT

@@ -6,10 +6,10 @@ import torch
 
 from bolid_train.tiny.check.body import auc, clothes, embed, framings, means
 from bolid_train.tiny.networks.body import load_body_evaluator
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training import body as training
 from bolid_train.tiny.training.augmentation import restyle
 from bolid_train.tiny.training.loop import Schedule
-from bolid_train.tiny.training.vae import pixels
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT, SECOND_STYLE
 

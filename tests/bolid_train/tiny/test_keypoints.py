@@ -13,11 +13,11 @@ from bolid_train.keypoints import load_keypoints
 from bolid_train.tiny.check.keypoints import detect, distances, heights
 from bolid_train.tiny.networks.backbone import load_weights
 from bolid_train.tiny.networks.keypoints import KeypointNetwork
+from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.sdxl import build_vae
 from bolid_train.tiny.training import keypoints as training
 from bolid_train.tiny.training.augmentation import MIRRORED, move
 from bolid_train.tiny.training.loop import Schedule
-from bolid_train.tiny.training.vae import pixels
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT
 

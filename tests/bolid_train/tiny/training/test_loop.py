@@ -1,5 +1,8 @@
 """The loop of the small world's trainings: what was stopped goes on as if it had not been."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,3 +55,32 @@ def test_the_loss_falls_and_the_average_is_what_is_given(tmp_path: Path) -> None
     assert loss(torch.Generator().manual_seed(99))["error"].item() < before / 10
     assert not average.training
     assert not torch.equal(average.weight, model.weight)  # type: ignore[arg-type]
+
+
+TWO = """
+import sys
+from pathlib import Path
+from bolid_train.tiny.training.loop import fit
+from tests.bolid_train.tiny.training.test_loop import SCHEDULE, line
+model, loss = line()
+fit(model, loss, SCHEDULE, Path(sys.argv[1]))
+"""
+
+
+def test_two_processes_take_the_steps_of_one_with_both_batches(tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
+    subprocess.run([*launch, tmp_path / "two"], env=environment, check=True, capture_output=True, timeout=120)
+    model, loss = line()
+
+    def both(generator: torch.Generator) -> dict[str, Tensor]:
+        seeds = [process * 2**32 + generator.initial_seed() for process in range(2)]
+        errors = [loss(torch.Generator().manual_seed(seed))["error"] for seed in seeds]
+        return {"error": torch.stack(errors).mean()}
+
+    fit(model, both, SCHEDULE, tmp_path / "one")
+    one, two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["model"] for name in ("one", "two"))
+    for name in one:
+        torch.testing.assert_close(one[name], two[name])
