@@ -26,7 +26,7 @@ class Weights:
 class _Embedded:
     package: str
     path: str
-    files: tuple[tuple[str, str], ...]  # (file below path, "" for path itself; its sha256)
+    files: tuple[tuple[str, str], ...]  # (file or folder below path, "" for path itself; its sha256)
     licence: str
     install: str = ""  # how to get the package where it is missing
 
@@ -61,6 +61,13 @@ _EMBEDDED = {
             ("tokenizer.json", "13f7cd1c3d95fccc2350134010c5de33fa1181f6ba25eb2596864f9cdf780f0f"),
             ("tokenizer_config.json", "61a9f220602505b2d06be4cbb3a3db9ef1c2228033ca5c9e4354a201ea09ab15"),
         ),
+        "MIT",
+        "pip install --force-reinstall bolid",
+    ),
+    "small-sdxl": _Embedded(
+        "bolid_train",
+        "tiny/weights/sdxl",
+        (("", "a05115c250075123d4d1c6d35e0c02c1afc476ee69541f72a8b9038cc0322ee6"),),
         "MIT",
         "pip install --force-reinstall bolid",
     ),
@@ -100,9 +107,9 @@ def find(name: str) -> Weights:
     path = Path(spec.submodule_search_locations[0]) / entry.path
     for file, sha256 in entry.files:
         target = path / file if file else path
-        if not target.is_file():
+        if not target.exists():
             raise BolidError(f"the weights of '{name}' are missing at {target}; run `{entry.install}`")
-        if file_sha256(target) != sha256:
+        if (folder_sha256 if target.is_dir() else file_sha256)(target) != sha256:
             raise BolidError(f"{target} is not the pinned '{name}' (its sha256 differs); run `{entry.install}` again")
     whole = entry.files[0][1] if len(entry.files) == 1 else _digest(entry.files)
     return Weights(name, path, whole, entry.licence)

@@ -17,7 +17,6 @@ from transformers.utils import logging as transformers_logging
 from bolid_data import weights
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
-from bolid_train.tiny.sdxl import FOLDER
 
 SMALL_SDXL = "small-sdxl"
 """Names the base that comes with this package."""
@@ -48,11 +47,11 @@ class Base:
         """The base that the manifest names: the small SDXL of this package, a folder (relative to `near`), or a hub
         repository.
 
-        Raises UsageError for an SDXL without an image encoder, BolidError for one that is not to be had.
+        Raises UsageError for an SDXL without an image encoder, BolidError for one that is not to be had or was altered.
         """
         image_encoder = weights.folder(settings.image_encoder, near) if settings.image_encoder else None
         if settings.base == SMALL_SDXL:
-            return cls.at(SMALL_SDXL, _small_sdxl(), image_encoder)
+            return cls.at(SMALL_SDXL, weights.find(SMALL_SDXL).path, image_encoder)
         folder = weights.folder(settings.base, near)
         name = str(folder.resolve()) if (near / settings.base).is_dir() else settings.base
         return cls.at(name, folder, image_encoder)
@@ -103,16 +102,6 @@ class Base:
 def pick_device() -> torch.device:
     """The accelerator where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _small_sdxl() -> Path:
-    if (FOLDER / "model_index.json").is_file():
-        return FOLDER
-    from platformdirs import user_cache_dir
-
-    from bolid_train.tiny.base import build_small_sdxl
-
-    return build_small_sdxl(Path(user_cache_dir("bolid")) / "small-sdxl-random")
 
 
 def _feature_extractor(base: Base, side: Any) -> CLIPImageProcessor:

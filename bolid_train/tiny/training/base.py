@@ -28,7 +28,7 @@ from bolid_train.tiny.world.photos import SIDE, Photos, draw_split
 from bolid_train.tiny.world.splits import CORPUS
 
 BATCH = 32
-SCHEDULE = Schedule(steps=4200, learning_rate=6e-4, warmup=200, ema=0.9985)
+SCHEDULE = Schedule(steps=4000, learning_rate=6e-4, warmup=200, ema=0.9985)
 _UNSAID = 0.1  # share of photos whose caption is left out altogether
 _MAX_SNR = 5.0  # min-SNR weighting (Hang et al. 2023)
 

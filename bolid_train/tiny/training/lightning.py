@@ -24,8 +24,8 @@ from bolid_train.tiny.world.splits import CORPUS
 
 STEPS = 4
 GUIDANCE = 3.0
-TRAJECTORIES, BATCH = 1024, 32
-SCHEDULE = Schedule(steps=500, learning_rate=1e-3, warmup=50, ema=0.98)
+TRAJECTORIES, BATCH = 768, 32
+SCHEDULE = Schedule(steps=450, learning_rate=1e-3, warmup=50, ema=0.98)
 _TEACHER_STEPS = 24
 _RANK = 16
 _LAYERS = (
