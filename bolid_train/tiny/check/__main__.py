@@ -14,11 +14,13 @@ PARTS = ("vae", "base", "clip", "keypoints", "attributes", "body")
 def main() -> None:
     """Measures each part, prints its figures, and writes them all as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=(*PARTS, []), default=list(PARTS), metavar="PART")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them by default")
     parser.add_argument("--write", type=Path, help="a Markdown file for the tables")
     arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     console, written = Console(), ["# The small world, measured\n", "Written by `make world-check`.\n"]
-    for part in arguments.parts:
+    for part in arguments.parts or PARTS:
         started = time.monotonic()
         figures = importlib.import_module(f"bolid_train.tiny.check.{part}").check()
         table = Table("figure", "value", title=f"{part} ({time.monotonic() - started:.0f} s)")
