@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from bolid_data.errors import UsageError
 from bolid_data.manifest import SLUG, Filter, Manifest, Shards, ThePlaceSource
 from bolid_data.names import clean_name
-from bolid_data.records import Model
+from bolid_data.records import Model, ModelIds
 from bolid_data.weights import file_sha256
 
 VERSION = 1
@@ -67,17 +67,6 @@ class PinnedShard(BaseModel):
     sha256: Sha256
 
 
-class Judgement(BaseModel):
-    """Ids of the models by which photos were judged."""
-
-    pose: str
-    face: str
-    watermark: str
-    hash: str
-    quality: str | None = None
-    identity: str | None = None
-
-
 class Captioner(BaseModel):
     model: str
     prompt: str
@@ -93,7 +82,7 @@ class Lock(BaseModel):
     source: Source | None = None
     thresholds: Filter
     models: list[Model]
-    judgement: Judgement | None = None
+    judgement: ModelIds | None = None
     captioner: Captioner | None = None
     people: list[PinnedPerson] = []
     photos: list[PinnedPhoto]

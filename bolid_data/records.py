@@ -85,3 +85,15 @@ class Frontier:
 
     pages: dict[str, ReadPage]  # pages of links by their addresses, as they were last read
     settled: set[tuple[str, str]]  # (person, photo page) that need no further visit
+
+
+@dataclass(frozen=True)
+class ModelIds:
+    """The models whose measurements are judged, by their ids in the catalog."""
+
+    pose: str
+    face: str
+    watermark: str
+    hash: str
+    quality: str | None = None
+    identity: str | None = None

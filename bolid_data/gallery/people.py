@@ -134,6 +134,7 @@ def _build(rng: np.random.Generator, woman: bool) -> Build:
 
 
 def draw_outfit(rng: np.random.Generator, woman: bool) -> Outfit:
+    """What a woman or a man of the gallery might wear; the trousers are never of the top's colour."""
     top = str(rng.choice(list(CLOTHES)))
     bottom = str(rng.choice([name for name in _BOTTOMS if name != top]))
     legs = ("trousers", "trousers", "skirt", "shorts") if woman else ("trousers", "trousers", "shorts")

@@ -17,7 +17,7 @@ def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
     pins = {
         "thresholds": lock.thresholds.model_dump_json(),
         "models": [vars(model) for model in lock.models],
-        "judgement": lock.judgement and lock.judgement.model_dump(),
+        "judgement": lock.judgement and vars(lock.judgement),
         "captioner": lock.captioner and lock.captioner.model_dump(),
     }
     kept = [photo.sha256 for photo in lock.photos if photo.kept]

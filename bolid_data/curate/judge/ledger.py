@@ -1,25 +1,14 @@
 """The ledger: one row per person and photo with all that models saw on it and no threshold applied, so that judging a
 million photos anew reads one table. It is drawn up again when what it is drawn from has changed."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import duckdb
 
 from bolid_data.curate.judge.views import FACING, FRAMING
 from bolid_data.errors import UsageError
-
-
-@dataclass(frozen=True)
-class ModelIds:
-    """The models whose measurements are judged, by their ids in the catalog."""
-
-    pose: str
-    face: str
-    watermark: str
-    hash: str
-    quality: str | None = None
-    identity: str | None = None
+from bolid_data.records import ModelIds
 
 
 def last_models(con: duckdb.DuckDBPyConnection) -> ModelIds:

@@ -8,9 +8,10 @@ import duckdb
 
 from bolid_data.catalog import Catalog
 from bolid_data.curate.judge.facts import find_facts
-from bolid_data.curate.judge.ledger import ModelIds, draw_up, draw_up_some, last_models
+from bolid_data.curate.judge.ledger import draw_up, draw_up_some, last_models
 from bolid_data.curate.judge.rules import REASONS
 from bolid_data.manifest import Filter
+from bolid_data.records import ModelIds
 
 MEMORY = "2GB"
 """What DuckDB may hold while it judges; beyond it, it writes to the disk."""

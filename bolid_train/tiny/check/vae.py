@@ -1,9 +1,9 @@
 """The VAE: what a round trip loses, in pixels and in joints."""
 
 import torch
-from torch import Tensor
 
 from bolid_train.keypoints import load_keypoints
+from bolid_train.tiny.check.keypoints import distances
 from bolid_train.tiny.pipeline import load_small_sdxl
 from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.world.photos import draw_split
@@ -26,17 +26,12 @@ def check() -> dict[str, float]:
             error = (decoded - images) * 127.5
             squared.append(error.square().mean(dim=(1, 2, 3)))
             absolute.append(error.abs().mean(dim=(1, 2, 3)))
-            before.append(_distances(find(images), true))
-            after.append(_distances(find(decoded), true))
+            before.append(distances(find(images), true))
+            after.append(distances(find(decoded), true))
     side = photos.images.shape[1]
     return {
         "PSNR of decoded photos (dB)": float((10 * torch.log10(255**2 / torch.cat(squared))).mean()),
         "mean absolute error of decoded photos (of 255)": float(torch.cat(absolute).mean()),
-        "median joint error on photos (% of the side)": 100 * float(torch.cat(before).median()) / side,
-        "median joint error on decoded photos (% of the side)": 100 * float(torch.cat(after).median()) / side,
+        "median joint error on photos (% of the side)": 100 * float(torch.cat(before).nanmedian()) / side,
+        "median joint error on decoded photos (% of the side)": 100 * float(torch.cat(after).nanmedian()) / side,
     }
-
-
-def _distances(found: Tensor, true: Tensor) -> Tensor:
-    """Pixels between found and true keypoints, both (B, 17, 3), of the visible ones."""
-    return (found[..., :2] - true[..., :2]).norm(dim=-1)[true[..., 2] > 0]

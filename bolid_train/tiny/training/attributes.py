@@ -1,6 +1,5 @@
 """Trains the attribute classifier: `python -m bolid_train.tiny.training.attributes --work FOLDER`."""
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -8,13 +7,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from bolid_train.tiny.networks.attributes import AttributeClassifier
-from bolid_train.tiny.networks.backbone import write_weights
 from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import blur, move, noise, recolour
+from bolid_train.tiny.training.command import main
 from bolid_train.tiny.training.loop import Schedule, fit
 from bolid_train.tiny.world.captions import ATTRIBUTES
-from bolid_train.tiny.world.photos import Photos, draw_split
-from bolid_train.tiny.world.splits import CORPUS
+from bolid_train.tiny.world.photos import Photos
 
 BATCH = 64
 SCHEDULE = Schedule(steps=1000, learning_rate=2e-3, ema=0.99)
@@ -49,15 +47,5 @@ def train(photos: Photos, work: Path, schedule: Schedule = SCHEDULE) -> Attribut
     return trained
 
 
-def main() -> None:
-    """Trains on the corpus and writes the committed weights."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    write_weights(train(draw_split(CORPUS), arguments.work), "attributes")
-
-
 if __name__ == "__main__":
-    main()
+    main("attributes", train)

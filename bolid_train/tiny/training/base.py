@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
+from bolid_data.weights import folder_sha256
 from bolid_train.files import write_safetensors
 from bolid_train.tiny.clip import save_image_encoder
 from bolid_train.tiny.pixels import pixels
@@ -129,15 +130,18 @@ def main() -> None:
     cached = arguments.work / "latents.pt"
     if not cached.is_file():
         cached.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(encode(vae, photos), cached)
+        unfinished = cached.with_suffix(f".{os.getpid()}")  # of each process that encodes
+        torch.save(encode(vae, photos), unfinished)
+        unfinished.replace(cached)
     latents = torch.load(cached, weights_only=True)
     torch.manual_seed(0)
     model = TextToImage(tokenizer)
     trained = fit(model, Denoising(model, tokenizer, photos, latents), SCHEDULE, arguments.work)
     assert isinstance(trained, TextToImage)
-    if int(os.environ.get("RANK", "0")) > 0:
+    if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
         return
     save(trained, tokenizer, vae, arguments.out)
+    print(f"pin it in bolid_data/weights.py: sha256 {folder_sha256(arguments.out)}")
 
 
 if __name__ == "__main__":

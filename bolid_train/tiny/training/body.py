@@ -3,22 +3,20 @@
 The corpus shows each body in other looks on every photo, so only the body is left to tell people apart by.
 """
 
-import argparse
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from bolid_train.tiny.networks.backbone import write_weights
 from bolid_train.tiny.networks.body import SIZE, BodyEvaluator
 from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import blur, move, noise, recolour, restyle
+from bolid_train.tiny.training.command import main
 from bolid_train.tiny.training.keypoints import keypoint_loss
 from bolid_train.tiny.training.loop import Schedule, fit
 from bolid_train.tiny.world.bodies import TRAITS
-from bolid_train.tiny.world.photos import Photos, draw_split
-from bolid_train.tiny.world.splits import CORPUS
+from bolid_train.tiny.world.photos import Photos
 
 PEOPLE, PHOTOS = 16, 4
 """Of a batch: bodies, and photos of each."""
@@ -97,15 +95,5 @@ def train(photos: Photos, work: Path, schedule: Schedule = SCHEDULE) -> BodyEval
     return trained.evaluator
 
 
-def main() -> None:
-    """Trains on the corpus and writes the committed weights."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    write_weights(train(draw_split(CORPUS), arguments.work), "body")
-
-
 if __name__ == "__main__":
-    main()
+    main("body", train)

@@ -182,9 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
     save(train(RECIPES[arguments.name], draw_split(CORPUS), arguments.work), WEIGHTS / arguments.name)
 
 

@@ -1,19 +1,18 @@
 """Trains the small world's keypoint network: `python -m bolid_train.tiny.training.keypoints --work FOLDER`."""
 
-import argparse
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bolid_train.tiny.networks.backbone import SIDE, write_weights
+from bolid_train.tiny.networks.backbone import SIDE
 from bolid_train.tiny.networks.keypoints import KeypointNetwork, confidence, expected_places
 from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import blur, move, noise, recolour
+from bolid_train.tiny.training.command import main
 from bolid_train.tiny.training.loop import Schedule, fit
-from bolid_train.tiny.world.photos import Photos, draw_split
-from bolid_train.tiny.world.splits import CORPUS
+from bolid_train.tiny.world.photos import Photos
 
 BATCH = 64
 SCHEDULE = Schedule(steps=1500, learning_rate=2e-3, ema=0.99)
@@ -66,15 +65,5 @@ def train(photos: Photos, work: Path, schedule: Schedule = SCHEDULE) -> Keypoint
     return trained
 
 
-def main() -> None:
-    """Trains on the corpus and writes the committed weights."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    write_weights(train(draw_split(CORPUS), arguments.work), "keypoints")
-
-
 if __name__ == "__main__":
-    main()
+    main("keypoints", train)
