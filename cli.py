@@ -275,7 +275,9 @@ def train(
 
     loaded, dataset = _open(manifest, data)
     result = fit(loaded, dataset.root, steps, run, resume, overwrite, checkpoint_every)
-    losses = f"loss {result['first_loss']:.4f} → {result['last_loss']:.4f}"
+    losses = "nothing to train"
+    if result["steps"]:
+        losses = f"loss {result['first_loss']:.4f} → {result['last_loss']:.4f}"
     _tell(result, as_json, lambda r: print(f"{r['folder']}: {r['steps']} steps, {losses}, {r['seconds']:.0f} s"))
 
 
@@ -287,38 +289,89 @@ def generate(
     photo: Annotated[
         list[Path] | None, typer.Option(help="A photo of the person; give several for a better body.")
     ] = None,
-    image_prompt: Annotated[
-        Path | None, typer.Option(help="A picture to take the look from. (default: the first photo)")
-    ] = None,
+    image_prompt: Annotated[Path | None, typer.Option(help="A picture to take the look from, not the photos.")] = None,
+    blend: Annotated[list[Path] | None, typer.Option(help="A photo of a second person, to mix the bodies.")] = None,
+    blend_weight: Annotated[float, typer.Option(min=0, max=1, help="Share of the second person's body.")] = 0.5,
     data: Data = None,
     run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Another base, fine-tuned from the run's: a folder or a hub name.")
+    ] = None,
+    lightning: Annotated[
+        str | None,
+        typer.Option(help="SDXL-Lightning, 4 steps: a file, owner/repo/file or small-lightning."),
+    ] = None,
     scale_ref: Annotated[float, typer.Option(help="Weight of the reference photo's look.")] = 1.0,
     scale_body: Annotated[float, typer.Option(help="Weight of the body.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same picture.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
-    guidance: Annotated[float, typer.Option(min=0, help="Guidance scale; up to 1 means none.")] = 5.0,
+    count: Annotated[int, typer.Option(min=1, help="Pictures, each with the next seed.")] = 1,
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps. (default: 30, with --lightning 4)")] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(min=0, help="Guidance scale; up to 1 means none. (default: 5, with --lightning 0)"),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Generate a picture from a prompt and no, one or several photos of a person."""
+    """Generate pictures from a prompt and no, one or several photos of a person."""
+    from bolid_train.generate import Request
     from bolid_train.generate import generate as paint
 
     loaded, dataset = _open(manifest, data)
-    result = paint(
-        dataset.root,
-        run,
-        prompt,
-        photo or [],
-        image_prompt,
-        scale_ref,
-        scale_body,
-        seed,
-        out,
-        steps,
-        guidance,
-        loaded,
+    request = Request(
+        prompt=prompt,
+        out=out,
+        run=run,
+        photos=photo or [],
+        image_prompt=image_prompt,
+        blend=blend or [],
+        blend_weight=blend_weight,
+        scale_ref=scale_ref,
+        scale_body=scale_body,
+        seed=seed,
+        count=count,
+        steps=steps,
+        guidance=guidance,
+        lightning=lightning,
+        base=base,
     )
-    _tell(result, as_json, lambda r: print(f"{r['out']}: {r['width']}×{r['height']}"))
+    result = paint(dataset.root, loaded, request)
+    _tell(result, as_json, lambda r: print("\n".join(f"{path}: {r['width']}×{r['height']}" for path in r["pictures"])))
+
+
+@app.command()
+def evaluate(
+    manifest: ManifestFile,
+    data: Data = None,
+    methods: Annotated[
+        str, typer.Option(help="Runs by name, as a,b; the base alone always counts. (default: all finished)")
+    ] = "",
+    split: Annotated[str, typer.Option(help="Whose people are measured on.")] = "val",
+    views: Annotated[
+        str, typer.Option(help="Photos of a person that a method gets, as 1,8; 0 draws the body by the prompt.")
+    ] = "0,1,8",
+    people: Annotated[int | None, typer.Option(min=2, help="At most so many people.")] = None,
+    lightning: Annotated[
+        str | None,
+        typer.Option(help="SDXL-Lightning: a file, owner/repo/file or small-lightning. (default: the manifest's)"),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Draw with the base in so many steps, no Lightning.")] = None,
+    guidance: Annotated[float, typer.Option(min=0, help="Guidance scale, with --steps.")] = 5.0,
+    open_test_sets: Annotated[
+        bool, typer.Option("--open-test-sets", help="Measure on test people: only when all else is done.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure runs on people they have not seen: table.json, table.md and grid.png in evaluation/."""
+    from bolid_train.evaluate.run import evaluate as measure
+    from bolid_train.evaluate.run import numbers, sampling
+
+    loaded, dataset = _open(manifest, data)
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    how = sampling(loaded, lightning, steps, guidance)
+    result = measure(loaded, dataset.root, names, split, numbers(views), people, how, open_test_sets)
+    _tell(result, as_json, lambda r: print((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import collect, crawl, curate, duplicates, ledger, shards
+from benchmarks import collect, crawl, curate, duplicates, ledger, shards, train
 from benchmarks.rows import Row
 from bolid_data import manifest
 from bolid_data.collect.run import scrape
@@ -40,6 +40,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "judging": ledger.table,
     "duplicates": lambda _: duplicates.table(),
     "shards": _shards,
+    "training": lambda work: _table(train.rows(work)),
 }
 
 

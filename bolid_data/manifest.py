@@ -22,6 +22,7 @@ SLUG = r"[a-z0-9_-]{1,80}"
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
 
 
 def _byte_size(value: Any) -> Any:
@@ -151,27 +152,69 @@ class Shards(_Section):
         return splits
 
 
+class Objective(_Section):
+    """`[train.objective]`: the terms of the loss beside L_diff, and their weights; 0 leaves a term out."""
+
+    min_snr: Annotated[float, Field(gt=0)] | None = None  # γ of min-SNR weighting; 5 is usual
+    kl: NonNegative = 0.015  # of the posterior of a body against N(0, I), in nats a dimension
+    kl_warmup: Annotated[int, Field(ge=0)] = 0  # steps over which it grows to that
+    free_bits: NonNegative = 0.05  # nats a dimension that cost nothing
+    proportions: NonNegative = 0.3  # the person's proportions, read from the body vector
+    identity: NonNegative = 0.0  # α of L_id
+    identity_form: Literal["absolute", "proportions", "retargeted"] = "retargeted"
+    clip_text: NonNegative = 0.0  # β of L_CLIP: the picture against its caption
+    clip_style: NonNegative = 0.0  # and against the reference photo
+    share: Annotated[float, Field(gt=0, le=1)] = 0.25  # of a batch's rows: L_id and L_CLIP need pictures
+    pictures: Literal["one-step", "lightning"] = "one-step"  # where they take them from
+    max_timestep: Annotated[int, Field(ge=1, le=1000)] = 400  # of the one-step estimate: later ones are a blur
+    detector: Literal["yolo11n-pose", "tiny-keypoints"] = "yolo11n-pose"  # finds keypoints on pictures
+    clip: str = "clip-0"  # a CLIP's folder or hub name; clip-0 is the small world's
+    lightning: str = "small-lightning"  # LoRA file or owner/repository/file on the hub, with 4 steps
+
+
 class Train(_Section):
     """Settings of `bolid train`; what each means stands in docs/method.md."""
 
     method: str = "bolid"
+    person: str | None = None  # of method lora: whom it is trained on
     base: str = "small-sdxl"  # this one comes with the package; else a diffusers folder or a hub name
     image_encoder: str | None = None  # a CLIP vision model's folder or hub name, where the base brings none
     resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
+    buckets: bool = False  # photos in SDXL's aspect ratios rather than squares
+    reference: Literal["photo", "face"] = "photo"  # what the ref branch sees of the reference photo
+    start: str | None = None  # a finished run of the same dataset, whose weights this one starts from
     steps: Positive = 1000
     batch_size: Positive = 4
     views: Annotated[int, Field(ge=1, le=1000)] = 4  # photos of one person at most, per sample
+    view_resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64  # of weighted views for the VAE
+    body_encoder: Literal["variational", "plain"] = "variational"
+    aggregator: Literal["mean", "attention"] = "mean"  # of a person's views
+    body_dim: Annotated[int, Field(ge=8, le=8192)] = 768
+    rank: Positive = 16  # of method lora's layers
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    warmup: Annotated[int, Field(ge=0)] = 0  # steps
+    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate, after the warm-up
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"  # the latter needs bitsandbytes
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the average of weights that is published; 0 is none
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = None  # none: bf16 on an accelerator, else no
+    gradient_accumulation: Positive = 1
+    gradient_checkpointing: bool = False
     drop_text: Annotated[float, Field(ge=0, le=0.3)] = 0.05
     drop_image: Annotated[float, Field(ge=0, le=0.3)] = 0.05
     drop_both: Annotated[float, Field(ge=0, le=0.3)] = 0.05
-    body_dim: Annotated[int, Field(ge=8, le=8192)] = 768
+    weighting: bool = True  # of views, by the Gaussians around keypoints
     keypoints: Literal[12, 17] = 17  # 12 leaves out the face
     min_keypoint_confidence: Fraction = 0.5
     sigma: Annotated[float, Field(gt=0, le=1)] = 50 / 1024  # of the image's longer side
     alpha: Fraction = 0.1  # share of the background that stays
+    encoder_steps: Annotated[int, Field(ge=0)] = 500  # of the body encoder alone, before the adapter
+    prior_steps: Annotated[int, Field(ge=0)] = 500  # of the prior of bodies given text, after the adapter
+    objective: Objective = Objective()
     checkpoint_every: Positive = 100
+    validate_every: Positive | None = None  # steps between validation pictures; none: at the end only
+    tracker: Literal["tensorboard", "wandb"] = "tensorboard"
 
 
 class Manifest(_Section):

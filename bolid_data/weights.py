@@ -67,7 +67,7 @@ _EMBEDDED = {
     "small-sdxl": _Embedded(
         "bolid_train",
         "tiny/weights/sdxl",
-        (("", "a05115c250075123d4d1c6d35e0c02c1afc476ee69541f72a8b9038cc0322ee6"),),
+        (("", "5b379b06a650d6c7287faa6e3f8680677c1fa5c27f639a1bf532982d39e16350"),),
         "MIT",
         "pip install --force-reinstall bolid",
     ),

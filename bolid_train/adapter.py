@@ -28,7 +28,7 @@ class Adapter:
     ref_dim: int
     body_dim: int
     steps: int
-    settings: dict[str, Any]  # the manifest's [train]
+    settings: dict[str, Any]  # the manifest's [train], without a person's name
     lock: str | None  # sha256 of dataset.lock.json
     people: dict[str, Any]  # salt, and hashes: sha256(salt + slug) of everyone trained on
     licences: dict[str, str]
@@ -58,7 +58,7 @@ def publish(
         ref_dim=ref_dim,
         body_dim=settings.body_dim,
         steps=steps,
-        settings=settings.model_dump(mode="json"),
+        settings=settings.model_dump(mode="json", exclude={"person"}),
         lock=file_sha256(lock) if (lock := data / "dataset.lock.json").is_file() else None,
         people=_salted(people),
         licences={"base": _licence(base)},

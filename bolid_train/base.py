@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
@@ -97,6 +97,13 @@ class Base:
         with _readable(self.folder):
             unet = UNet2DConditionModel.from_pretrained(self.folder, subfolder="unet", dtype=dtype)
         return unet.requires_grad_(False).to(device)
+
+    def vae(self, device: torch.device) -> AutoencoderKL:
+        """The frozen VAE; on an accelerator in bfloat16, whose range SDXL's decoder needs."""
+        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+        with _readable(self.folder):
+            vae = AutoencoderKL.from_pretrained(self.folder, subfolder="vae", dtype=dtype)
+        return vae.eval().requires_grad_(False).to(device)
 
 
 def pick_device() -> torch.device:

@@ -1,46 +1,139 @@
-"""The denoiser: the frozen UNet with its noise schedule and its loss; nothing else sees a schedule."""
+"""The denoiser: the frozen UNet with its noise schedule and what is computed with both; nothing else sees a
+schedule."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler, EulerDiscreteScheduler, UNet2DConditionModel
+from diffusers.training_utils import compute_snr
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from bolid_data.errors import BolidError
+from bolid_data.manifest import Train
+from bolid_train import lightning
 from bolid_train.base import Base
 from bolid_train.conditioning.protocol import UNetInputs
+from bolid_train.randomness import RowRandom
 
 
 class Denoiser:
-    """ε_θ(x_t, c, t) and what is trained on it."""
+    """ε_θ(x_t, c, t), or v_θ where the base predicts v (Salimans and Ho 2022), and what is trained on it.
 
-    def __init__(self, unet: UNet2DConditionModel, scheduler: DDPMScheduler) -> None:
-        if scheduler.config.prediction_type != "epsilon":
-            raise BolidError(
-                f"the base predicts '{scheduler.config.prediction_type}'; name a base that predicts 'epsilon'"
-            )
-        self.unet, self.scheduler = unet, scheduler
+    Shapes: B rows; latents (B, C, h, w), scaled as the UNet takes them. α_t² is the scheduler's `alphas_cumprod`,
+    σ_t² = 1 - α_t², and x_t = α_t·x₀ + σ_t·ε.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        scheduler: DDPMScheduler,
+        min_snr: float | None = None,
+        fast: Path | None = None,
+    ) -> None:
+        """`min_snr`: γ of min-SNR weighting. `fast`: the file of Lightning's LoRA, for `lightning`."""
+        kind = scheduler.config.prediction_type
+        if kind not in ("epsilon", "v_prediction"):
+            raise BolidError(f"the base predicts '{kind}'; name a base that predicts 'epsilon' or 'v_prediction'")
+        self.unet, self.scheduler, self._min_snr = unet, scheduler, min_snr
+        self._fast, self._attached, self._is_fast = fast, False, False
 
     @classmethod
-    def of(cls, base: Base, device: torch.device) -> "Denoiser":
-        """The base's UNet with the training schedule of its scheduler's configuration."""
-        return cls(base.unet(device), DDPMScheduler.from_pretrained(base.folder, subfolder="scheduler"))
+    def of(cls, base: Base, settings: Train, device: torch.device, near: Path = Path()) -> "Denoiser":
+        """The base's UNet with the training schedule of its scheduler's configuration; files that the settings name
+        are relative to `near`."""
+        objective = settings.objective
+        fast = lightning.find(objective.lightning, near) if objective.pictures == "lightning" else None
+        scheduler = DDPMScheduler.from_pretrained(base.folder, subfolder="scheduler")
+        denoiser = cls(base.unet(device), scheduler, objective.min_snr, fast)
+        if settings.gradient_checkpointing:
+            denoiser.unet.enable_gradient_checkpointing(denoiser._checkpoint)
+        return denoiser
+
+    @property
+    def _predicts_v(self) -> bool:
+        return bool(self.scheduler.config.prediction_type == "v_prediction")
 
     def __call__(self, noisy: Tensor, timesteps: Tensor, inputs: UNetInputs) -> Tensor:
-        """The predicted noise (B, 4, h, w) of `noisy` (B, 4, h, w) at integer `timesteps` (B,)."""
+        """What the UNet predicts (B, C, h, w), in float32, for `noisy` (B, C, h, w) at `timesteps` (B,)."""
         down, mid = inputs.residuals(noisy, timesteps) if inputs.residuals else (None, None)
-        with torch.autocast(noisy.device.type, torch.bfloat16, enabled=noisy.device.type != "cpu"):
-            return self.unet(
-                noisy,
-                timesteps,
-                encoder_hidden_states=inputs.encoder_hidden_states,
-                added_cond_kwargs=inputs.added_cond_kwargs,
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=mid,
-            ).sample.float()
+        return self.unet(
+            noisy,
+            timesteps,
+            encoder_hidden_states=inputs.encoder_hidden_states,
+            added_cond_kwargs=inputs.added_cond_kwargs,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
+        ).sample.float()
 
-    def loss(self, latents: Tensor, inputs: UNetInputs) -> Tensor:
-        """L_diff = E_{t,ε} ||ε - ε_θ(x_t, c_τ, c_ref, c_body, t)||² (method.md, section 4); draws t and ε itself."""
-        noise = torch.randn_like(latents)
-        last = self.scheduler.config.num_train_timesteps
-        timesteps = torch.randint(last, (len(latents),), device=latents.device)
+    def loss(self, latents: Tensor, inputs: UNetInputs, random: RowRandom) -> Tensor:
+        """L_diff = E_{t,ε} w_t·‖y - y_θ(x_t, c_τ, c_ref, c_body, t)‖² (method.md, section 4), where y is ε or
+        v = α_t·ε - σ_t·x₀, and w_t is 1, or min-SNR's weight (Hang et al. 2023)."""
+        noise = random.normal("noise", *latents.shape[1:])
+        timesteps = random.integers("timestep", self.scheduler.config.num_train_timesteps)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
-        return (self(noisy, timesteps, inputs) - noise).square().mean()
+        target = self.scheduler.get_velocity(latents, noise, timesteps) if self._predicts_v else noise
+        errors = (self(noisy, timesteps, inputs) - target).square().mean(dim=(1, 2, 3))
+        return (self._weights(timesteps) * errors).mean()
+
+    def _weights(self, timesteps: Tensor) -> Tensor | float:
+        """w_t (B,): an error of x₀ costs min(SNR, γ); in ε that is min(SNR, γ) / SNR, in v min(SNR, γ) / (SNR + 1)."""
+        if self._min_snr is None:
+            return 1.0
+        snr = compute_snr(self.scheduler, timesteps)
+        return snr.clamp(max=self._min_snr) / (snr + 1 if self._predicts_v else snr)
+
+    def clean(self, latents: Tensor, inputs: UNetInputs, random: RowRandom, max_timestep: int) -> Tensor:
+        """x₀ (B, C, h, w) as it is estimated in one step from a timestep in 1 … `max_timestep`, drawn per row."""
+        noise = random.normal("clean noise", *latents.shape[1:])
+        last = min(max_timestep, self.scheduler.config.num_train_timesteps - 1)
+        timesteps = random.integers("clean timestep", last) + 1
+        noisy = self.scheduler.add_noise(latents, noise, timesteps)
+        alpha_2 = self.scheduler.alphas_cumprod.to(latents.device)[timesteps].view(-1, 1, 1, 1)
+        alpha, sigma = alpha_2.sqrt(), (1 - alpha_2).sqrt()
+        predicted = self(noisy, timesteps, inputs)
+        return alpha * noisy - sigma * predicted if self._predicts_v else (noisy - sigma * predicted) / alpha
+
+    def lightning(self, inputs: UNetInputs, random: RowRandom, shape: tuple[int, ...]) -> Tensor:
+        """Latents (B, *shape) of new pictures, drawn from noise in four steps of SDXL-Lightning (Lin et al. 2024)
+        without guidance; gradients go through all of them.
+
+        Euler's x ← x + (σ' - σ)·ε, where here σ is σ_t / α_t, and the UNet sees x / √(σ² + 1).
+        """
+        scheduler = EulerDiscreteScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
+        scheduler.set_timesteps(lightning.STEPS)
+        noise = random.normal("lightning noise", *shape)
+        timesteps, sigmas = scheduler.timesteps.to(noise.device), scheduler.sigmas.tolist()
+        latents = noise * sigmas[0]
+        with self._lightning():
+            for timestep, sigma, following in zip(timesteps, sigmas[:-1], sigmas[1:], strict=True):
+                noisy = latents / (sigma**2 + 1) ** 0.5
+                predicted = self(noisy, timestep.expand(len(noisy)), inputs)
+                if self._predicts_v:
+                    predicted = (predicted + sigma * noisy) / (sigma**2 + 1) ** 0.5
+                latents = latents + (following - sigma) * predicted
+        return latents
+
+    @contextmanager
+    def _lightning(self) -> Iterator[None]:
+        """The UNet with Lightning's LoRA. It is added at the first call, for it has to come after the method's own
+        layers."""
+        if self._fast is None:
+            raise BolidError('the denoiser has no Lightning weights; set [train.objective] pictures = "lightning"')
+        if not self._attached:
+            lightning.attach(self.unet, self._fast)
+            self._attached = True
+        self._is_fast = True
+        try:
+            with lightning.enabled(self.unet):
+                yield
+        finally:
+            self._is_fast = False
+
+    def _checkpoint(self, module: Any, *args: Any) -> Any:
+        """Gradient checkpointing of a part of the UNet: it is computed again with the LoRA where it was with it."""
+        again = lightning.enabled(module) if self._is_fast else nullcontext()
+        return checkpoint(module, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), again))

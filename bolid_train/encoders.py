@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from bolid_data.manifest import Train
+from bolid_train.batches import Views
 from bolid_train.body.weighting import visible, weight_views
-
-Keypoints = Sequence[Sequence[float]]
+from bolid_train.crops import Keypoints, crop_face
 
 
 class Encoders:
@@ -30,55 +30,59 @@ class Encoders:
         return prompt, pooled
 
     @torch.inference_mode()
-    def references(self, photos: list[Image.Image]) -> Tensor:
-        """CLIP image embeddings (B, D_ref) of whole photos, as the stock IP-Adapter pipeline makes them."""
+    def references(self, photos: list[Image.Image], keypoints: Sequence[Keypoints]) -> Tensor:
+        """CLIP image embeddings (B, D_ref) of the photos, as the stock IP-Adapter pipeline makes them, or of their
+        faces, as the settings say; a photo without keypoints is taken whole."""
+        if self.settings.reference == "face":
+            least = self.settings.min_keypoint_confidence
+            photos = [crop_face(photo, points, least) for photo, points in zip(photos, keypoints, strict=True)]
         return self.pipe.encode_image(photos, self.pipe.device, 1)[0]
 
     @torch.inference_mode()
-    def views(self, photos: list[Image.Image], keypoints: list[Keypoints]) -> tuple[Tensor, Tensor]:
-        """CLIP embeddings (B, D_ref) of the weighted photos and their pose confidence (B,).
+    def views(self, photos: list[Image.Image], keypoints: Sequence[Keypoints]) -> Views:
+        """The photos as views (1, V, ...) of one person, weighted where the settings say so.
 
-        A photo is squashed to a square (as in the paper), so no limb is cut; the confidence is the mean over
-        its visible keypoints. Raises BolidError for a photo without one.
+        A photo is squashed to a square (as in the paper), so no limb is cut; its confidence is the mean over its
+        visible keypoints. Raises BolidError for a photo without one.
         """
-        side, settings = self.pipe.image_encoder.config.image_size, self.settings
-        images = torch.stack([_pixels(photo.resize((side, side), Image.Resampling.BICUBIC)) for photo in photos])
-        points = torch.stack([_scaled(photo, rows, side) for photo, rows in zip(photos, keypoints, strict=True)])
-        seen = visible(points, side, side, settings.min_keypoint_confidence, settings.keypoints)
-        weighted = weight_views(images, points[..., :2], seen, settings.sigma, settings.alpha)
+        pairs = list(zip(photos, keypoints, strict=True))
+        rows = torch.stack([fractions(points, photo.size) for photo, points in pairs])
+        side = self.pipe.image_encoder.config.image_size
         extractor: Any = self.pipe.feature_extractor
         mean, std = (torch.tensor(values)[:, None, None] for values in (extractor.image_mean, extractor.image_std))
-        embeds = self.pipe.image_encoder(((weighted - mean) / std).to(self.pipe.device)).image_embeds
-        return embeds, (points[..., 2] * seen).sum(dim=1) / seen.sum(dim=1)
+        pixels = (self._weighted(photos, rows, side) - mean) / std
+        embeds = self.pipe.image_encoder(pixels.to(self.pipe.device)).image_embeds
+        latents = self._latents(2 * self._weighted(photos, rows, self.settings.view_resolution) - 1)
+        seen = self._visible(rows)
+        confidence = (rows[..., 2] * seen).sum(dim=1) / seen.sum(dim=1)
+        sizes = torch.tensor([photo.size for photo in photos], dtype=torch.float32)
+        return Views(embeds[None], latents[None], rows[None], sizes[None], confidence[None])
 
     @torch.inference_mode()
-    def latents(self, squares: list[Image.Image]) -> Tensor:
-        """The means of the VAE's posterior (B, 4, h, w), times its scaling factor."""
-        images = self.pipe.image_processor.preprocess(squares).to(self.pipe.device)
-        return self.pipe.vae.encode(images).latent_dist.mean * self.pipe.vae.config.scaling_factor
+    def latents(self, images: list[Image.Image]) -> Tensor:
+        """The means of the VAE's posterior (B, C, h, w), times its scaling factor, of images of one size."""
+        return self._latents(self.pipe.image_processor.preprocess(images))
+
+    def _latents(self, images: Tensor) -> Tensor:
+        posterior = self.pipe.vae.encode(images.to(self.pipe.device)).latent_dist
+        return posterior.mean * self.pipe.vae.config.scaling_factor
+
+    def _weighted(self, photos: list[Image.Image], rows: Tensor, side: int) -> Tensor:
+        """The photos (V, 3, side, side) in 0..1; one by one, for distances to all keypoints fill much memory."""
+        images = [_pixels(photo.resize((side, side), Image.Resampling.BICUBIC)) for photo in photos]
+        if self.settings.weighting:
+            sigma, alpha = self.settings.sigma, self.settings.alpha
+            ways = zip(images, rows[..., :2] * side, self._visible(rows), strict=True)
+            images = [weight_views(image[None], at[None], seen[None], sigma, alpha)[0] for image, at, seen in ways]
+        return torch.stack(images)
+
+    def _visible(self, rows: Tensor) -> Tensor:
+        return visible(rows, 1, 1, self.settings.min_keypoint_confidence, self.settings.keypoints)
 
 
-def crop_square(photo: Image.Image, keypoints: Keypoints, resolution: int) -> tuple[Image.Image, Tensor, Tensor]:
-    """The largest square of the photo around its confident keypoints, at `resolution` pixels.
-
-    Returns it with the keypoints (17, 3), x and y as fractions of the square, and SDXL's time ids (6,):
-    original height and width, top and left of the crop, target height and width (Podell et al. 2023, section
-    2.2), in the units of the photo resized so that its shorter side is `resolution`.
-    """
-    points = np.asarray(keypoints, dtype=np.float64)
-    side = min(photo.size)
-    centre = np.average(points[:, :2], axis=0, weights=points[:, 2])
-    left, top = (round(min(max(c - side / 2, 0), whole - side)) for c, whole in zip(centre, photo.size, strict=True))
-    square = photo.resize(
-        (resolution, resolution),
-        Image.Resampling.LANCZOS,
-        box=(left, top, left + side, top + side),
-        reducing_gap=3.0,
-    )
-    fractions = np.concatenate([(points[:, :2] - (left, top)) / side, points[:, 2:]], axis=1)
-    scale = resolution / side
-    time_ids = (photo.height, photo.width, round(top * scale), round(left * scale), resolution, resolution)
-    return square, torch.tensor(fractions, dtype=torch.float32), torch.tensor(time_ids, dtype=torch.float32)
+def fractions(keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
+    """Keypoints (17, 3) in pixels of a photo of `size` (width, height), with x and y as fractions of it."""
+    return torch.tensor(keypoints, dtype=torch.float32) / torch.tensor([*size, 1.0])
 
 
 def shorten(pipe: StableDiffusionXLPipeline, prompt: str) -> str:
@@ -90,7 +94,3 @@ def shorten(pipe: StableDiffusionXLPipeline, prompt: str) -> str:
 
 def _pixels(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
-
-
-def _scaled(photo: Image.Image, keypoints: Keypoints, side: int) -> Tensor:
-    return torch.tensor(keypoints, dtype=torch.float32) * torch.tensor([side / photo.width, side / photo.height, 1.0])

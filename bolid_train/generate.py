@@ -1,159 +1,111 @@
-"""`bolid generate`: an image of a person from a prompt and none, one or several photos."""
+"""`bolid generate`: pictures of a person from a prompt and none, one or several photos."""
 
-import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bolid_data.errors import BolidError, UsageError
-from bolid_data.images import read_upright
+from bolid_data.errors import UsageError
 from bolid_data.manifest import Manifest, Train
 from bolid_data.progress import note
-from bolid_train import adapter, conditioning
-from bolid_train.base import Base, pick_device
-from bolid_train.batches import Batch
-from bolid_train.body.weighting import visible
-from bolid_train.conditioning.protocol import Method, UNetInputs
-from bolid_train.encoders import Encoders, Keypoints
+from bolid_train import adapter, lightning
+from bolid_train.base import pick_device
+from bolid_train.painter import Painter
+from bolid_train.portraits import find_people, open_photo
 from bolid_train.runs import run_folder
-from bolid_train.sampler import sample
+
+_STEPS, _GUIDANCE = 30, 5.0
 
 
 @dataclass(frozen=True)
-class _View:
-    photo: Image.Image
-    keypoints: Keypoints  # (17, 3), pixels of the photo
+class Request:
+    """What is asked for."""
+
+    prompt: str
+    out: Path  # a PNG; several pictures are out-0.png, out-1.png …
+    run: str | None = None  # the manifest's method where none is given
+    photos: Sequence[Path] = ()  # of the person
+    image_prompt: Path | None = None  # the reference, in place of the photos
+    blend: Sequence[Path] = ()  # photos of a second person, whose body …
+    blend_weight: float = 0.5  # … the first one's goes towards: at 0 it stays, at 1 it arrives
+    scale_ref: float = 1.0
+    scale_body: float = 1.0
+    seed: int = 0  # of the first picture; the next has the next
+    count: int = 1
+    steps: int | None = None  # 30 where none are given, with Lightning 4
+    guidance: float | None = None  # 5 where none is given, with Lightning none
+    lightning: str | None = None  # what `lightning.find` takes
+    base: str | None = None  # a base in place of the run's, fine-tuned from it
 
 
-def generate(
-    data: Path,
-    run: str | None,
-    prompt: str,
-    photos: list[Path],
-    image_prompt: Path | None,
-    scale_ref: float,
-    scale_body: float,
-    seed: int,
-    out: Path,
-    steps: int,
-    guidance: float,
-    manifest: Manifest,
-) -> dict[str, Any]:
-    """Writes one PNG to `out`, its settings in its metadata, and returns what was done.
+def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]:
+    """Writes PNGs with their settings in their metadata, and returns what was done.
 
-    The body comes from all `photos`, the reference from `image_prompt` or else the first photo. Without
-    photos the body is drawn from the spread of those seen in training; without a reference its scale is 0.
-    With both scales 0 the image is the base's own. Raises BolidError for a photo that is broken or shows no
-    one, UsageError for bad usage.
+    The body comes from all photos, and so does the reference unless there is an image prompt. Without photos the body
+    is drawn from the method's prior, if it has one; without a reference its scale is 0. With both scales 0 the image is
+    the base's own. Raises BolidError for a photo that is broken or shows no one, UsageError for bad usage.
     """
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"{out}: images are written as PNG; name it .png")
-    name = run or manifest.train.method
+    if request.out.suffix.lower() != ".png":
+        raise UsageError(f"{request.out}: images are written as PNG; name it .png")
+    if request.blend and not request.photos:
+        raise UsageError("--blend goes from the body of --photo to another; give --photo too")
+    name = request.run or manifest.train.method
     folder = run_folder(data, name)
     made = adapter.read(folder)
     settings, device = Train.model_validate(made.settings), pick_device()
-    views = _find_people(photos, manifest.models.pose, settings)
-    reference = _open(image_prompt) if image_prompt else views[0].photo if views else None
-    scale_ref = scale_ref if reference else 0.0
-    if not views:
-        note("generate: no photo given: the body is drawn from the spread of the people seen in training")
+    people, others = (find_people(paths, settings, device) for paths in (request.photos, request.blend))
+    image_prompt = open_photo(request.image_prompt) if request.image_prompt else None
+    fast = lightning.find(request.lightning, Path()) if request.lightning else None
+    body = "photos" if people else "drawn" if _has_prior(made) else "none"
+    if body == "drawn":
+        note("generate: no photo given: the body is drawn from the prior given the prompt")
 
-    pipe = Base.find(settings, manifest.folder).pipeline(device)
-    method = conditioning.find(made.method)(settings, made.ref_dim)
-    method.install(pipe.unet)
-    method.load(folder)
-    method.scale("ref", scale_ref)
-    method.scale("body", scale_body)
-    encoders = Encoders(pipe, settings)
-    torch.manual_seed(seed)
-    with torch.inference_mode():
-        positive, negative = _conditions(method, encoders, prompt, reference, views, settings.resolution, made.ref_dim)
-        image = sample(pipe, positive, negative, steps, guidance, settings.resolution, seed)
+    facts = _facts(request, made, name, body)
+    painter = Painter.of(folder, made, manifest.folder, request.base, fast)
+    painter.method.scale("ref", facts["scale_ref"])
+    painter.method.scale("body", facts["scale_body"])
+    batch = painter.batch(request.prompt, people, image_prompt)
+    other = painter.batch(request.prompt, others) if others else None
+    written = []
+    for number in range(request.count):
+        seed = request.seed + number
+        positive, negative = painter.conditions(batch, seed)
+        if other:
+            positive = painter.method.blend(positive, painter.conditions(other, seed)[0], request.blend_weight)
+        image = painter.paint((positive, negative), facts["steps"], facts["guidance"], seed)
+        out = request.out if request.count == 1 else request.out.with_stem(f"{request.out.stem}-{number}")
+        _write_png(image, facts | {"seed": seed}, out)
+        written.append(str(out))
+    side = settings.resolution
+    return {"out": str(request.out), "pictures": written, "width": side, "height": side, "photos": len(people), **facts}
+
+
+def _facts(request: Request, made: adapter.Adapter, run: str, body: str) -> dict[str, Any]:
+    """What stands in the PNG; numbers that were not asked for are what they are by default."""
+    steps, guidance = (lightning.STEPS, 0.0) if request.lightning else (_STEPS, _GUIDANCE)
     facts = {
-        "prompt": prompt,
-        "run": name,
-        "base": made.base,
-        "seed": seed,
-        "steps": steps,
-        "guidance": guidance,
-        "scale_ref": scale_ref,
-        "scale_body": scale_body,
-        "body": "photos" if views else "drawn",
+        "prompt": request.prompt,
+        "run": run,
+        "base": request.base or made.base,
+        "seed": request.seed,
+        "steps": steps if request.steps is None else request.steps,
+        "guidance": guidance if request.guidance is None else request.guidance,
+        "scale_ref": request.scale_ref if request.photos or request.image_prompt else 0.0,
+        "scale_body": request.scale_body,
+        "body": body,
     }
-    _write_png(image, facts, out)
-    return {"out": str(out), "width": image.width, "height": image.height, "photos": len(views), **facts}
+    if request.lightning:
+        facts["lightning"] = request.lightning
+    if request.blend:
+        facts["blend_weight"] = request.blend_weight
+    return facts
 
 
-def _conditions(
-    method: Method,
-    encoders: Encoders,
-    prompt: str,
-    reference: Image.Image | None,
-    views: list[_View],
-    resolution: int,
-    ref_dim: int,
-) -> tuple[UNetInputs, UNetInputs]:
-    """What the UNet gets with the person and the prompt, and without either (for guidance)."""
-    device = encoders.pipe.device
-    prompt_embeds, negative_embeds, pooled, negative_pooled = encoders.pipe.encode_prompt(prompt)
-    view_embeds, confidence = torch.zeros(1, ref_dim), torch.zeros(1)
-    if views:
-        view_embeds, confidence = encoders.views([view.photo for view in views], [view.keypoints for view in views])
-    batch = Batch(
-        latents=torch.zeros(1, encoders.pipe.unet.config.in_channels, 0, 0),
-        keypoints=torch.zeros(1, 17, 3),
-        prompt_embeds=prompt_embeds,
-        pooled_prompt_embeds=pooled,
-        time_ids=torch.tensor([[resolution, resolution, 0, 0, resolution, resolution]]),
-        image_embeds=encoders.references([reference]) if reference else torch.zeros(1, ref_dim),
-        view_embeds=view_embeds[None],
-        confidence=confidence[None],
-    ).to(device)
-    bare = replace(batch, prompt_embeds=negative_embeds, pooled_prompt_embeds=negative_pooled)
-    negative = method.drop(method.drop(method.condition(bare), "ref"), "body")
-    return method.condition(batch), negative
-
-
-def _find_people(photos: list[Path], pose: str, settings: Train) -> list[_View]:
-    """The most prominent person of each photo. Raises BolidError naming a photo that is broken or shows no one."""
-    if not photos:
-        return []
-    from bolid_data.curate.measure import Photo
-    from bolid_data.curate.people import PoseMeasurer
-
-    images = [_open(path) for path in photos]
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in photos]
-    named = [Photo(sha256, image) for sha256, image in zip(hashes, images, strict=True)]
-    seen = PoseMeasurer(pose, pick_device().type).measure(named)["detections"]
-    views = []
-    for path, sha256, image in zip(photos, hashes, images, strict=True):
-        found = [row for row in seen if row["sha256"] == sha256 and row["score"] >= 0.5]
-        if not found:
-            raise BolidError(f"{path}: no person found in it; give a photo that shows the person")
-        keypoints = max(found, key=_prominence)["keypoints"]
-        points = torch.tensor([keypoints], dtype=torch.float32)
-        if not visible(points, image.height, image.width, settings.min_keypoint_confidence, settings.keypoints).any():
-            raise BolidError(f"{path}: the person in it shows no visible keypoint; give a photo that shows the body")
-        views.append(_View(image, keypoints))
-    return views
-
-
-def _prominence(row: dict[str, Any]) -> float:
-    left, top, right, bottom = row["box"]
-    return row["score"] * (right - left) * (bottom - top)
-
-
-def _open(path: Path) -> Image.Image:
-    if not path.is_file():
-        raise UsageError(f"{path}: no such photo")
-    try:
-        return read_upright(path)
-    except BolidError as error:
-        raise BolidError(f"{path}: {error}; give another photo") from error
+def _has_prior(made: adapter.Adapter) -> bool:
+    return any(component["kind"] == "body-prior" for component in made.components)
 
 
 def _write_png(image: Image.Image, facts: dict[str, Any], out: Path) -> None:

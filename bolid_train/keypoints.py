@@ -15,6 +15,8 @@ from bolid_train.tiny.networks.keypoints import KEYPOINTS, KeypointNetwork
 
 DETECTORS = ("tiny-keypoints", "yolo11n-pose")
 
+_AS_CERTAIN = 0.5  # share of the greatest certainty that others on the picture must have
+
 
 class KeypointDetector(Protocol):
     """Images (B, 3, H, W) in -1..1 to keypoints (B, 17, 3) of one person on each: x, y in pixels of the image,
@@ -52,9 +54,9 @@ class TinyKeypoints(nn.Module):
 
 
 class YoloKeypoints(nn.Module):
-    """YOLO11n-pose as a plain torch module: the person that it is most certain of.
+    """YOLO11n-pose as a plain torch module: the most prominent person, by certainty times the area of their box.
 
-    Which person that is has no gradient; where their keypoints are has. Confidence is zero where nobody is found.
+    Who that is has no gradient; where their keypoints are has. Confidence is zero where nobody is found.
     """
 
     differentiable = True
@@ -70,8 +72,10 @@ class YoloKeypoints(nn.Module):
         seen = interpolate((images.float() + 1) / 2, size, mode="bilinear", antialias=True)
         seen = pad(seen, (0, -size[1] % STRIDE, 0, -size[0] % STRIDE), value=GREY / 255)
         found = self.network(seen)[0]  # (B, box 4 + score 1 + keypoints 51, anchors)
-        best = found[:, 4].argmax(1)
+        score = found[:, 4]
+        # A vague guess at something large is no person beside one that is certain.
+        certain = score >= (_AS_CERTAIN * score.amax(1, keepdim=True)).clamp_min(FLOOR)
+        best = (score * found[:, 2] * found[:, 3] * certain).argmax(1)
         person = found[torch.arange(len(found), device=found.device), :, best]
         places, confidence = person[:, 5:].unflatten(1, (KEYPOINTS, 3)).split((2, 1), dim=2)
-        certain = (person[:, 4] >= FLOOR)[:, None, None]
-        return torch.cat([places / scale, confidence * certain], dim=2)
+        return torch.cat([places / scale, confidence * certain.any(1)[:, None, None]], dim=2)

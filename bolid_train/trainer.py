@@ -1,32 +1,25 @@
-"""`bolid train`: the loop. What a method does, how noise is scheduled and how files look, others know."""
+"""`bolid train`: from the shards to a finished adapter. What a step does, `training.py` knows."""
 
-import hashlib
-import json
 import math
 import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from diffusers import UNet2DConditionModel
-from torch import Tensor
-
-from bolid_data.errors import BolidError
+from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest, Train
 from bolid_data.progress import bar
-from bolid_data.weights import folder_sha256
-from bolid_train import adapter, conditioning
-from bolid_train.base import Base, pick_device
-from bolid_train.batches import Batch, PersonSampler
-from bolid_train.body.weighting import visible
-from bolid_train.conditioning.dropout import drop_at_random
-from bolid_train.conditioning.protocol import Method
-from bolid_train.denoiser import Denoiser
+from bolid_train import adapter, conditioning, doctor
+from bolid_train.base import Base
+from bolid_train.batches import Batch
 from bolid_train.features import FeatureCache
+from bolid_train.files import write_json
 from bolid_train.runs import LossLog, Run, run_folder
-from bolid_train.validation import validate
-from bolid_train.views import Sample, Shards
+from bolid_train.training import Training, make_accelerator
+from bolid_train.validation import validate, validation_people
+from bolid_train.views import People, Shards
 
 
 def train(
@@ -44,20 +37,37 @@ def train(
     not. Raises BolidError for an existing run, too few data or a base that is not to be had.
     """
     started = time.monotonic()
-    settings = manifest.train
+    settings, total = manifest.train, steps or manifest.train.steps
     conditioning.find(settings.method)
     shards = Shards(data / "shards")
-    people = usable_people(shards, settings)
-    with Run(run_folder(data, run or settings.method), resume, overwrite) as state:
+    usable, shown = doctor.usable_people(shards, settings), validation_people(shards, settings)
+    start = _start(data, settings) if settings.start else None
+    accelerator = make_accelerator(settings)
+    main = accelerator.is_main_process
+    report = doctor.examine(shards, settings)
+    with Run(run_folder(data, run or settings.method), resume, overwrite, main) as state:
+        accelerator.wait_for_everyone()
         base = Base.find(settings, manifest.folder)
-        cache = FeatureCache(data / "features", base, settings)
-        cache.fill(shards, people, pick_device())
-        done, method, unet = _fit(
-            manifest, cache, people, state, steps or settings.steps, checkpoint_every or settings.checkpoint_every
-        )
-        validate(cache, method, unet, people, state.folder / "validation", manifest.seed)
+        cache = FeatureCache(data / "features", base, settings, manifest.folder)
+        with accelerator.main_process_first():
+            whole = cache.fill(shards, usable | shown, accelerator.device)
+        people, shown = ({name: whole[name] for name in names if name in whole} for names in (usable, shown))
+        training = Training(manifest, cache, people, total, accelerator)
+        done = state.restore(training.method, training.optimization, training.identity)
+        if not done:
+            training.prepare(start)
+        if main:
+            write_json(asdict(report), state.folder / "doctor.json")
+        _fit(training, state, shown, done, total, checkpoint_every or settings.checkpoint_every)
         history = state.read_losses()
-        adapter.publish(state.folder, method, settings, base, cache.ref_dim(people), len(history), people, data)
+        if main:
+            with training.optimization.averaged():
+                training.finish()
+                _validate(training, state, shown, max(total, done))
+                adapter.publish(
+                    state.folder, training.method, settings, base, cache.ref_dim(people), len(history), people, data
+                )
+        accelerator.wait_for_everyone()
     return {
         "run": state.folder.name,
         "method": settings.method,
@@ -66,96 +76,59 @@ def train(
         "photos": sum(map(len, people.values())),
         "steps": len(history),
         "resumed_from": done if resume else None,
-        "first_loss": history[0]["loss"],
-        "last_loss": history[-1]["loss"],
+        "first_loss": history[0]["loss"] if history else None,
+        "last_loss": history[-1]["loss"] if history else None,
         "seconds": round(time.monotonic() - started, 2),
     }
 
 
-def _fit(
-    manifest: Manifest, cache: FeatureCache, people: dict[str, list[Sample]], run: Run, steps: int, every: int
-) -> tuple[int, Method, UNet2DConditionModel]:
-    """Trains up to `steps`; returns the step it went on from, the method, and the UNet it is installed on."""
-    settings, device, identity = manifest.train, pick_device(), _identity(manifest, cache, people)
-    torch.manual_seed(manifest.seed)
-    denoiser = Denoiser.of(cache.base, device)
-    method = conditioning.find(settings.method)(settings, cache.ref_dim(people))
-    method.install(denoiser.unet)
-    optimizer = torch.optim.AdamW(
-        method.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    sampler = PersonSampler(people, settings.batch_size, settings.views, manifest.seed)
-    done = run.restore(method, optimizer, identity)
-    with LossLog(run, done + 1) as log, bar() as progress:
-        task = progress.add_task("training", total=max(steps, done), completed=done)
-        for step in range(done + 1, steps + 1):
-            _seed(manifest.seed, step)
-            batch = cache.batch(sampler.picks(step)).to(device)
-            losses = _train_step(denoiser, method, optimizer, batch, settings)
+def _start(data: Path, settings: Train) -> Path:
+    """The folder of the run to start from. Raises UsageError for one of another method or body."""
+    folder = run_folder(data, settings.start or "")
+    made = adapter.read(folder)
+    if (made.method, made.body_dim) != (settings.method, settings.body_dim):
+        raise UsageError(
+            f"[train] start = '{settings.start}': that run is of method '{made.method}' with body_dim {made.body_dim}; "
+            f"this one, '{settings.method}' with {settings.body_dim}, cannot go on with it"
+        )
+    return folder
+
+
+def _fit(training: Training, run: Run, shown: People, done: int, total: int, every: int) -> None:
+    """Trains from the step after `done` up to `total`; the base alone has nothing to train."""
+    main, settings = training.accelerator.is_main_process, training.settings
+    steps = range(done + 1, total + 1) if training.trains else range(0)
+    looks = settings.validate_every
+    if main and looks and not done:
+        _validate(training, run, shown, 0)
+    with LossLog(run, done + 1, settings.tracker, main) as log, bar() as progress:
+        task = progress.add_task("training", total=max(total, done), completed=done)
+        for step, batches in zip(steps, _ahead(training.load, steps), strict=True):
+            losses = training.step(batches)
             if not math.isfinite(losses["loss"]):
                 raise BolidError(f"the loss is {losses['loss']} at step {step}; lower [train] learning_rate")
             log.write(step, losses)
-            if step % every == 0 or step == steps:
-                run.checkpoint(step, method, optimizer, identity)
+            if main and (step % every == 0 or step == total):
+                run.checkpoint(step, training.method, training.optimization, training.identity)
+            if main and looks and step % looks == 0 and step != total:
+                with training.optimization.averaged():
+                    _validate(training, run, shown, step)
             progress.update(task, advance=1, description=f"training, loss {losses['loss']:.4f}")
-    return done, method, denoiser.unet
 
 
-def _train_step(
-    denoiser: Denoiser, method: Method, optimizer: torch.optim.Optimizer, batch: Batch, settings: Train
-) -> dict[str, float]:
-    """L = L_diff + the method's own terms (method.md, section 4); returns the sum, `loss`, and each term."""
-    inputs = drop_at_random(method, method.condition(batch), settings)
-    terms = {"diffusion": denoiser.loss(batch.latents, inputs), **method.losses(denoiser, batch)}
-    loss: Tensor = torch.stack(list(terms.values())).sum()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+def _validate(training: Training, run: Run, shown: People, step: int) -> None:
+    seed = training.seed
+    validate(training.cache, training.method, training.unet, shown, run.folder / "validation", step, seed)
 
 
-def usable_people(shards: Shards, settings: Train) -> dict[str, list[Sample]]:
-    """The people of the train split with their photos that show a keypoint; the others are refused (section 1).
-
-    Raises BolidError when no one is left.
-    """
-    everyone = shards.people("train")
-    if not everyone:
-        raise BolidError(
-            f"{shards.folder} has no one in split 'train'; shard more people, or give 'train' a larger share in "
-            "[shards] splits"
-        )
-    people = {
-        person: [photo for photo in photos if _shows_body(photo, settings)] for person, photos in everyone.items()
-    }
-    people = {person: photos for person, photos in people.items() if photos}
-    if not people:
-        raise BolidError(
-            f"no photo in split 'train' of {shards.folder} has a visible keypoint (confidence "
-            f"{settings.min_keypoint_confidence:g} or more); lower [train] min_keypoint_confidence"
-        )
-    return people
-
-
-def _shows_body(photo: Sample, settings: Train) -> bool:
-    if not photo.keypoints:
-        return False
-    points = torch.tensor([photo.keypoints])
-    return bool(visible(points, photo.height, photo.width, settings.min_keypoint_confidence, settings.keypoints).any())
-
-
-def _identity(manifest: Manifest, cache: FeatureCache, people: dict[str, list[Sample]]) -> dict[str, Any]:
-    """All that the losses depend on, but the number of steps."""
-    files = [cache.path(photo).name for photos in people.values() for photo in photos]
-    return {
-        "seed": manifest.seed,
-        **manifest.train.model_dump(mode="json", exclude={"steps", "checkpoint_every"}),
-        "unet": folder_sha256(cache.base.folder / "unet"),
-        "features": cache.digest,
-        "photos": hashlib.sha256(json.dumps(files).encode()).hexdigest(),
-    }
-
-
-def _seed(seed: int, step: int) -> None:
-    """Noise, timesteps and drops of a step depend on nothing before it: there is no random state to store."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]))
+def _ahead(load: Callable[[int], list[Batch]], steps: Iterable[int]) -> Iterator[list[Batch]]:
+    """What `load` gives for each step, read in a thread while the step before is trained."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting: Future[list[Batch]] | None = None
+        for step in steps:
+            begun = reader.submit(load, step)
+            if waiting:
+                yield waiting.result()
+            waiting = begun
+        if waiting:
+            yield waiting.result()

@@ -3,12 +3,13 @@
 import io
 import tarfile
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
-from duckdb import ColumnExpression, ConstantExpression
+from duckdb import ColumnExpression, ConstantExpression, Expression
 from PIL import Image
 
 from bolid_data.errors import BolidError, UsageError
@@ -34,6 +35,10 @@ class Sample:
     keypoints: tuple[tuple[float, float, float], ...]  # (17, 3): x, y in pixels of the shard's JPEG, confidence
 
 
+People = dict[str, list[Sample]]
+"""Photos by person."""
+
+
 class Shards:
     """The dataset's shards, on this machine or in a store that fsspec reaches; only the index is held here."""
 
@@ -56,11 +61,18 @@ class Shards:
             people[sample.person].append(sample)
         return dict(sorted(people.items()))
 
+    def places(self) -> list[tuple[str, str, str]]:
+        """Person, sha256 and split of every sample."""
+        return self._select(("person", "sha256", "split"), ConstantExpression(True))
+
     def _rows(self, split: str) -> list[tuple]:
+        return self._select(_COLUMNS, ColumnExpression("split") == ConstantExpression(split))
+
+    def _select(self, columns: Sequence[str], condition: Expression) -> list[tuple]:
         try:
             with duckdb.connect(self._index, read_only=True) as index:
-                chosen = index.table("samples").filter(ColumnExpression("split") == ConstantExpression(split))
-                return chosen.select(*(ColumnExpression(column) for column in _COLUMNS)).fetchall()
+                chosen = index.table("samples").filter(condition)
+                return chosen.select(*(ColumnExpression(column) for column in columns)).fetchall()
         except duckdb.Error as error:
             raise BolidError(
                 f"{self.folder}/index.duckdb cannot be read ({_first_line(error)}); run `bolid shard` again"

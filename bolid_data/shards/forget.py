@@ -95,13 +95,10 @@ def _remove_dependent(root: Path, trace: Trace) -> None:
     """What was made of the person's photos: reports, tables, features, and pictures that runs made of them."""
     whole = [root / name for name in DEPENDENT]
     features = [folder for name in {trace.person, *trace.others} for folder in root.glob(f"features/*/{name}")]
-    for folder in (*whole, *features):
+    grids = root.glob("runs/*/validation")  # several people are on one, and a grid does not say who
+    for folder in (*whole, *features, *grids):
         if folder.exists():
             shutil.rmtree(folder)
-    shown = {sha256[:16] for sha256 in trace.photos}
-    for picture in root.glob("runs/*/validation/*.png"):
-        if picture.stem in shown:
-            picture.unlink()
 
 
 def _remove_from_shards(dataset: Dataset, unwanted: Unwanted) -> dict[str, list[str]]:

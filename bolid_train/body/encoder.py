@@ -1,58 +1,103 @@
 """The Body-ID encoder (method.md, section 2): the weighted views of one person become one vector `c_body`.
 
-What a view is here: the frozen CLIP image embedding of the Gaussian-weighted photo, with its pose confidence.
-An encoder is any module with this `forward`; a variational one returns its mean there and adds its KL term
-through the method's `losses`, and a text-conditional prior takes the place of `Spread.draw`.
+A view is read in three ways (`reader.py`), each view becomes a feature, and an aggregator makes one of them, whatever
+their order and number. There is no batch normalisation: a row must not depend on the rows beside it.
 """
+
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from bolid_train.batches import Views
+from bolid_train.body.reader import ViewReader
+from bolid_train.proportions import PROPORTIONS
+
+WIDTH = 256
+_LOG_VARIANCE = -4.0  # at the start: bodies of different people differ by far more than draws of one
+_LOG_VARIANCES = (-10.0, 2.0)
+_TYPICAL = (-3.0, -0.6, -1.3, -0.9, -1.1, -0.6, -0.6)  # log proportions of the average human, to start from
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(c_body | views) = N(mean, exp(log_variance)) per dimension; a plain encoder knows the mean alone."""
+
+    mean: Tensor  # (B, C)
+    log_variance: Tensor | None  # (B, C)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Bodies (B, C), differentiable, from noise (B, C) of N(0, I) (Kingma and Welling 2014, section 2.4)."""
+        if self.log_variance is None:
+            return self.mean
+        return self.mean + (self.log_variance / 2).exp() * noise
+
+    def kl(self, free_bits: float) -> Tensor:
+        """Σ_d max(λ, KL(q_d ‖ N(0, 1))) in nats, (B,): the first λ = `free_bits` of a dimension are free (Kingma et
+        al. 2016, appendix C.8, here per row). Zeros for a plain encoder."""
+        if self.log_variance is None:
+            return self.mean.new_zeros(len(self.mean))
+        nats = (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance) / 2
+        return nats.clamp_min(free_bits).sum(dim=1)
 
 
 class BodyEncoder(nn.Module):
-    """A perceptron per view, then the mean over views weighted by pose confidence: permutation-invariant, masked."""
+    """1 … V views of each of B people to a posterior of c_body."""
 
-    def __init__(self, view_dim: int, body_dim: int) -> None:
+    def __init__(
+        self,
+        view_dim: int,
+        latent_channels: int,
+        body_dim: int,
+        *,
+        variational: bool = True,
+        aggregator: Literal["mean", "attention"] = "mean",
+        keypoints: int = 17,
+        min_confidence: float = 0.5,
+    ) -> None:
+        """Args: view_dim, of the CLIP embeddings; latent_channels, of the VAE; keypoints in use, 17 or 12."""
         super().__init__()
-        self.embed = nn.Sequential(
-            nn.LayerNorm(view_dim), nn.Linear(view_dim, body_dim), nn.GELU(), nn.Linear(body_dim, body_dim)
-        )
-        self.norm = nn.LayerNorm(body_dim)
+        self.view = ViewReader(view_dim, latent_channels, WIDTH, keypoints=keypoints, min_confidence=min_confidence)
+        self.attention = _attention() if aggregator == "attention" else None
+        self.norm = nn.LayerNorm(WIDTH)
+        self.mean = nn.Linear(WIDTH, body_dim)
+        self.log_variance = nn.Linear(WIDTH, body_dim) if variational else None
+        if self.log_variance is not None:
+            nn.init.zeros_(self.log_variance.weight)
+            nn.init.constant_(self.log_variance.bias, _LOG_VARIANCE)
+        self.proportions = nn.Linear(body_dim, len(PROPORTIONS))
+        with torch.no_grad():
+            self.proportions.bias.copy_(torch.tensor(_TYPICAL))
 
-    def forward(self, views: Tensor, confidence: Tensor) -> Tensor:
-        """Args: views (B, V, D) in any order; confidence (B, V), 0 where a view is padding. Returns c_body (B, C).
+    def forward(self, views: Views) -> Posterior:
+        """Padding, where `views.confidence` is 0, may hold anything. A row without any view gives finite values that
+        say nothing: the caller draws its body from the prior."""
+        body = self.norm(self._aggregate(self.view(views), views.confidence))
+        if self.log_variance is None:
+            return Posterior(self.mean(body), None)
+        return Posterior(self.mean(body), self.log_variance(body).clamp(*_LOG_VARIANCES))
 
-        A row without any view gives the encoding of nothing, never NaN; the caller draws its body from the prior.
-        """
-        # Padding may hold anything, NaN included, and 0 · NaN is NaN.
-        views = views.masked_fill((confidence == 0)[..., None], 0)
+    def read_proportions(self, bodies: Tensor) -> Tensor:
+        """The logarithms (B, 7) of `PROPORTIONS` as bodies (B, C) tell them."""
+        return self.proportions(bodies)
+
+    def _aggregate(self, features: Tensor, confidence: Tensor) -> Tensor:
+        """Features (B, V, F) and pose confidence (B, V) to (B, F): the mean weighted by confidence, in which k times
+        the same views count like once."""
+        if self.attention is not None:
+            # Added to the scores, log-confidence weights the keys by confidence; a row of -inf alone would give NaN.
+            bias = confidence.log().masked_fill((confidence == 0).all(dim=1, keepdim=True), 0)
+            features = self.attention(features, src_key_padding_mask=bias)
         share = confidence / confidence.sum(dim=1, keepdim=True).clamp_min(1e-6)
-        return self.norm((share[..., None] * self.embed(views)).sum(dim=1))
+        return torch.einsum("bv,bvf->bf", share, features)
 
 
-class Spread(nn.Module):
-    """First two moments, per dimension, of the bodies seen in training; a body is drawn from them when none
-    is given."""
-
-    mean: Tensor
-    square: Tensor
-    batches: Tensor
-
-    def __init__(self, body_dim: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(body_dim))
-        self.register_buffer("square", torch.ones(body_dim))
-        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
-
-    @torch.no_grad()
-    def update(self, bodies: Tensor) -> None:
-        """Takes in a batch (B, C): the plain average at first, a running one (over 100 batches) later."""
-        self.batches += 1
-        rate = max(0.01, 1 / int(self.batches))
-        self.mean.lerp_(bodies.float().mean(dim=0), rate)
-        self.square.lerp_(bodies.float().square().mean(dim=0), rate)
-
-    def draw(self, count: int) -> Tensor:
-        """Bodies (count, C) from N(mean, variance), by the global random state."""
-        deviation = (self.square - self.mean.square()).clamp_min(0).sqrt()
-        return self.mean + deviation * torch.randn(count, len(self.mean), device=self.mean.device)
+def _attention() -> nn.TransformerEncoder:
+    """Self-attention over views: the authors' prototype."""
+    # Not GELU: with it torch takes a shortcut in evaluation that reads the bias of the keys as "left out or not".
+    layer = nn.TransformerEncoderLayer(
+        WIDTH, nhead=4, dim_feedforward=2 * WIDTH, dropout=0, activation=silu, batch_first=True, norm_first=True
+    )
+    return nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)

@@ -5,9 +5,18 @@ from collections.abc import Callable
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
 from bolid_train.conditioning.bolid import Bolid
+from bolid_train.conditioning.ip_adapter import IpAdapter, IpAdapterViews
+from bolid_train.conditioning.lora import Lora
 from bolid_train.conditioning.protocol import Method
+from bolid_train.conditioning.text import Text
 
-METHODS: dict[str, Callable[[Train, int], Method]] = {"bolid": Bolid}
+METHODS: dict[str, Callable[[Train, int], Method]] = {
+    "text": Text,
+    "ip-adapter": IpAdapter,
+    "ip-adapter-views": IpAdapterViews,
+    "bolid": Bolid,
+    "lora": Lora,
+}
 """Name → what makes the method from the settings and the width of the CLIP image embedding."""
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bolid_data.errors import BolidError
+from bolid_train.conditioning.attention import Attention, BranchedAttention
+from bolid_train.conditioning.protocol import Source
 from bolid_train.files import write_safetensors
 
 TOKENS = 4
@@ -20,17 +21,16 @@ _PROJECTION = {"image_embeds": "proj", "norm": "norm"}  # diffusers' name → IP
 class Branches:
     """Z' = Attn(Q, K_t, V_t) + Σ_b λ_b · Attn(Q, K_b, V_b) over named branches b (method.md, section 3)."""
 
-    def __init__(self, unet: UNet2DConditionModel, widths: Mapping[str, int]) -> None:
+    def __init__(self, unet: UNet2DConditionModel, widths: Mapping[Source, int]) -> None:
         """Installs a branch per name, its embedding `widths[name]` wide; K_b and V_b start as the UNet's own
         K and V."""
-        self.names = list(widths)
-        processors = dict(unet.attn_processors)
+        self.names: list[str] = list(widths)
         self.processors = {
             name: _processor(unet.get_submodule(name.removesuffix(".processor")), len(self.names))
-            for name in processors
+            for name in unet.attn_processors
             if name.endswith("attn2.processor")
         }
-        unet.set_attn_processor(processors | self.processors)
+        unet.set_attn_processor(dict.fromkeys(unet.attn_processors, Attention()) | self.processors)
         text_dim = unet.config.cross_attention_dim
         self.projections = MultiIPAdapterImageProjection(
             [ImageProjection(width, text_dim, TOKENS) for width in widths.values()]
@@ -50,18 +50,19 @@ class Branches:
 
     def save(self, name: str, path: Path) -> None:
         """Writes a branch in IP-Adapter layout: `image_proj.*`, and `ip_adapter.{1,3,5,…}` in the UNet's order."""
-        write_safetensors(self._tensors(name), path)
+        write_safetensors(self.tensors(name), path)
 
     @torch.no_grad()
     def load(self, name: str, path: Path) -> None:
         """Takes up a branch that `save` wrote, for a UNet of the same shape."""
-        stored, mine = load_file(path), self._tensors(name)
+        stored, mine = load_file(path), self.tensors(name)
         if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in mine.items()}:
             raise BolidError(f"{path} does not fit this base: it was trained on a UNet of another shape")
         for key, value in mine.items():
             value.copy_(stored[key])
 
-    def _tensors(self, name: str) -> dict[str, Tensor]:
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """What is trained of a branch, by its name in the file; ComfyUI numbers the layers in the same order."""
         number = self.names.index(name)
         projection = self.projections.image_projection_layers[number]
         tensors = {
@@ -75,10 +76,10 @@ class Branches:
         return tensors
 
 
-def _processor(attention: nn.Module, branches: int) -> IPAdapterAttnProcessor2_0:
+def _processor(attention: nn.Module, branches: int) -> BranchedAttention:
     key, value = attention.get_submodule("to_k"), attention.get_submodule("to_v")
     assert isinstance(key, nn.Linear) and isinstance(value, nn.Linear)
-    processor = IPAdapterAttnProcessor2_0(key.out_features, key.in_features, num_tokens=[TOKENS] * branches)
+    processor = BranchedAttention(key.out_features, key.in_features, num_tokens=[TOKENS] * branches)
     for layers, original in ((processor.to_k_ip, key), (processor.to_v_ip, value)):
         for layer in layers:
             layer.load_state_dict({"weight": original.weight.float()})

@@ -1,16 +1,15 @@
 """Conditions dropped at random in training, so that guidance knows what "without" means (Ho and Salimans 2022)."""
 
-import torch
 from torch import Tensor
 
 from bolid_data.manifest import Train
 from bolid_train.conditioning.protocol import Method, Source, UNetInputs
+from bolid_train.randomness import RowRandom
 
 
-def drop_at_random(method: Method, inputs: UNetInputs, settings: Train) -> UNetInputs:
+def drop_at_random(method: Method, inputs: UNetInputs, random: RowRandom, settings: Train) -> UNetInputs:
     """In each row, with the settings' chances, the text, the image (ref and body) or both are dropped."""
-    rows = len(inputs.encoder_hidden_states)
-    draw = torch.rand(rows, device=inputs.encoder_hidden_states.device)
+    draw = random.uniform("drop")
     both = draw < settings.drop_both
     text = both | (draw < settings.drop_both + settings.drop_text)
     image = both | (draw >= 1 - settings.drop_image)

@@ -1,7 +1,7 @@
 """What a method is: everything that conditions the frozen UNet on a person, behind one small interface."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -17,7 +17,7 @@ Source = Literal["text", "ref", "body"]
 SOURCES: tuple[Source, ...] = ("text", "ref", "body")
 
 Residuals = Callable[[Tensor, Tensor], tuple[tuple[Tensor, ...], Tensor]]
-"""(noisy latents (B, 4, h, w), timesteps (B,)) → a ControlNet's residuals of the down blocks and of the
+"""(noisy latents (B, C, h, w), timesteps (B,)) → a ControlNet's residuals of the down blocks and of the
 middle block."""
 
 
@@ -28,6 +28,14 @@ class UNetInputs:
     encoder_hidden_states: Tensor  # (B, L, D_text): the prompt's embeddings, or what a method puts in their place
     added_cond_kwargs: dict[str, Any]  # text_embeds (B, D_pooled), time_ids (B, 6), image_embeds: list of (B, 1, D)
     residuals: Residuals | None = None  # a function, for a ControlNet sees the noisy latents
+
+    def rows(self, chosen: slice) -> "UNetInputs":
+        """Some of the rows; not for inputs with residuals, whose function is of all rows."""
+        added = {
+            name: [part[chosen] for part in value] if isinstance(value, list) else value[chosen]
+            for name, value in self.added_cond_kwargs.items()
+        }
+        return replace(self, encoder_hidden_states=self.encoder_hidden_states[chosen], added_cond_kwargs=added)
 
 
 class Method(Protocol):
@@ -49,12 +57,26 @@ class Method(Protocol):
         """Sets λ of a source; at 0 for ref and body the UNet must give what the bare base gives, bit for bit."""
         ...
 
+    def blend(self, first: UNetInputs, second: UNetInputs, weight: float) -> UNetInputs:
+        """`first` with the body on the way to that of `second`: 0 stays, 1 arrives. Raises UsageError for a method
+        without a body."""
+        ...
+
     def losses(self, denoiser: "Denoiser", batch: Batch) -> dict[str, Tensor]:
         """The method's own terms by name, already weighted; the trainer adds them to L_diff."""
         ...
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """All that is trained."""
+        ...
+
+    def prepare(self, batches: Callable[[int], Batch]) -> None:
+        """Trains what the adapter starts from, such as an encoder, before the first step; `batches(n)` gives the n-th
+        batch."""
+        ...
+
+    def finish(self, batches: Callable[[int], Batch]) -> None:
+        """Trains what follows the adapter, which is frozen by now, such as a prior."""
         ...
 
     def save(self, folder: Path) -> dict[str, str]:

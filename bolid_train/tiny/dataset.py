@@ -4,8 +4,9 @@ What models measure of other photos is known of drawn ones and stands in its pla
 watermark. From there on a dataset is made as always, by the code that judges, shards and locks, so `bolid train`,
 `verify`, `status` and the rest need to know nothing of it.
 
-The shards hold the caption without a word on the build. The one with the build's words stands where all captions of a
-photo stand, in `measurements.parquet`, under the prompt "build":
+The shards hold the caption without a word on the build; of those trained on, every second one has the build's words, so
+that a prior of bodies given text can be learnt. For all photos the caption with the build stands where all captions
+stand, in `measurements.parquet`, under the prompt "build":
 
     SELECT sha256, c.caption FROM (SELECT sha256, unnest(captions) AS c FROM 'measurements.parquet')
     WHERE c.prompt = 'build'
@@ -61,7 +62,7 @@ def write_dataset(data: Path, splits: Sequence[str], open_test_sets: bool = Fals
         for name in splits:
             photos = draw_split(SPLITS[name])
             sha256s = _take_in(dataset, name, photos)
-            _say_what_is_true(dataset, models, sha256s, photos)
+            _say_what_is_true(dataset, models, sha256s, photos, name == "train")
         judge(dataset.catalog, THRESHOLDS, ModelIds(**{kind: models[kind].id for kind in _JUDGED}))
         shape = Shards(splits={NAMES[name]: slugs for name, slugs in people.items()})
         lock = write_shards(Recipe(name="small-world", seed=0, shape=shape, source=Source(kind="folder")), dataset)
@@ -110,15 +111,19 @@ def _take_in(dataset: Dataset, split: str, photos: Photos) -> list[str]:
     return sha256s
 
 
-def _say_what_is_true(dataset: Dataset, models: dict[str, Model], sha256s: list[str], photos: Photos) -> None:
+def _say_what_is_true(
+    dataset: Dataset, models: dict[str, Model], sha256s: list[str], photos: Photos, trained: bool
+) -> None:
     new = set(dataset.catalog.unmeasured(models["pose"].id, None))
     seen = [_person(sha256, photos.keypoints[i]) for i, sha256 in enumerate(sha256s) if sha256 in new]
     rows = {"pose": {"detections": seen}}
     measured = [Measurements(models[kind], sha256s, rows.get(kind, {})) for kind in _JUDGED]
     dataset.catalog.record_measurements(measured, {})
     captioner = models["caption"]
-    for prompt, caption in (("", lambda i: str(photos.caption(i))), (BUILD, photos.build_caption)):
-        dataset.catalog.record_captions(captioner.id, prompt, {sha256: caption(i) for i, sha256 in enumerate(sha256s)})
+    built = [photos.build_caption(i) for i in range(len(photos))]
+    told = [caption if i % 2 and trained else str(photos.caption(i)) for i, caption in enumerate(built)]
+    for prompt, captions in (("", told), (BUILD, built)):
+        dataset.catalog.record_captions(captioner.id, prompt, dict(zip(sha256s, captions, strict=True)))
     dataset.catalog.uncaptioned(captioner, "")  # makes it the captioner whose captions go into the shards
 
 

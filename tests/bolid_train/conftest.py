@@ -110,12 +110,13 @@ def _add(
 
 
 def drawn_people(counts: dict[str, int], split: str = "train") -> dict[str, list[Row]]:
-    """`counts` photos of each person."""
+    """`counts` photos of each person; no two splits have a photo in common."""
+    first = 10_000 * ["train", "val", "test"].index(split)
     return {
         person: [
             (
                 split,
-                *draw_person(100 * number + photo),
+                *draw_person(first + 100 * number + photo),
                 f"a photo of a person in {COLOURS[number]}, number {photo}",
             )
             for photo in range(count)
@@ -126,11 +127,21 @@ def drawn_people(counts: dict[str, int], split: str = "train") -> dict[str, list
 
 def write_manifest(folder: Path, **train: object) -> Manifest:
     """A manifest with a small [train], on a base of random weights unless another is named."""
-    settings = {"base": str(small_base()), "batch_size": 2, "views": 3, "body_dim": 32, "checkpoint_every": 5} | train
-    lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
+    small = {"batch_size": 2, "views": 3, "body_dim": 32, "checkpoint_every": 5, "prior_steps": 5, "encoder_steps": 5}
+    settings = {"base": str(small_base()), **small, **train}
     path = folder / "manifest.toml"
-    path.write_text(f'name = "drawn"\nseed = 7\n[source]\nkind = "folder"\npath = "photos"\n[train]\n{lines}\n')
+    path.write_text(f'name = "drawn"\nseed = 7\n[source]\nkind = "folder"\npath = "photos"\n{_toml(settings)}')
     return manifest.load(path)
+
+
+def _toml(settings: dict) -> str:
+    """`[train]`, and `[train.objective]` where it is among the settings."""
+    sections = {"train": {key: value for key, value in settings.items() if not isinstance(value, dict)}}
+    sections |= {f"train.{key}": value for key, value in settings.items() if isinstance(value, dict)}
+    return "".join(
+        f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in section.items())
+        for name, section in sections.items()
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

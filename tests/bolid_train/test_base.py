@@ -12,7 +12,7 @@ from PIL import Image
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
 from bolid_train.base import Base
-from bolid_train.generate import generate
+from bolid_train.generate import Request, generate
 from bolid_train.trainer import train
 from tests.bolid_train.conftest import write_manifest
 from tests.bolid_train.small_base import small_base
@@ -48,7 +48,7 @@ def test_a_run_on_the_default_base_generates_on_another_machine(dataset: Path, t
     adapter = json.loads((there / "runs" / "bolid" / "adapter.json").read_text())
     assert (adapter["base"], adapter["licences"]["base"]) == ("small-sdxl", "MIT")
     out = tmp_path / "picture.png"
-    generate(there, None, "a person in a red top", [], None, 1.0, 1.0, 0, out, 2, 5.0, write_manifest(there))
+    generate(there, write_manifest(there), Request("a person in a red top", out, steps=2))
     assert Image.open(out).size == (64, 64)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest
@@ -23,6 +24,8 @@ from bolid_train.features import FeatureCache
 from bolid_train.trainer import train
 from bolid_train.views import Shards
 from tests.bolid_train.conftest import draw_person, drawn_people, write_manifest, write_shards
+
+ROOT = Path(__file__).parents[2]
 
 KILLED = """
 import sys
@@ -51,7 +54,7 @@ def test_a_run_holds_what_it_promises(trained: tuple[Path, Manifest]) -> None:
     run = trained[0] / "runs" / "bolid"
     adapter = json.loads((run / "adapter.json").read_text())
     files = {component["file"]: component for component in adapter["components"]}
-    assert set(files) == {"ref.safetensors", "body.safetensors", "encoder.safetensors"}
+    assert set(files) == {f"{name}.safetensors" for name in ("ref", "body", "encoder", "prior")}
     assert all(file_sha256(run / name) == component["sha256"] for name, component in files.items())
     assert (adapter["method"], adapter["ref_dim"], adapter["body_dim"]) == ("bolid", 64, 32)
     assert Path(adapter["base"]).is_dir()
@@ -59,7 +62,9 @@ def test_a_run_holds_what_it_promises(trained: tuple[Path, Manifest]) -> None:
     assert not any(name in (run / "adapter.json").read_text() for name in ("anna", "boris", "clara"))
     assert [line["step"] for line in _losses(trained[0])] == list(range(1, 11))
     assert list((run / "tensorboard").glob("events*"))
-    assert len(list((run / "validation").glob("*.png"))) == 2
+    assert [file.name for file in (run / "validation").iterdir()] == ["step-00000010.png"]
+    doctor = json.loads((run / "doctor.json").read_text())
+    assert (doctor["people"], doctor["photos"], doctor["people_with_one_photo"]) == (3, 8, 1)
 
 
 def test_a_resumed_run_has_the_same_losses_to_the_last_digit(folder: Path) -> None:
@@ -75,7 +80,7 @@ def test_a_resumed_run_has_the_same_losses_to_the_last_digit(folder: Path) -> No
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(folder: Path) -> None:
     settings = write_manifest(folder)
-    root = str(Path(__file__).parents[2])
+    root = str(ROOT)
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, root, str(folder)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
@@ -93,6 +98,54 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(folder: Path) -> None:
     assert 3 <= summary["resumed_from"] < steps
     train(settings, folder, steps=steps, run="whole")
     assert _losses(folder, "killed") == _losses(folder, "whole")
+
+
+EVERYTHING = {
+    "ema": 0.9,
+    "gradient_accumulation": 2,
+    "warmup": 3,
+    "objective": {
+        "detector": "tiny-keypoints",
+        "kl": 0.01,
+        "kl_warmup": 5,
+        "min_snr": 5.0,
+        "identity": 1.0,
+        "clip_text": 0.1,
+        "clip_style": 0.1,
+        "share": 1.0,
+    },
+}
+
+
+def test_with_every_term_average_and_accumulation_a_resumed_run_is_the_same(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset / "shards", tmp_path / "shards")
+    settings = write_manifest(tmp_path, **EVERYTHING)
+    train(settings, tmp_path, steps=6, run="whole")
+    train(settings, tmp_path, steps=3)
+    train(settings, tmp_path, steps=6, resume=True)
+    lines = _losses(tmp_path)
+    assert lines == _losses(tmp_path, "whole")
+    assert {"diffusion", "kl", "proportions", "identity", "clip_text", "clip_style"} <= set(lines[0])
+    files = sorted(file.name for file in (tmp_path / "runs" / "whole").glob("*.safetensors"))
+    assert files == ["body.safetensors", "encoder.safetensors", "prior.safetensors", "ref.safetensors"]
+    for name in files:
+        assert file_sha256(tmp_path / "runs" / "bolid" / name) == file_sha256(tmp_path / "runs" / "whole" / name)
+
+
+def test_two_processes_are_one_with_twice_the_batch(dataset: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        shutil.copytree(dataset / "shards", folder / "shards")
+    train(write_manifest(one, batch_size=4, **EVERYTHING), one, steps=3)
+    write_manifest(two, batch_size=2, **EVERYTHING)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command = [*launch, "cli.py", "train", str(two / "manifest.toml"), "--data", str(two), "--steps", "3"]
+    alone = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=os.environ | alone, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert len(_losses(one)) == len(_losses(two)) == 3
+    for first, second in zip(_losses(one), _losses(two), strict=True):
+        assert first == pytest.approx(second, rel=1e-4), "sums in another order, and no more"
 
 
 def test_a_run_is_not_resumed_with_other_settings(folder: Path) -> None:
@@ -154,3 +207,27 @@ def test_photos_without_visible_keypoints_are_refused(tmp_path: Path) -> None:
 def test_a_run_name_stays_in_its_folder(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="run name"):
         train(write_manifest(tmp_path), dataset, run="../elsewhere")
+
+
+def test_a_run_may_start_from_a_finished_one_of_its_kind(folder: Path) -> None:
+    train(write_manifest(folder, start="bolid", learning_rate=1e-9), folder, steps=1, run="second")
+    before, after = (load_file(folder / "runs" / run / "encoder.safetensors") for run in ("bolid", "second"))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+    with pytest.raises(UsageError, match="is of method 'bolid' with body_dim 32"):
+        train(write_manifest(folder, start="bolid", body_dim=16), folder, steps=1, run="third")
+    with pytest.raises(UsageError, match="no such run"):
+        train(write_manifest(folder, start="nobody"), folder, steps=1, run="third")
+
+
+def test_the_base_alone_makes_a_run_without_steps(folder: Path) -> None:
+    summary = train(write_manifest(folder, method="text"), folder)
+    assert (summary["run"], summary["steps"], summary["last_loss"]) == ("text", 0, None)
+    assert json.loads((folder / "runs" / "text" / "adapter.json").read_text())["components"] == []
+
+
+def test_a_lora_is_trained_on_the_one_person_and_tells_nobodys_name(folder: Path) -> None:
+    summary = train(write_manifest(folder, method="lora", person="anna"), folder, steps=2)
+    assert (summary["people"], summary["photos"]) == (1, 4)
+    files = list((folder / "runs" / "lora").rglob("*.json*"))
+    assert files and not any("anna" in file.read_text() for file in files)

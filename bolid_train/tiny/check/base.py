@@ -8,10 +8,10 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
 from bolid_train.keypoints import load_keypoints
+from bolid_train.proportions import proportions
 from bolid_train.tiny.networks.attributes import load_attributes
 from bolid_train.tiny.pipeline import load_small_lightning, load_small_sdxl
 from bolid_train.tiny.pixels import pixels
-from bolid_train.tiny.proportions import proportions
 from bolid_train.tiny.world.captions import ATTRIBUTES, WORDS
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT

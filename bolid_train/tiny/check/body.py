@@ -10,10 +10,10 @@ from torch.nn.functional import normalize
 
 from bolid_data.gallery.description import FRAMING
 from bolid_train.keypoints import load_keypoints
+from bolid_train.proportions import proportions, similarity
 from bolid_train.tiny.check.keypoints import detect
 from bolid_train.tiny.networks.body import BodyEvaluator, load_body_evaluator
 from bolid_train.tiny.pixels import pixels
-from bolid_train.tiny.proportions import proportions, similarity
 from bolid_train.tiny.world.captions import ATTRIBUTES, WORDS
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT, SECOND_STYLE

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bolid_train.tiny.clip import NAMES, Clip, load_clip
+from bolid_train.clip import NAMES, Clip, load_clip
 from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.world.bodies import TRAITS
 from bolid_train.tiny.world.captions import ATTRIBUTES, WORDS, Caption

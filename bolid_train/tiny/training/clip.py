@@ -16,8 +16,9 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, normalize
 from transformers import CLIPModel
 
+from bolid_train.clip import WEIGHTS, Clip
 from bolid_train.files import write_safetensors
-from bolid_train.tiny.clip import WEIGHTS, Clip, build_clip
+from bolid_train.tiny.clip import build_clip
 from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import move, recolour
 from bolid_train.tiny.training.loop import Schedule, fit
@@ -49,8 +50,8 @@ class Recipe:
 
 
 RECIPES = {
-    "clip-0": Recipe(128, 4, 3, Schedule(steps=800, learning_rate=1.5e-3, warmup=60, ema=0.98)),
-    "clip-1": Recipe(144, 3, 3, Schedule(steps=600, learning_rate=1.5e-3, warmup=60, ema=0.98, seed=1)),
+    "clip-0": Recipe(128, 4, 3, Schedule(steps=4000, learning_rate=1.5e-3, warmup=60, ema=0.98)),
+    "clip-1": Recipe(144, 3, 3, Schedule(steps=3600, learning_rate=1.5e-3, warmup=60, ema=0.98, seed=1)),
 }
 
 _SAYS_NOTHING = Caption(**dict.fromkeys(ATTRIBUTES, ""))

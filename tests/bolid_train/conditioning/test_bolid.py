@@ -1,81 +1,126 @@
-"""BoLID on the UNet: the paper's attention, started from the UNet's own K and V, its sources dropped row by row."""
+"""What is BoLID's own: bodies drawn around their mean in training, the terms of its loss, a prior for text alone."""
 
-from pathlib import Path
+from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
-import torch.nn.functional as functional
-from torch import Tensor, nn
+from torch import Tensor
 
-from bolid_data.manifest import Manifest
-from bolid_train.base import Base
-from bolid_train.batches import Batch, PersonSampler
+from bolid_train.batches import Batch, no_views
 from bolid_train.conditioning.bolid import Bolid
-from bolid_train.conditioning.dropout import drop_at_random
-from bolid_train.features import FeatureCache
-from bolid_train.views import Shards
+from bolid_train.proportions import SPREAD, proportions
+from tests.bolid_train.conditioning.drawn import REF_DIM, drawn_batch, installed
 
 
-@pytest.fixture(scope="module")
-def method_and_batch(trained: tuple[Path, Manifest]) -> tuple[Bolid, nn.Module, Batch]:
-    folder, settings = trained
-    base = Base.find(settings.train, folder)
-    cache = FeatureCache(folder / "features", base, settings.train)
-    sampler = PersonSampler(Shards(folder / "shards").people("train"), 3, 3, seed=0)
-    unet = base.unet(torch.device("cpu"))
-    torch.manual_seed(0)
-    method = Bolid(settings.train, 64)
-    method.install(unet)
-    return method, unet, cache.batch(sampler.picks(1)).to(torch.device("cpu"))
+def test_training_draws_a_body_and_inference_takes_the_mean() -> None:
+    method, _ = _bolid()
+    batch = drawn_batch()
+    again = replace(batch, random=drawn_batch(seed=1).random)
+    assert torch.equal(_bodies(method, batch), _bodies(method, batch))
+    assert not torch.equal(_bodies(method, batch), _bodies(method, again))
+    with torch.no_grad():
+        assert torch.equal(_bodies(method, batch), _bodies(method, again))
+        posterior = method.encoder(batch.views)
+        assert torch.equal(_bodies(method, batch), posterior.mean)
+    noise = batch.random.normal("body", 32)
+    torch.testing.assert_close(_bodies(method, batch), posterior.mean + (posterior.log_variance / 2).exp() * noise)
 
 
-def test_attention_is_the_sum_of_the_papers_three_terms(
-    method_and_batch: tuple[Bolid, nn.Module, Batch],
-) -> None:
-    method, unet, _ = method_and_batch
-    attention = unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
-    queries, text, ref, body = torch.randn(2, 9, 96), *(torch.randn(2, length, 80) for length in (7, 4, 4))
-    method.scale("ref", 0.3)
-    method.scale("body", 0.7)
-
-    def term(tokens: Tensor, key: nn.Module, value: nn.Module) -> Tensor:
-        heads = [
-            x.view(2, -1, attention.heads, 32).transpose(1, 2)
-            for x in (attention.to_q(queries), key(tokens), value(tokens))
-        ]
-        return functional.scaled_dot_product_attention(*heads).transpose(1, 2).reshape(2, 9, 96)
-
-    own = (attention.to_k, attention.to_v)  # what the branches' own start as
-    expected = term(text, *own) + 0.3 * term(ref, *own) + 0.7 * term(body, *own)
-    got = attention(queries, encoder_hidden_states=(text, [ref[:, None], body[:, None]]))
-    torch.testing.assert_close(got, attention.to_out[0](expected))
-    method.scale("ref", 1.0)
-    method.scale("body", 1.0)
+def test_a_plain_encoder_has_neither_draws_nor_kl() -> None:
+    method, _ = _bolid(body_encoder="plain")
+    batch = drawn_batch()
+    again = replace(batch, random=drawn_batch(seed=1).random)
+    assert torch.equal(_bodies(method, batch), _bodies(method, again))
+    assert set(method.losses(None, batch)) == {"proportions"}
 
 
-def test_a_source_is_dropped_in_the_rows_given(method_and_batch: tuple[Bolid, nn.Module, Batch]) -> None:
-    method, _, batch = method_and_batch
-    inputs = method.condition(batch)
-    rows = torch.tensor([False, True, False])
-    without = method.drop(method.drop(inputs, "text", rows), "body", rows)
-    assert not without.encoder_hidden_states[1].any() and not without.added_cond_kwargs["text_embeds"][1].any()
-    ref, body = without.added_cond_kwargs["image_embeds"]
-    assert not body[1].any() and bool(body[0].any()) and torch.equal(ref, inputs.added_cond_kwargs["image_embeds"][0])
-    torch.testing.assert_close(without.encoder_hidden_states[::2], inputs.encoder_hidden_states[::2])
+def test_kl_is_in_nats_a_dimension_and_grows_over_the_first_steps() -> None:
+    method, _ = _bolid(objective={"kl": 0.2, "kl_warmup": 100, "free_bits": 0.01})
+    batch = drawn_batch()
+    expected = 0.2 * method.encoder(batch.views).kl(0.01).mean() / 32
+    for step, share in ((0, 0.0), (25, 0.25), (100, 1.0), (500, 1.0)):
+        torch.testing.assert_close(method.losses(None, replace(batch, step=step))["kl"], share * expected)
 
 
-def test_conditions_are_dropped_as_often_as_the_settings_say(
-    trained: tuple[Path, Manifest], method_and_batch: tuple[Bolid, nn.Module, Batch]
-) -> None:
-    method, _, batch = method_and_batch
-    settings = trained[1].train.model_copy(update={"drop_text": 0.1, "drop_image": 0.2, "drop_both": 0.3})
-    torch.manual_seed(0)
-    counts = torch.zeros(3)
-    inputs = method.condition(batch)
-    for _ in range(700):
-        dropped = drop_at_random(method, inputs, settings)
-        text = ~dropped.encoder_hidden_states.flatten(1).any(dim=1)
-        ref, body = (~embeds.flatten(1).any(dim=1) for embeds in dropped.added_cond_kwargs["image_embeds"])
-        assert torch.equal(ref, body)
-        counts += torch.stack([text & ~ref, ref & ~text, text & ref]).sum(dim=1)
-    torch.testing.assert_close(counts / 2100, torch.tensor([0.1, 0.2, 0.3]), atol=0.03, rtol=0)
+def test_proportions_are_the_mean_of_the_persons_photos_where_they_are_seen() -> None:
+    method, _ = _bolid(objective={"proportions": 0.5})
+    batch = drawn_batch(rows=2)
+    assert batch.people_keypoints is not None
+    people = batch.people_keypoints.clone()
+    people[0, :, 9:11, 2] = 0  # no wrist in any photo of the first person
+    people[1, 2:, :, 2] = 0  # and only two photos of the second
+    told = method.encoder.read_proportions(_bodies(method, batch))
+    first = proportions(people[0])[:, [0, 1, 2, 3, 5, 6]].mean(0)
+    second = proportions(people[1, :2]).mean(0)
+    expected = torch.cat([told[0, [0, 1, 2, 3, 5, 6]] - first, told[1] - second])
+    spread = torch.tensor(SPREAD)
+    expected = expected / torch.cat([spread[[0, 1, 2, 3, 5, 6]], spread])
+    smooth = torch.where(expected.abs() < 1, expected.square() / 2, expected.abs() - 0.5).mean()
+    got = method.losses(None, replace(batch, people_keypoints=people))["proportions"]
+    torch.testing.assert_close(got, 0.5 * smooth)
+
+
+def test_rows_without_views_cost_nothing() -> None:
+    method, _ = _bolid()
+    batch = replace(drawn_batch(), views=no_views(3, REF_DIM, (4, 16, 16)))
+    assert {name: term.item() for name, term in method.losses(None, batch).items()} == {"kl": 0.0, "proportions": 0.0}
+
+
+def test_terms_of_no_weight_are_left_out_and_train_nothing() -> None:
+    method, _ = _bolid(objective={"kl": 0.0, "proportions": 0.0})
+    assert method.losses(None, drawn_batch()) == {}
+    trained = {id(value) for value in method.parameters()}
+    assert not trained & {id(value) for value in method.encoder.proportions.parameters()}
+
+
+def test_without_a_photo_the_body_follows_the_text_and_else_the_seed_alone() -> None:
+    method, _ = _bolid(prior_steps=50)
+    rows = 64
+    kinds = torch.arange(rows) % 2
+    look, words = torch.randn(2, REF_DIM), torch.randn(2, 1, 80)
+
+    @cache
+    def told(seed: int) -> Batch:
+        """People of two kinds: their views and their prompts say which."""
+        batch = drawn_batch(rows, views=1, seed=seed)
+        views = replace(batch.views, embeds=2 * look[kinds][:, None] + 0.5 * batch.views.embeds)
+        return replace(batch, views=views, prompt_embeds=words[kinds] + 0.1 * batch.prompt_embeds)
+
+    method.finish(lambda number: told(number % 2))
+    drawn = replace(told(9), views=no_views(rows, REF_DIM, (4, 16, 16)))
+    with torch.no_grad():
+        bodies, prior = _bodies(method, told(9)), _bodies(method, drawn)
+        assert torch.equal(prior, _bodies(method, drawn))
+        assert not torch.equal(prior, _bodies(method, replace(drawn, random=told(1).random)))
+    axis = bodies[kinds == 1].mean(0) - bodies[kinds == 0].mean(0)
+    right = ((prior @ axis > (bodies @ axis).mean()) == (kinds == 1)).float().mean()
+    assert right > 0.9, right
+
+
+def test_the_same_batches_give_the_same_prior() -> None:
+    states = []
+    for _ in range(2):
+        method, _ = _bolid(prior_steps=3)
+        torch.rand(1)  # whatever else was drawn meanwhile
+        method.finish(lambda number: drawn_batch(256, views=1, seed=number))
+        states.append(method.prior.state_dict())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    fresh = _bolid()[0].prior.state_dict()
+    assert any(not torch.equal(value, fresh[name]) for name, value in states[0].items())
+
+
+@pytest.mark.parametrize("kind", ["mean", "attention"])
+def test_the_settings_choose_the_aggregator(kind: str) -> None:
+    method, _ = _bolid(aggregator=kind)
+    assert (method.encoder.attention is None) == (kind == "mean")
+
+
+def _bolid(**settings: object) -> tuple[Bolid, object]:
+    method, unet = installed("bolid", **settings)
+    assert isinstance(method, Bolid)
+    return method, unet
+
+
+def _bodies(method: Bolid, batch: Batch) -> Tensor:
+    return method.condition(batch).added_cond_kwargs["image_embeds"][1][:, 0]

@@ -5,7 +5,7 @@ and prompt embeddings in which a token gives way to the person; and a loss of it
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from bolid_train import conditioning
 from bolid_train.batches import Batch
 from bolid_train.conditioning.protocol import Source, UNetInputs
 from bolid_train.denoiser import Denoiser
-from bolid_train.generate import generate
+from bolid_train.generate import Request, generate
 from bolid_train.trainer import train
 from tests.bolid_train.conftest import write_manifest
 
@@ -34,11 +34,13 @@ class Toy:
         self.unet = unet
         self.token = nn.Linear(self.ref_dim, unet.config.cross_attention_dim)
         self.pose = nn.Linear(17 * 3, 1)
+        self.typical = torch.zeros(self.ref_dim)
 
     def condition(self, batch: Batch) -> UNetInputs:
         prompt = batch.prompt_embeds
         if self.weights["ref"]:
-            token = self.weights["ref"] * self.token(batch.image_embeds)
+            given = batch.image_embeds.any(dim=1, keepdim=True)
+            token = self.weights["ref"] * self.token(torch.where(given, batch.image_embeds, self.typical))
             prompt = torch.cat([prompt[:, :1], token[:, None], prompt[:, 2:]], dim=1)
         added = {"text_embeds": batch.pooled_prompt_embeds, "time_ids": batch.time_ids}
 
@@ -69,6 +71,14 @@ class Toy:
     def scale(self, source: Source, weight: float) -> None:
         self.weights[source] = weight
 
+    def blend(self, first: UNetInputs, second: UNetInputs, weight: float) -> UNetInputs:
+        middle = torch.lerp(first.encoder_hidden_states, second.encoder_hidden_states, weight)
+        return replace(first, encoder_hidden_states=middle)
+
+    def finish(self, batches: Callable[[int], Batch]) -> None:
+        """What a row without a reference gets."""
+        self.typical = torch.cat([batches(number).image_embeds for number in range(4)]).mean(dim=0)
+
     def losses(self, denoiser: Denoiser, batch: Batch) -> dict[str, Tensor]:
         return {"small": 0.1 * self.token.weight.square().mean()}
 
@@ -77,7 +87,8 @@ class Toy:
 
     def save(self, folder: Path) -> dict[str, str]:
         tensors = {f"token.{k}": v for k, v in self.token.state_dict().items()}
-        save_file(tensors | {f"pose.{k}": v for k, v in self.pose.state_dict().items()}, folder / "toy.safetensors")
+        tensors |= {f"pose.{k}": v for k, v in self.pose.state_dict().items()} | {"typical": self.typical}
+        save_file(tensors, folder / "toy.safetensors")
         return {"toy.safetensors": "controlnet"}
 
     def load(self, folder: Path) -> None:
@@ -85,6 +96,7 @@ class Toy:
         for name in ("token", "pose"):
             part = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(name)}
             getattr(self, name).load_state_dict(part)
+        self.typical = tensors["typical"]
 
 
 def test_another_method_trains_resumes_and_generates(
@@ -101,12 +113,14 @@ def test_another_method_trains_resumes_and_generates(
     lines = (runs / "toy" / "losses.jsonl").read_text()
     assert lines == (runs / "whole" / "losses.jsonl").read_text()
     assert '"small":' in lines
+    assert load_file(runs / "toy" / "toy.safetensors")["typical"].any()  # what followed the training
 
     def image(scale: float) -> np.ndarray:
         out = tmp_path / f"{scale}.png"
-        generate(folder, None, "a person", [], None, scale, scale, 1, out, 3, 4.0, settings)
+        generate(folder, settings, Request("a person", out, scale_ref=scale, scale_body=scale, seed=1, steps=3))
         return np.asarray(Image.open(out))
 
-    generate(trained[0], "bolid", "a person", [], None, 0, 0, 1, tmp_path / "base.png", 3, 4.0, trained[1])
+    bare = Request("a person", tmp_path / "base.png", run="bolid", scale_ref=0, scale_body=0, seed=1, steps=3)
+    generate(trained[0], trained[1], bare)
     assert np.array_equal(image(0.0), np.asarray(Image.open(tmp_path / "base.png")))
     assert not np.array_equal(image(1.0), image(0.0))

@@ -82,6 +82,21 @@ def test_yolo_finds_the_joints_of_a_gallery_photo(gallery_photo: tuple[Tensor, n
     assert found[seen, 2].min() > 0.5
 
 
+@pytest.mark.parametrize("left_is_larger", [True, False])
+def test_of_two_people_yolo_takes_the_more_prominent(
+    gallery_photo: tuple[Tensor, np.ndarray], left_is_larger: bool
+) -> None:
+    image, truth = gallery_photo
+    small = torch.nn.functional.interpolate(image, scale_factor=0.6, mode="bilinear", antialias=True)
+    grey = torch.zeros(1, 3, image.shape[2], small.shape[3])
+    grey[:, :, -small.shape[2] :] = small
+    parts = [image, grey] if left_is_larger else [grey, image]
+    with torch.no_grad():
+        found = load_keypoints("yolo11n-pose")(torch.cat(parts, dim=3))[0].numpy()
+    seen, shift = truth[:, 2] > 0, 0 if left_is_larger else small.shape[3]
+    assert np.linalg.norm(found[seen, :2] - truth[seen, :2] - (shift, 0), axis=1).max() < 0.06 * 640
+
+
 def test_gradients_reach_a_gallery_photo_through_yolo(gallery_photo: tuple[Tensor, np.ndarray]) -> None:
     image = gallery_photo[0].clone().requires_grad_()
     detector = load_keypoints("yolo11n-pose")

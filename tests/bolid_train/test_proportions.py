@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bolid_train.tiny.check.body import auc
-from bolid_train.tiny.proportions import (
+from bolid_train.proportions import (
     PROPORTIONS,
     leg_length,
     proportions,
@@ -15,6 +14,7 @@ from bolid_train.tiny.proportions import (
     similarity,
     spread,
 )
+from bolid_train.tiny.check.body import auc
 from bolid_train.tiny.world.bodies import TRAITS
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT

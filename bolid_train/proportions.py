@@ -8,7 +8,7 @@ from torch import Tensor
 
 PROPORTIONS = ("face", "shoulders", "hips", "upper arm", "forearm", "thigh", "shin")
 
-_SPREAD = (0.091, 0.047, 0.057, 0.048, 0.088, 0.048, 0.038)
+SPREAD = (0.091, 0.047, 0.057, 0.048, 0.088, 0.048, 0.038)
 """By how much each one differs among photos of one person, by `spread` of the keypoints that the small network finds on
 the corpus's first 500 people. What is small in the picture is measured badly and counts for less."""
 
@@ -20,7 +20,7 @@ _NOSE, _EYES, _SHOULDERS, _ELBOWS, _WRISTS, _HIPS, _KNEES, _ANKLES = 0, [1, 2], 
 
 def proportions(keypoints: Tensor) -> Tensor:
     """Keypoints (B, 17, 3) in COCO's order to the logarithms (B, 7) of lengths and widths in units of `body_scale`,
-    in the order of `PROPORTIONS`; NaN where a joint that one needs is not visible."""
+    in the order of `PROPORTIONS`; NaN where a joint that one needs is not visible, and no gradient from there."""
     places = _visible(keypoints)
     lengths = [
         _distance(places[:, _EYES].mean(1), places[:, _NOSE]),
@@ -31,7 +31,13 @@ def proportions(keypoints: Tensor) -> Tensor:
         _longer(_limbs(places, _HIPS, _KNEES)),
         _longer(_limbs(places, _KNEES, _ANKLES)),
     ]
-    return (torch.stack(lengths, dim=1) / body_scale(keypoints)[:, None]).log()
+    return _log(torch.stack(lengths, dim=1)) - _log(body_scale(keypoints))[:, None]
+
+
+def mean_proportions(people: Tensor) -> Tensor:
+    """Log proportions (B, 7) of people: the mean over P photos (B, P, 17, 3), in isotropic units, of what each one
+    shows; NaN for what none does."""
+    return proportions(people.flatten(0, 1)).unflatten(0, people.shape[:2]).nanmean(1)
 
 
 def body_scale(keypoints: Tensor) -> Tensor:
@@ -58,7 +64,7 @@ def leg_length(keypoints: Tensor) -> Tensor:
 def similarity(first: Tensor, second: Tensor) -> Tensor:
     """How alike bodies are by their proportions (..., 7) each: (...), 0 for the same, below it for others; NaN where
     the two have no proportion in common."""
-    return -((first - second) / first.new_tensor(_SPREAD)).abs().nanmean(-1)
+    return -((first - second) / first.new_tensor(SPREAD)).abs().nanmean(-1)
 
 
 def spread(measured: Tensor, people: Tensor) -> Tensor:
@@ -81,7 +87,15 @@ def _visible(keypoints: Tensor) -> Tensor:
 
 
 def _distance(start: Tensor, end: Tensor) -> Tensor:
-    return (start - end).norm(dim=-1)
+    apart = start - end
+    known = ~apart.isnan().any(-1)
+    # NaN is kept out of what is differentiated, for 0 · NaN in the backward pass is NaN.
+    return apart.where(known[..., None], 1.0).norm(dim=-1).where(known, torch.nan)
+
+
+def _log(lengths: Tensor) -> Tensor:
+    known = lengths > 0
+    return lengths.where(known, 1.0).log().where(known, torch.nan)
 
 
 def _width(places: Tensor, pair: list[int]) -> Tensor:

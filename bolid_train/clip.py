@@ -1,0 +1,84 @@
+"""A CLIP (Radford et al. 2021) of images and texts, that losses may train against."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, normalize
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+
+from bolid_data import weights
+from bolid_data.errors import BolidError, UsageError
+
+WEIGHTS = Path(__file__).parent / "tiny" / "weights"
+NAMES = ("clip-0", "clip-1")
+"""The small world's: `clip-0` conditions and is trained against, `clip-1` only evaluates."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A CLIP with what prepares its inputs. D is the width of the space that images and texts share."""
+
+    model: CLIPModel
+    tokenizer: CLIPTokenizer
+    image_processor: CLIPImageProcessor
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in -1..1, as a VAE decodes them, to unit vectors (B, D); carries gradients."""
+        features = self.model.get_image_features(pixel_values=self.pixel_values(images))
+        return normalize(features.pooler_output.float(), dim=1)
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors (B, D); what is longer than 77 tokens is cut off."""
+        tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+        return normalize(self.model.get_text_features(**tokens.to(self.model.device)).pooler_output.float(), dim=1)
+
+    def pixel_values(self, images: Tensor) -> Tensor:
+        """What the image processor makes of such images, in one differentiable step: the shorter side resized, the
+        middle cut out."""
+        side = self.model.config.vision_config.image_size
+        height, width = images.shape[2:]
+        if (height, width) != (side, side):
+            size = (side * height // min(height, width), side * width // min(height, width))
+            images = interpolate(images.float(), size=size, mode="bicubic", antialias=True)
+            top, left = (size[0] - side) // 2, (size[1] - side) // 2
+            images = images[..., top : top + side, left : left + side]
+        processor = self.image_processor
+        mean, std = (images.new_tensor(values)[:, None, None] for values in (processor.image_mean, processor.image_std))
+        return (images / 2 + 0.5 - mean) / std
+
+
+def load_clip(name: str, near: Path | None = None) -> Clip:
+    """One of `NAMES`, or any CLIP's folder (relative to `near`) or hub repository: frozen, in evaluation mode, in full
+    precision.
+
+    Raises BolidError where its files are missing, UsageError for what is not a CLIP of images and texts.
+    """
+    folder = clip_folder(name, near)
+    try:
+        kind = CLIPConfig.get_config_dict(folder)[0].get("model_type")
+        if kind != "clip":
+            raise UsageError(f"'{name}' is no CLIP of images and texts but '{kind}' ({folder}); name one that is")
+        model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
+        tokenizer = CLIPTokenizer.from_pretrained(folder)
+        image_processor = CLIPImageProcessor.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BolidError(f"the CLIP at {folder} cannot be loaded: {error}") from error
+    return Clip(model.eval().requires_grad_(False), tokenizer, image_processor)
+
+
+def clip_folder(name: str, near: Path | None = None) -> Path:
+    """Where the CLIP of that name is. Raises as `load_clip` does."""
+    return _small(name) if name in NAMES else weights.folder(name, near)
+
+
+def _small(name: str) -> Path:
+    folder = WEIGHTS / name
+    if not (folder / "model.safetensors").is_file():
+        raise BolidError(
+            f"the weights of the small world's '{name}' are missing at {folder}; install bolid again, or train them: "
+            f"`python -m bolid_train.tiny.training.clip {name} --work FOLDER`"
+        )
+    return folder

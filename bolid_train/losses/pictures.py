@@ -1,0 +1,95 @@
+"""L_id and L_CLIP on pictures that the denoiser makes in training, through a frozen decoder, detector and CLIP."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from bolid_data.manifest import Objective, Train
+from bolid_train.base import Base
+from bolid_train.batches import Batch
+from bolid_train.clip import Clip, load_clip
+from bolid_train.conditioning.protocol import UNetInputs
+from bolid_train.keypoints import KeypointDetector, load_keypoints
+from bolid_train.losses import identity
+from bolid_train.proportions import mean_proportions
+
+if TYPE_CHECKING:
+    from bolid_train.denoiser import Denoiser
+
+
+class PictureLosses:
+    """α·L_id + β·L_CLIP on clean predictions (Guo et al. 2024, PuLID: not on noisy ones), for a share of the rows."""
+
+    def __init__(
+        self, vae: AutoencoderKL, detector: KeypointDetector | None, clip: Clip | None, objective: Objective
+    ) -> None:
+        self._vae, self._detector, self._clip, self._objective = vae, detector, clip, objective
+
+    @classmethod
+    def of(cls, base: Base, settings: Train, device: torch.device, near: Path = Path()) -> "PictureLosses | None":
+        """None where no weight of [train.objective] asks for pictures; a CLIP's folder is relative to `near`."""
+        objective = settings.objective
+        if not (objective.identity or objective.clip_text or objective.clip_style):
+            return None
+        vae = base.vae(device)
+        if settings.gradient_checkpointing:
+            vae.enable_gradient_checkpointing()
+        detector = load_keypoints(objective.detector, str(device)) if objective.identity else None
+        clip = load_clip(objective.clip, near) if objective.clip_text or objective.clip_style else None
+        if clip:
+            clip.model.to(device)
+        return cls(vae, detector, clip, objective)
+
+    def __call__(self, denoiser: "Denoiser", inputs: UNetInputs, batch: Batch) -> dict[str, Tensor]:
+        """The terms `identity`, `clip_text` and `clip_style`, those that have a weight, weighted: means over rows.
+
+        Args:
+            inputs: of the whole batch, nothing dropped. The first ceil(share · B) rows are used, or all where a
+                ControlNet's residuals are of all rows.
+        """
+        if inputs.residuals is None:
+            chosen = slice(math.ceil(self._objective.share * len(batch)))
+            inputs, batch = inputs.rows(chosen), batch.rows(chosen)
+        pictures = self.decode(self._latents(denoiser, inputs, batch))
+        terms = {}
+        if self._detector:
+            terms["identity"] = self._objective.identity * self._identity(pictures, batch).mean()
+        if self._clip:
+            embeds = self._clip.embed_images(pictures)
+            weights = {"clip_text": self._objective.clip_text, "clip_style": self._objective.clip_style}
+            wanted = {"clip_text": batch.clip_texts, "clip_style": batch.clip_references}
+            for name, target in wanted.items():
+                if weights[name]:
+                    assert target is not None
+                    terms[name] = weights[name] * (1 - (embeds * target).sum(1)).mean()
+        return terms
+
+    def _latents(self, denoiser: "Denoiser", inputs: UNetInputs, batch: Batch) -> Tensor:
+        if self._objective.pictures == "lightning":
+            return denoiser.lightning(inputs, batch.random, tuple(batch.latents.shape[1:]))
+        return denoiser.clean(batch.latents, inputs, batch.random, self._objective.max_timestep)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, h, w), scaled as the UNet takes them, to pictures (B, 3, H, W) in about -1..1, in float32."""
+        device = latents.device.type
+        scaled = (latents / self._vae.config.scaling_factor).to(self._vae.dtype)
+        # float16, which the trainer may have chosen, overflows in SDXL's decoder.
+        with torch.autocast(device, torch.bfloat16, enabled=torch.is_autocast_enabled(device)):
+            return self._vae.decode(scaled).sample.float()
+
+    def _identity(self, pictures: Tensor, batch: Batch) -> Tensor:
+        """L_id of each row, in the form that the settings name."""
+        assert self._detector and batch.reference_keypoints is not None and batch.people_keypoints is not None
+        with torch.autocast(pictures.device.type, enabled=False):  # bfloat16 tells no two places of a picture apart
+            found = self._detector(pictures)
+            size = pictures.shape[3], pictures.shape[2]
+            if self._objective.identity_form == "absolute":
+                return identity.absolute(found, batch.reference_keypoints, size)
+            person = mean_proportions(batch.people_keypoints)
+            if self._objective.identity_form == "proportions":
+                return identity.of_proportions(found, person)
+            return identity.retargeted(found, person, size)
