@@ -9,7 +9,6 @@ import torch
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
-from bolid_data.progress import note
 from bolid_train.body.weighting import visible
 from bolid_train.views import People, Sample, Shards
 
@@ -39,7 +38,7 @@ class Report:
 
 
 def examine(shards: Shards, settings: Train) -> Report:
-    """What a training by these settings would be on, noted in one line.
+    """What a training by these settings would be on.
 
     Raises BolidError where training would be wrong: no one is left, a person or a photo is in two splits, or no one has
     a second photo, which the method needs.
@@ -59,7 +58,6 @@ def examine(shards: Shards, settings: Train) -> Report:
         photos_in_two_splits=_several(splits_of_photos),
         photos_of_two_people=_several(owners),
     )
-    note(f"doctor: {report}")
     if refusal := _refusal(report, shards, settings):
         raise BolidError(refusal)
     return report

@@ -10,7 +10,7 @@ from typing import Any
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest, Train
-from bolid_data.progress import bar
+from bolid_data.progress import bar, note
 from bolid_train import adapter, conditioning, doctor
 from bolid_train.base import Base
 from bolid_train.batches import Batch
@@ -45,6 +45,8 @@ def train(
     accelerator = make_accelerator(settings)
     main = accelerator.is_main_process
     report = doctor.examine(shards, settings)
+    if main:
+        note(f"doctor: {report}")
     with Run(run_folder(data, run or settings.method), resume, overwrite, main) as state:
         accelerator.wait_for_everyone()
         base = Base.find(settings, manifest.folder)
@@ -58,8 +60,10 @@ def train(
             training.prepare(start)
         if main:
             write_json(asdict(report), state.folder / "doctor.json")
+        begun = time.monotonic()
         _fit(training, state, shown, done, total, checkpoint_every or settings.checkpoint_every)
         history = state.read_losses()
+        speed = training.speed(len(history) - done, time.monotonic() - begun)
         if main:
             with training.optimization.averaged():
                 training.finish()
@@ -78,6 +82,7 @@ def train(
         "resumed_from": done if resume else None,
         "first_loss": history[0]["loss"] if history else None,
         "last_loss": history[-1]["loss"] if history else None,
+        **speed,
         "seconds": round(time.monotonic() - started, 2),
     }
 

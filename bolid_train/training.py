@@ -22,6 +22,7 @@ from bolid_train.base import pick_device
 from bolid_train.batches import Batch, PersonSampler, Pick
 from bolid_train.denoiser import Denoiser
 from bolid_train.features import FeatureCache
+from bolid_train.flops import estimate_mfu, peak_flops, unet_flops
 from bolid_train.losses import PictureLosses
 from bolid_train.objective import Objective
 from bolid_train.optimization import Optimization
@@ -77,6 +78,17 @@ class Training:
         norm = self.optimization.step()
         means = self.accelerator.reduce(dict(sums), reduction="mean")
         return {name: float(value) for name, value in means.items()} | {"gradient": float(norm)}
+
+    def speed(self, steps: int, seconds: float) -> dict[str, float | None]:
+        """Photos a second that `steps` took in all processes, and the share of the device's peak that this is (MFU),
+        where the peak is known."""
+        rows = self.settings.batch_size * self.settings.gradient_accumulation
+        photos, peak, mfu = rows * steps / seconds, peak_flops(self.accelerator.device), None
+        if peak:
+            target = self.sampler.picks(0)[0].target
+            height, width = self.cache.read(target, "latents")[0].shape[1:]
+            mfu = estimate_mfu(unet_flops(self.unet.config, height, width).step, photos, peak)
+        return {"photos_per_second": round(photos * self.accelerator.num_processes, 3), "mfu": mfu}
 
     def prepare(self, start: Path | None) -> None:
         """Takes up the run in `start`, or trains what the adapter starts from, on batches of no step; every process

@@ -65,8 +65,8 @@ def test_two_looks_at_the_same_weights_show_the_same_pictures(folder: Path, befo
 def test_what_was_learnt_in_between_is_seen(folder: Path, before: np.ndarray, tmp_path: Path) -> None:
     changed = (before != _grid(folder, tmp_path, change=0.5)).any(axis=2)
     columns = changed.any(axis=0).nonzero()[0] / changed.shape[1]
-    assert columns.min() > (2.2 + 1.5) / (2.2 + 4 * 1.5) - 0.02, "prompts' texts and the reference stay"
-    assert changed.mean() > 0.1
+    assert columns.min() > 1 / 4, "the reference, the first of four columns, stays"
+    assert changed.mean() > 0.05
 
 
 def test_people_who_are_not_trained_on_are_looked_at_with_nine_photos_at_most(folder: Path) -> None:

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 
-from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
 from bolid_train import lightning
 from bolid_train.conditioning.lora import Lora
@@ -50,8 +48,3 @@ def test_it_is_saved_alone_where_lightning_is_attached_too(tmp_path: Path) -> No
         (tmp_path / name / "pytorch_lora_weights.safetensors").read_bytes() for name in ("before", "after")
     )
     assert before == after and all(value.requires_grad for value in method.parameters())
-
-
-def test_without_a_person_the_manifest_is_at_fault() -> None:
-    with pytest.raises(UsageError, match=r"name them in \[train\] person"):
-        Lora(Train(method="lora"), REF_DIM)

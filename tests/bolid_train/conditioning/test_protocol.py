@@ -75,6 +75,9 @@ class Toy:
         middle = torch.lerp(first.encoder_hidden_states, second.encoder_hidden_states, weight)
         return replace(first, encoder_hidden_states=middle)
 
+    def prepare(self, batches: Callable[[int], Batch]) -> None:
+        """It starts from anything."""
+
     def finish(self, batches: Callable[[int], Batch]) -> None:
         """What a row without a reference gets."""
         self.typical = torch.cat([batches(number).image_embeds for number in range(4)]).mean(dim=0)

@@ -72,7 +72,7 @@ def test_the_grid_shows_a_row_of_pictures_for_each_person(
     made: tuple[Path, Manifest], table: dict[tuple[str, int, str], dict]
 ) -> None:
     width, height = Image.open(made[0] / "evaluation" / "grid.png").size
-    assert width / height == pytest.approx((2.2 + 7 * 1.5) / (0.3 + 3 * 1.5), rel=0.01)
+    assert width / height == pytest.approx(7 * 1.05 * 1.8 / (0.3 + 3 * 2.55), rel=0.01), "seven columns, three rows"
 
 
 def test_measured_again_the_numbers_are_the_same(
