@@ -161,7 +161,7 @@ class Objective(_Section):
     free_bits: NonNegative = 0.05  # nats a dimension that cost nothing
     proportions: NonNegative = 0.3  # the person's proportions, read from the body vector
     identity: NonNegative = 0.0  # α of L_id
-    identity_form: Literal["absolute", "proportions", "retargeted"] = "retargeted"
+    identity_form: Literal["absolute", "proportions", "retargeted"] = "proportions"
     clip_text: NonNegative = 0.0  # β of L_CLIP: the picture against its caption
     clip_style: NonNegative = 0.0  # and against the reference photo
     share: Annotated[float, Field(gt=0, le=1)] = 0.25  # of a batch's rows: L_id and L_CLIP need pictures

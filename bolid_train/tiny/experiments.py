@@ -34,7 +34,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "bolid-diffusion-longer": {"start": "bolid-diffusion", **_LONGER},
     "bolid": _IDENTITY,
     "bolid-absolute": _IDENTITY | {"objective.identity_form": "absolute", "prior_steps": 0},
-    "bolid-proportions": _IDENTITY | {"objective.identity_form": "proportions", "prior_steps": 0},
+    "bolid-retargeted": _IDENTITY | {"objective.identity_form": "retargeted", "prior_steps": 0},
 }
 """Run → settings of [train] that differ, by their dotted names. As in PuLID, L_id comes second, when pictures are good
 enough for keypoints to be found on them."""
