@@ -10,6 +10,7 @@ from bolid_train.evaluate import metrics
 from bolid_train.evaluate.cases import Case
 from bolid_train.evaluate.evaluators import Evaluators, Seen
 from bolid_train.evaluate.painting import to_pixels
+from bolid_train.proportions import mean_proportions
 from bolid_train.views import Sample, Shards
 
 _PHOTOS = 256  # held in memory at once
@@ -30,7 +31,7 @@ class Yardstick:
         self._bodies = torch.stack([self._of(case.others).bodies.mean(0) for case in cases])  # (P, D)
         views = torch.stack([self._of(case.views).bodies for case in cases])
         self.different, self.same = metrics.likeness_of_people(views, self._bodies)
-        self._proportions = torch.stack([metrics.mean_proportions(self._of(case.photos).keypoints) for case in cases])
+        self._proportions = torch.cat([mean_proportions(self._of(case.photos).keypoints[None]) for case in cases])
         self.strangers = metrics.error_of_strangers(self._proportions)
         self._each = torch.arange(len(cases)).repeat_interleave(prompts)  # (N,): whose each picture is
         self._references = self._of([case.reference for case in cases]).rows(self._each)

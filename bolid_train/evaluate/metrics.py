@@ -42,11 +42,6 @@ def body_sim(pictures: Tensor, others: Tensor, failed: Tensor, different: float,
     return ((cosine - different) / (same - different)).where(~failed, 0.0)
 
 
-def mean_proportions(keypoints: Tensor) -> Tensor:
-    """Keypoints (B, 17, 3) of photos of one person, in isotropic pixels, to the person's log proportions (7,)."""
-    return proportions(keypoints).nanmean(0)
-
-
 def error_of_strangers(people: Tensor) -> float:
     """Mean difference between different people's log proportions (P, 7), in percent."""
     error = 100 * (people[:, None] - people).abs().nanmean(2)

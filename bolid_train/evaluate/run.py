@@ -108,7 +108,7 @@ def _find(data: Path, runs: Sequence[str]) -> dict[str, Adapter]:
     if not names:
         raise UsageError(f"{data / 'runs'} holds no finished run; `bolid train` makes one")
     found = {name: adapter.read(run_folder(data, name)) for name in names if name != BASE}
-    personal = [name for name, made in found.items() if made.settings.get("person")]
+    personal = [name for name, made in found.items() if made.method == "lora"]
     if runs and personal:
         raise UsageError(f"run '{personal[0]}' keeps one person only and cannot be measured on others; leave it out")
     return {name: made for name, made in found.items() if name not in personal}

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from bolid_train.evaluate import metrics
+from bolid_train.proportions import mean_proportions
 
 # COCO-17 of a standing figure, in pixels.
 STANDING = torch.tensor(
@@ -50,14 +51,14 @@ def test_nobody_on_a_picture_is_a_failure_and_counts_as_a_stranger() -> None:
     assert failed.tolist() == [False, True]
     alike = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     assert metrics.body_sim(alike, alike, failed, different=0.2, same=0.8).tolist() == pytest.approx([1.25 / 0.9375, 0])
-    person = metrics.mean_proportions(_figure()).expand(2, 7)
+    person = mean_proportions(_figure()[None]).expand(2, 7)
     assert metrics.limb_error(figures, person, failed, strangers=9.0).tolist() == pytest.approx([0, 9], abs=1e-4)
     copied = metrics.pose_copy(torch.tensor([1.0, 1.0]), torch.tensor([0.5, 0.5]), torch.ones(2), failed)
     assert copied.tolist() == [1, 0]
 
 
 def test_limb_error_is_the_percentage_by_which_limbs_are_too_long_or_too_short() -> None:
-    person = metrics.mean_proportions(torch.cat([_figure(), _figure()]))[None]
+    person = mean_proportions(torch.cat([_figure(), _figure()])[None])
     stretched = _figure({15: (58, 99), 16: (42, 99)})  # shins of 24 instead of 20 px
     error = metrics.limb_error(stretched, person, NO, strangers=9.0)
     assert float(error) == pytest.approx(100 * torch.tensor(24 / 20).log().item() / 7, rel=1e-4)
@@ -67,7 +68,7 @@ def test_limb_error_is_the_percentage_by_which_limbs_are_too_long_or_too_short()
 
 
 def test_limbs_that_cannot_be_measured_are_those_of_a_stranger() -> None:
-    person = metrics.mean_proportions(_figure())[None]
+    person = mean_proportions(_figure()[None])
     assert float(metrics.limb_error(_figure(unseen=(11, 12)), person, NO, strangers=9.0)) == 9
 
 
