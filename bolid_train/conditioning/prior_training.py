@@ -25,7 +25,7 @@ def fit_prior(
     """
     if steps == 0:
         return
-    posterior, prompts = _table(encode, batches)
+    posterior, prompts = _table(encode, batches, min(_TABLE, steps * _ROWS))
     rows = len(prompts)
     random = RowRandom(range(rows), posterior.mean.device)
     prior.fit_scale(posterior.sample(random.normal("body", posterior.mean.shape[1])))
@@ -43,11 +43,13 @@ def fit_prior(
 
 
 @torch.no_grad()
-def _table(encode: Callable[[Batch], Posterior], batches: Callable[[int], Batch]) -> tuple[Posterior, Tensor]:
-    """Posteriors of about `_TABLE` rows, and their prompts' embeddings, kept in half precision: SDXL's are large."""
+def _table(
+    encode: Callable[[Batch], Posterior], batches: Callable[[int], Batch], size: int
+) -> tuple[Posterior, Tensor]:
+    """Posteriors of about `size` rows, and their prompts' embeddings, kept in half precision: SDXL's are large."""
     means, log_variances, prompts = [], [], []
     first = len(batches(0))
-    for number in range(math.ceil(_TABLE / first)):
+    for number in range(math.ceil(size / first)):
         batch = batches(number)
         found, given = encode(batch), batch.views.given()
         means.append(found.mean[given])

@@ -127,7 +127,7 @@ def drawn_people(counts: dict[str, int], split: str = "train") -> dict[str, list
 
 def write_manifest(folder: Path, **train: object) -> Manifest:
     """A manifest with a small [train], on a base of random weights unless another is named."""
-    small = {"batch_size": 2, "views": 3, "body_dim": 32, "checkpoint_every": 5, "prior_steps": 5, "encoder_steps": 5}
+    small = {"batch_size": 2, "views": 3, "body_dim": 32, "checkpoint_every": 5, "prior_steps": 1, "encoder_steps": 5}
     settings = {"base": str(small_base()), **small, **train}
     path = folder / "manifest.toml"
     path.write_text(f'name = "drawn"\nseed = 7\n[source]\nkind = "folder"\npath = "photos"\n{_toml(settings)}')

@@ -138,7 +138,7 @@ def test_two_processes_are_one_with_twice_the_batch(dataset: Path, tmp_path: Pat
         shutil.copytree(dataset / "shards", folder / "shards")
     train(write_manifest(one, batch_size=4, **EVERYTHING), one, steps=3)
     write_manifest(two, batch_size=2, **EVERYTHING)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*launch, "cli.py", "train", str(two / "manifest.toml"), "--data", str(two), "--steps", "3"]
     alone = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=os.environ | alone, cwd=ROOT, capture_output=True, text=True, timeout=200)
@@ -166,20 +166,20 @@ def test_the_loss_falls_on_a_batch_seen_again_and_the_base_stays(trained: tuple[
     cache = FeatureCache(folder / "features", base, settings.train)
     batch = cache.batch(PersonSampler(people, 3, 3, seed=0).picks(1)).to(torch.device("cpu"))
     torch.manual_seed(0)
-    denoiser = Denoiser.of(base, torch.device("cpu"))
+    denoiser = Denoiser.of(base, settings.train, torch.device("cpu"))
     before = {name: value.clone() for name, value in denoiser.unet.state_dict().items()}
     method = conditioning.find("bolid")(settings.train, 64)
     method.install(denoiser.unet)
     optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3)
     losses = []
     for _ in range(25):
-        torch.manual_seed(1)
-        loss = denoiser.loss(batch.latents, method.condition(batch))
+        diffusion = denoiser.loss(batch.latents, method.condition(batch), batch.random)
+        loss = torch.stack([diffusion, *method.losses(denoiser, batch).values()]).sum()
         optimizer.zero_grad()
         loss.backward()
         assert all(parameter.grad is not None for parameter in method.parameters())
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(diffusion.item())
     assert losses[-1] < losses[0] - 0.005
     assert all(torch.equal(value, denoiser.unet.state_dict()[name]) for name, value in before.items())
 
