@@ -43,8 +43,10 @@ def publish(
     steps: int,
     people: Iterable[str],
     data: Path,
+    start: Adapter | None = None,
 ) -> Adapter:
-    """Writes the method's files to `folder`, `adapter.json` last: where it is, all is there."""
+    """Writes the method's files to `folder`, `adapter.json` last: where it is, all is there. A run that started from
+    another's weights has seen that one's people, too."""
     unfinished = folder / ".adapter.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -60,7 +62,7 @@ def publish(
         steps=steps,
         settings=settings.model_dump(mode="json", exclude={"person"}),
         lock=file_sha256(lock) if (lock := data / "dataset.lock.json").is_file() else None,
-        people=_salted(people),
+        people=_salted(people, start.people if start else {}),
         licences={"base": _licence(base)},
     )
     (folder / "adapter.json").unlink(missing_ok=True)
@@ -89,11 +91,12 @@ def read(folder: Path) -> Adapter:
     return adapter
 
 
-def _salted(people: Iterable[str]) -> dict[str, Any]:
-    salt = secrets.token_hex(16)
+def _salted(people: Iterable[str], before: dict[str, Any]) -> dict[str, Any]:
+    salt = before.get("salt") or secrets.token_hex(16)
+    hashes = {hashlib.sha256((salt + slug).encode()).hexdigest() for slug in people}
     return {
         "salt": salt,
-        "hashes": sorted(hashlib.sha256((salt + slug).encode()).hexdigest() for slug in people),
+        "hashes": sorted(hashes.union(before.get("hashes", ()))),
     }
 
 

@@ -57,9 +57,10 @@ def train(
         training = Training(manifest, cache, people, total, accelerator)
         done = state.restore(training.method, training.optimization, training.identity)
         if not done:
-            training.prepare(start)
+            training.prepare(run_folder(data, settings.start) if settings.start else None)
         if main:
-            write_json(asdict(report), state.folder / "doctor.json")
+            broken = report.photos - sum(map(len, people.values()))
+            write_json(asdict(report) | {"broken_photos": broken}, state.folder / "doctor.json")
         begun = time.monotonic()
         _fit(training, state, shown, done, total, checkpoint_every or settings.checkpoint_every)
         history = state.read_losses()
@@ -69,8 +70,9 @@ def train(
                 training.finish()
                 _validate(training, state, shown, max(total, done))
                 adapter.publish(
-                    state.folder, training.method, settings, base, cache.ref_dim(people), len(history), people, data
-                )
+                    state.folder, training.method, settings, base, cache.ref_dim(people), len(history), people, data,
+                    start,
+                )  # fmt: skip
         accelerator.wait_for_everyone()
     return {
         "run": state.folder.name,
@@ -87,16 +89,15 @@ def train(
     }
 
 
-def _start(data: Path, settings: Train) -> Path:
-    """The folder of the run to start from. Raises UsageError for one of another method or body."""
-    folder = run_folder(data, settings.start or "")
-    made = adapter.read(folder)
+def _start(data: Path, settings: Train) -> adapter.Adapter:
+    """The run to start from. Raises UsageError for one of another method or body."""
+    made = adapter.read(run_folder(data, settings.start or ""))
     if (made.method, made.body_dim) != (settings.method, settings.body_dim):
         raise UsageError(
             f"[train] start = '{settings.start}': that run is of method '{made.method}' with body_dim {made.body_dim}; "
             f"this one, '{settings.method}' with {settings.body_dim}, cannot go on with it"
         )
-    return folder
+    return made
 
 
 def _fit(training: Training, run: Run, shown: People, done: int, total: int, every: int) -> None:

@@ -104,9 +104,9 @@ class Bolid(Branched):
             terms = list(self.losses(None, batch).values())
             if not terms:
                 return
-            optimizer.zero_grad(set_to_none=True)
             torch.stack(terms).sum().backward()
             optimizer.step()
+            optimizer.zero_grad(set_to_none=True)  # afterwards: what is left would go into the adapter's first step
 
     def finish(self, batches: Callable[[int], Batch]) -> None:
         """Trains the prior on bodies as the adapter saw them: draws from the posteriors of people's views."""

@@ -22,21 +22,8 @@ from bolid_train.conditioning.bolid import Bolid
 from bolid_train.conditioning.protocol import UNetInputs
 from bolid_train.denoiser import Denoiser
 from bolid_train.randomness import RowRandom
+from tests.bolid_train.sdxl import SDXL
 
-# unet/config.json of stabilityai/stable-diffusion-xl-base-1.0, where it differs from diffusers' defaults.
-SDXL = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
 TEXT, TOKENS = 2048, 4
 REF, BODY = 1024, 768  # ViT-H's image embedding, and the default c_body
 TERA = 10**12

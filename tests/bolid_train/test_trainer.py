@@ -82,6 +82,7 @@ def test_a_run_holds_what_it_promises(trained: tuple[Path, Manifest]) -> None:
     assert [file.name for file in (run / "validation").iterdir()] == ["step-00000010.png"]
     doctor = json.loads((run / "doctor.json").read_text())
     assert (doctor["people"], doctor["photos"], doctor["people_with_one_photo"]) == (3, 8, 1)
+    assert doctor["broken_photos"] == 0
 
 
 def test_a_resumed_run_has_the_same_losses_to_the_last_digit(folder: Path) -> None:
@@ -214,6 +215,8 @@ def test_a_run_may_start_from_a_finished_one_of_its_kind(folder: Path) -> None:
     before, after = (load_file(folder / "runs" / run / "encoder.safetensors") for run in ("bolid", "second"))
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+    seen = [json.loads((folder / "runs" / run / "adapter.json").read_text())["people"] for run in ("bolid", "second")]
+    assert seen[0] == seen[1] and len(seen[1]["hashes"]) == 3, "whom the first has seen, the second has"
     with pytest.raises(UsageError, match="is of method 'bolid' with body_dim 32"):
         train(write_manifest(folder, start="bolid", body_dim=16), folder, steps=1, run="third")
     with pytest.raises(UsageError, match="no such run"):

@@ -61,6 +61,17 @@ def test_proportions_are_the_mean_of_the_persons_photos_where_they_are_seen() ->
     torch.testing.assert_close(got, 0.5 * smooth)
 
 
+def test_before_the_adapter_the_encoder_learns_its_own_terms_and_nothing_of_it_is_left_to_the_first_step() -> None:
+    method, _ = _bolid(encoder_steps=30)
+    batch = drawn_batch()
+    before = {name: value.clone() for name, value in method.branches.tensors("body").items()}
+    untrained = sum(term.item() for term in method.losses(None, batch).values())
+    method.prepare(lambda _: batch)
+    assert sum(term.item() for term in method.losses(None, batch).values()) < 0.8 * untrained
+    assert all(parameter.grad is None for parameter in method.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in method.branches.tensors("body").items())
+
+
 def test_rows_without_views_cost_nothing() -> None:
     method, _ = _bolid()
     batch = replace(drawn_batch(), views=no_views(3, REF_DIM, (4, 16, 16)))

@@ -18,6 +18,7 @@ from bolid_train.conditioning import METHODS
 from bolid_train.conditioning.branches import Branches
 from bolid_train.tiny import sdxl
 from tests.bolid_train.conditioning.drawn import drawn_unet, installed
+from tests.bolid_train.sdxl import SDXL
 from tests.bolid_train.small_base import small_base
 
 
@@ -124,7 +125,7 @@ def test_a_file_has_what_comfyui_asks_of_a_plain_ip_adapter(tmp_path: Path) -> N
 
 def test_sdxls_file_has_what_comfyui_asks_of_an_sdxl_ip_adapter() -> None:
     with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(_SDXL)
+        unet = UNet2DConditionModel.from_config(SDXL)
         branches = Branches(unet, {"ref": 1280, "body": 768})
     keys_and_values = 2 * 2048 * (10 * 640 + 60 * 1280)
     projections = (1280 + 768) * 4 * 2048 + 2 * (4 + 1 + 1) * 2048
@@ -171,20 +172,3 @@ def test_files_of_another_base_are_refused_by_name(tmp_path: Path) -> None:
     other = UNet2DConditionModel.from_pretrained(sdxl.FOLDER, subfolder="unet")
     with pytest.raises(BolidError, match=r"ref\.safetensors does not fit this base"):
         Branches(other, {"ref": 64, "body": 32}).load("ref", tmp_path / "ref.safetensors")
-
-
-_SDXL = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "layers_per_block": 2,
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-"""The configuration of stabilityai/stable-diffusion-xl-base-1.0's UNet, where it is not diffusers' default."""
