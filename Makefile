@@ -6,8 +6,10 @@ STEPS ?= 200
 LAVIS_PYTHON ?= python3.11
 
 WORLD := data/world-training
+SMALL := data/small-world
+TABLE := data/table
 
-.PHONY: setup dataset train demo test lint bench world world-check lavis clean
+.PHONY: setup dataset train demo test lint bench world world-check table table-from-scratch lavis clean
 setup: $(BOLID)
 
 # `.venv/.ready` is written last, so that an interrupted set-up starts again.
@@ -55,6 +57,21 @@ world: setup
 # Every figure of docs/small-world-figures.md, measured again from the committed weights.
 world-check: setup
 	.venv/bin/python -m bolid_train.tiny.check --write docs/small-world-figures.md
+
+# The committed adapters, measured again on the test sets: their means have to lie within docs/table.json's intervals.
+table: setup
+	.venv/bin/python -m bolid_train.tiny.table
+
+# The adapters and the table from nothing; stopped, it goes on where it was.
+table-from-scratch: setup
+	.venv/bin/python -m bolid_train.tiny.dataset --data $(SMALL)
+	OMP_NUM_THREADS=1 .venv/bin/python -m bolid_train.tiny.experiments --data $(SMALL)
+	.venv/bin/python -m bolid_train.tiny.adapters --data $(SMALL)
+	for set in a b; do \
+		.venv/bin/python -m bolid_train.tiny.dataset --data $(TABLE)/$$set --splits test_$$set --open-test-sets && \
+		OMP_NUM_THREADS=1 .venv/bin/python -m bolid_train.tiny.experiments --data $(TABLE)/$$set --lora test && \
+		.venv/bin/python -m bolid_train.tiny.adapters --data $(TABLE)/$$set || exit 1; done
+	.venv/bin/python -m bolid_train.tiny.table --work $(TABLE) --write
 
 # What the benchmarks compare with; its pins are not ours.
 .venv/img2dataset/.ready: .venv/.ready

@@ -344,8 +344,13 @@ def evaluate(
     manifest: ManifestFile,
     data: Data = None,
     methods: Annotated[
-        str, typer.Option(help="Runs by name, as a,b; the base alone always counts. (default: all finished)")
+        str,
+        typer.Option(
+            help="Runs by name, as a,b; `a` also means a-seed0, a-seed1…, and the base alone always counts. "
+            "(default: all finished)"
+        ),
     ] = "",
+    runs: Annotated[Path | None, typer.Option(help="The folder of the runs. (default: runs/ of the dataset)")] = None,
     split: Annotated[str, typer.Option(help="Whose people are measured on.")] = "val",
     views: Annotated[
         str, typer.Option(help="Photos of a person that a method gets, as 1,8; 0 draws the body by the prompt.")
@@ -357,6 +362,9 @@ def evaluate(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Draw with the base in so many steps, no Lightning.")] = None,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance scale, with --steps.")] = 5.0,
+    evaluators: Annotated[
+        str, typer.Option(help="What looks at the pictures: small-world, or photos for photos of people.")
+    ] = "small-world",
     open_test_sets: Annotated[
         bool, typer.Option("--open-test-sets", help="Measure on test people: only when all else is done.")
     ] = False,
@@ -370,7 +378,7 @@ def evaluate(
     loaded, dataset = _open(manifest, data)
     names = [name.strip() for name in methods.split(",") if name.strip()]
     how = sampling(loaded, lightning, steps, guidance)
-    result = measure(loaded, dataset.root, names, split, numbers(views), people, how, open_test_sets)
+    result = measure(loaded, dataset.root, names, split, numbers(views), people, how, open_test_sets, evaluators, runs)
     _tell(result, as_json, lambda r: print((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
 
 

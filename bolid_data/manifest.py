@@ -22,6 +22,7 @@ SLUG = r"[a-z0-9_-]{1,80}"
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
@@ -156,6 +157,7 @@ class Objective(_Section):
     """`[train.objective]`: the terms of the loss beside L_diff, and their weights; 0 leaves a term out."""
 
     min_snr: Annotated[float, Field(gt=0)] | None = None  # γ of min-SNR weighting; 5 is usual
+    timestep_bias: Literal["none", "later"] = "none"  # of L_diff: later draws t in proportion to t
     kl: NonNegative = 0.015  # of the posterior of a body against N(0, I), in nats a dimension
     kl_warmup: Annotated[int, Field(ge=0)] = 0  # steps over which it grows to that
     free_bits: NonNegative = 0.05  # nats a dimension that cost nothing
@@ -166,6 +168,7 @@ class Objective(_Section):
     clip_style: NonNegative = 0.0  # and against the reference photo
     share: Annotated[float, Field(gt=0, le=1)] = 0.25  # of a batch's rows: L_id and L_CLIP need pictures
     pictures: Literal["one-step", "lightning"] = "one-step"  # where they take them from
+    first_step: Annotated[int, Field(ge=0, le=3)] = 1  # of Lightning's four, which a picture is taken from: or a later
     max_timestep: Annotated[int, Field(ge=1, le=1000)] = 400  # of the one-step estimate: later ones are a blur
     detector: Literal["yolo11n-pose", "tiny-keypoints"] = "yolo11n-pose"  # finds keypoints on pictures
     clip: str = "clip-0"  # a CLIP's folder or hub name; clip-0 is the small world's
@@ -177,6 +180,7 @@ class Train(_Section):
 
     method: str = "bolid"
     person: str | None = None  # of method lora: whom it is trained on
+    photos: list[Sha256] = []  # of method lora: on which of that person's photos, by sha256; none: all
     base: str = "small-sdxl"  # this one comes with the package; else a diffusers folder or a hub name
     image_encoder: str | None = None  # a CLIP vision model's folder or hub name, where the base brings none
     resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64

@@ -28,10 +28,11 @@ class Adapter:
     ref_dim: int
     body_dim: int
     steps: int
-    settings: dict[str, Any]  # the manifest's [train], without a person's name
+    settings: dict[str, Any]  # the manifest's [train], without a person's name and photos
     lock: str | None  # sha256 of dataset.lock.json
     people: dict[str, Any]  # salt, and hashes: sha256(salt + slug) of everyone trained on
     licences: dict[str, str]
+    photos: int | None = None  # how many it was trained on; older files do not say
 
 
 def publish(
@@ -44,9 +45,10 @@ def publish(
     people: Iterable[str],
     data: Path,
     start: Adapter | None = None,
+    photos: int | None = None,
 ) -> Adapter:
     """Writes the method's files to `folder`, `adapter.json` last: where it is, all is there. A run that started from
-    another's weights has seen that one's people, too."""
+    another's weights has seen that one's people, too; `photos` counts those of this run alone."""
     unfinished = folder / ".adapter.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -60,10 +62,11 @@ def publish(
         ref_dim=ref_dim,
         body_dim=settings.body_dim,
         steps=steps,
-        settings=settings.model_dump(mode="json", exclude={"person"}),
+        settings=settings.model_dump(mode="json", exclude={"person", "photos"}),
         lock=file_sha256(lock) if (lock := data / "dataset.lock.json").is_file() else None,
         people=_salted(people, start.people if start else {}),
         licences={"base": _licence(base)},
+        photos=photos,
     )
     (folder / "adapter.json").unlink(missing_ok=True)
     for file in kinds:

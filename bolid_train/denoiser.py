@@ -33,13 +33,15 @@ class Denoiser:
         scheduler: DDPMScheduler,
         min_snr: float | None = None,
         fast: Path | None = None,
+        later: bool = False,
     ) -> None:
-        """`min_snr`: γ of min-SNR weighting. `fast`: the file of Lightning's LoRA, for `lightning`."""
+        """`min_snr`: γ of min-SNR weighting. `fast`: the file of Lightning's LoRA, for `lightning`. `later`: late
+        timesteps are drawn more often, in proportion to t."""
         kind = scheduler.config.prediction_type
         if kind not in ("epsilon", "v_prediction"):
             raise BolidError(f"the base predicts '{kind}'; name a base that predicts 'epsilon' or 'v_prediction'")
         self.unet, self.scheduler, self._min_snr = unet, scheduler, min_snr
-        self._fast, self._attached, self._is_fast = fast, False, False
+        self._fast, self._attached, self._is_fast, self._later = fast, False, False, later
 
     @classmethod
     def of(cls, base: Base, settings: Train, device: torch.device, near: Path = Path()) -> "Denoiser":
@@ -48,7 +50,7 @@ class Denoiser:
         objective = settings.objective
         fast = lightning.find(objective.lightning, near) if objective.pictures == "lightning" else None
         scheduler = DDPMScheduler.from_pretrained(base.folder, subfolder="scheduler")
-        denoiser = cls(base.unet(device), scheduler, objective.min_snr, fast)
+        denoiser = cls(base.unet(device), scheduler, objective.min_snr, fast, objective.timestep_bias == "later")
         if settings.gradient_checkpointing:
             denoiser.unet.enable_gradient_checkpointing(denoiser._checkpoint)
         return denoiser
@@ -73,11 +75,17 @@ class Denoiser:
         """L_diff = E_{t,ε} w_t·‖y - y_θ(x_t, c_τ, c_ref, c_body, t)‖² (method.md, section 4), where y is ε or
         v = α_t·ε - σ_t·x₀, and w_t is 1, or min-SNR's weight (Hang et al. 2023)."""
         noise = random.normal("noise", *latents.shape[1:])
-        timesteps = random.integers("timestep", self.scheduler.config.num_train_timesteps)
+        timesteps = self._timesteps(random)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         target = self.scheduler.get_velocity(latents, noise, timesteps) if self._predicts_v else noise
         errors = (self(noisy, timesteps, inputs) - target).square().mean(dim=(1, 2, 3))
         return (self._weights(timesteps) * errors).mean()
+
+    def _timesteps(self, random: RowRandom) -> Tensor:
+        """(B,) from 0 … T - 1: uniform, or as the larger of two is."""
+        steps = self.scheduler.config.num_train_timesteps
+        drawn = random.integers("timestep", steps)
+        return drawn.maximum(random.integers("second timestep", steps)) if self._later else drawn
 
     def _weights(self, timesteps: Tensor) -> Tensor | float:
         """w_t (B,): an error of x₀ costs min(SNR, γ); in ε that is min(SNR, γ) / SNR, in v min(SNR, γ) / (SNR + 1)."""
@@ -97,25 +105,36 @@ class Denoiser:
         predicted = self(noisy, timesteps, inputs)
         return alpha * noisy - sigma * predicted if self._predicts_v else (noisy - sigma * predicted) / alpha
 
-    def lightning(self, inputs: UNetInputs, random: RowRandom, shape: tuple[int, ...]) -> Tensor:
-        """Latents (B, *shape) of new pictures, drawn from noise in four steps of SDXL-Lightning (Lin et al. 2024)
-        without guidance; gradients go through all of them.
+    def lightning(self, inputs: UNetInputs, random: RowRandom, shape: tuple[int, ...], first: int = 0) -> Tensor:
+        """x₀ (B, *shape) of new pictures, as SDXL-Lightning (Lin et al. 2024) estimates it in one of its four steps
+        from noise, without guidance: step `first` or a later one, drawn per row. That of the last step is the picture.
 
+        Gradients go through that one step, as in ReFL (Xu et al. 2023): through all four they explode.
         Euler's x ← x + (σ' - σ)·ε, where here σ is σ_t / α_t, and the UNet sees x / √(σ² + 1).
         """
         scheduler = EulerDiscreteScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
         scheduler.set_timesteps(lightning.STEPS)
         noise = random.normal("lightning noise", *shape)
-        timesteps, sigmas = scheduler.timesteps.to(noise.device), scheduler.sigmas.tolist()
+        rows = torch.arange(len(noise), device=noise.device)
+        timesteps, sigmas = scheduler.timesteps.to(noise.device), scheduler.sigmas.to(noise.device)
         latents = noise * sigmas[0]
+        reached = [latents]
         with self._lightning():
-            for timestep, sigma, following in zip(timesteps, sigmas[:-1], sigmas[1:], strict=True):
-                noisy = latents / (sigma**2 + 1) ** 0.5
-                predicted = self(noisy, timestep.expand(len(noisy)), inputs)
-                if self._predicts_v:
-                    predicted = (predicted + sigma * noisy) / (sigma**2 + 1) ** 0.5
-                latents = latents + (following - sigma) * predicted
-        return latents
+            with torch.no_grad():
+                for timestep, sigma, following in zip(timesteps[:-1], sigmas[:-2], sigmas[1:-1], strict=True):
+                    slope = self._slope(latents, timestep.expand(len(rows)), sigma.expand(len(rows)), inputs)
+                    latents = latents + (following - sigma) * slope
+                    reached.append(latents)
+            steps = random.integers("lightning step", lightning.STEPS - first) + first
+            latents, sigma = torch.stack(reached)[steps, rows], sigmas[steps]
+            return latents - sigma.view(-1, 1, 1, 1) * self._slope(latents, timesteps[steps], sigma, inputs)
+
+    def _slope(self, latents: Tensor, timesteps: Tensor, sigma: Tensor, inputs: UNetInputs) -> Tensor:
+        """ε at `latents` (B, C, h, w) = x₀ + σ·ε, by what the UNet predicts; sigma (B,)."""
+        sigma = sigma.view(-1, 1, 1, 1)
+        noisy = latents / (sigma**2 + 1).sqrt()
+        predicted = self(noisy, timesteps, inputs)
+        return (predicted + sigma * noisy) / (sigma**2 + 1).sqrt() if self._predicts_v else predicted
 
     @contextmanager
     def _lightning(self) -> Iterator[None]:

@@ -65,15 +65,18 @@ def examine(shards: Shards, settings: Train) -> Report:
 
 def usable_people(shards: Shards, settings: Train, split: str = "train") -> People:
     """The people of a split with their photos that show a keypoint; the others cannot be weighted (method.md,
-    section 1). For method lora only the one person, of whatever split.
+    section 1). For method lora only the one person, of whatever split, and only the photos that are named, if any are.
 
-    Raises UsageError when that one is not given or is nobody.
+    Raises UsageError when that one is not given or is nobody, when a photo is not theirs, and for photos named for
+    another method.
     """
     return _with_body(_chosen(shards, settings, split), settings)
 
 
 def _chosen(shards: Shards, settings: Train, split: str = "train") -> People:
     if settings.method != "lora":
+        if settings.photos:
+            raise UsageError(f"[train] photos are of method lora alone; method '{settings.method}' takes all")
         return shards.people(split)
     if not settings.person:
         raise UsageError('method "lora" is trained on one person; name them in [train] person')
@@ -85,7 +88,15 @@ def _chosen(shards: Shards, settings: Train, split: str = "train") -> People:
         hint = f"; the nearest are {near}" if near else ""
         raise UsageError(f"[train] person = '{settings.person}': {shards.folder} has no such person{hint}")
     photos = [shards.people(place)[settings.person] for place in sorted(splits[settings.person])]
-    return {settings.person: list(chain.from_iterable(photos))}
+    return {settings.person: _named(list(chain.from_iterable(photos)), settings, shards)}
+
+
+def _named(photos: list[Sample], settings: Train, shards: Shards) -> list[Sample]:
+    """Those of a person's photos that the settings name, or all where they name none."""
+    for sha256 in settings.photos:
+        if sha256 not in {photo.sha256 for photo in photos}:
+            raise UsageError(f"[train] photos: {shards.folder} has no photo {sha256} of '{settings.person}'")
+    return [photo for photo in photos if photo.sha256 in settings.photos] if settings.photos else photos
 
 
 def _with_body(people: People, settings: Train) -> People:

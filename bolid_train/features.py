@@ -30,7 +30,7 @@ from bolid_train.views import People, Sample, Shards
 
 _CHUNK = 8
 _VERSION = 2  # raise it when what is computed here changes
-_SETTINGS = (
+SETTINGS = (
     "resolution", "buckets", "reference", "view_resolution", "weighting", "keypoints", "min_keypoint_confidence",
     "sigma", "alpha",
 )  # fmt: skip
@@ -51,7 +51,7 @@ class FeatureCache:
         """A folder that the settings name is relative to `near`."""
         self.base, self.settings, self._near = base, settings, near
         self.clip_columns = clip_columns(settings.objective)
-        chosen: dict[str, Any] = {name: getattr(settings, name) for name in _SETTINGS}
+        chosen: dict[str, Any] = {name: getattr(settings, name) for name in SETTINGS}
         if self.clip_columns:
             chosen |= {"columns": self.clip_columns, "clip": folder_sha256(clip_folder(settings.objective.clip, near))}
         identity = json.dumps([_VERSION, base.encoders_sha256(), chosen], sort_keys=True)

@@ -41,6 +41,8 @@ def train(
     conditioning.find(settings.method)
     shards = Shards(data / "shards")
     usable, shown = doctor.usable_people(shards, settings), validation_people(shards, settings)
+    # Also photos that a LoRA leaves out: features of what is not asked for are deleted, and another run may want them.
+    everything = doctor.usable_people(shards, settings.model_copy(update={"photos": []}))
     start = _start(data, settings) if settings.start else None
     accelerator = make_accelerator(settings)
     main = accelerator.is_main_process
@@ -52,8 +54,8 @@ def train(
         base = Base.find(settings, manifest.folder)
         cache = FeatureCache(data / "features", base, settings, manifest.folder)
         with accelerator.main_process_first():
-            whole = cache.fill(shards, usable | shown, accelerator.device)
-        people, shown = ({name: whole[name] for name in names if name in whole} for names in (usable, shown))
+            whole = cache.fill(shards, shown | everything, accelerator.device)
+        people, shown = (_readable(chosen, whole) for chosen in (usable, shown))
         training = Training(manifest, cache, people, total, accelerator)
         done = state.restore(training.method, training.optimization, training.identity)
         if not done:
@@ -71,7 +73,7 @@ def train(
                 _validate(training, state, shown, max(total, done))
                 adapter.publish(
                     state.folder, training.method, settings, base, cache.ref_dim(people), len(history), people, data,
-                    start,
+                    start, sum(map(len, people.values())),
                 )  # fmt: skip
         accelerator.wait_for_everyone()
     return {
@@ -87,6 +89,13 @@ def train(
         **speed,
         "seconds": round(time.monotonic() - started, 2),
     }
+
+
+def _readable(chosen: People, whole: People) -> People:
+    """Of those chosen, people and photos that the cache has features of."""
+    known = {photo for photos in whole.values() for photo in photos}
+    readable = {person: [photo for photo in photos if photo in known] for person, photos in chosen.items()}
+    return {person: photos for person, photos in readable.items() if photos}
 
 
 def _start(data: Path, settings: Train) -> adapter.Adapter:

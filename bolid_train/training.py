@@ -119,7 +119,7 @@ def make_accelerator(settings: Train) -> Accelerator:
 
 def _identity(manifest: Manifest, cache: FeatureCache, people: People, steps: int) -> dict[str, Any]:
     """All that the losses depend on; the number of steps only where the learning rate does, people by a hash alone."""
-    free = {"steps", "checkpoint_every", "validate_every", "prior_steps", "tracker", "person"}
+    free = {"steps", "checkpoint_every", "validate_every", "prior_steps", "tracker", "person", "photos"}
     photos = [[photo.key, photo.caption, photo.keypoints] for own in people.values() for photo in own]
     return {
         "seed": manifest.seed,

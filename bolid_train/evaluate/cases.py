@@ -4,8 +4,9 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def choose_prompts(
     """
     common = Counter(word for photo in strangers for word in _words(photo))
     weights = {word: math.log((1 + len(strangers)) / number) for word, number in common.items()}
-    theirs = set.intersection(*map(_words, own))
+    theirs = frozenset.intersection(*map(_words, own))
     worn = _words(reference) - theirs
 
     def suits(photo: Sample) -> float:
@@ -88,10 +89,15 @@ def choose_prompts(
     return tuple(best[i] for i in random.choice(len(best), count, replace=len(best) < count))
 
 
-def _words(photo: Sample) -> set[str]:
-    return set(re.findall(r"[\w-]+", photo.caption.lower()))
+def _words(photo: Sample) -> frozenset[str]:
+    return _words_of(photo.caption)
 
 
-def _share(found: set[str], of: set[str], weights: dict[str, float]) -> float:
+@lru_cache(100_000)  # each person's prompts are chosen among all captions
+def _words_of(caption: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[\w-]+", caption.lower()))
+
+
+def _share(found: Set[str], of: Set[str], weights: dict[str, float]) -> float:
     whole = sum(weights.get(word, 0.0) for word in of)
     return sum(weights.get(word, 0.0) for word in found) / whole if whole else 0.0

@@ -1,20 +1,32 @@
-"""The frozen models that look at pictures: none of them may have been trained with, or against, by what is measured."""
+"""The frozen models that look at pictures: none of them may have been trained with, or against, by what is measured.
+So the small world's joints are those of its body evaluator, which sees them half as exactly as the detector that L_id
+trains against. Of real photos YOLO is both, and `limb_error` is to be read beside `body_sim`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bolid_data.errors import UsageError
+from bolid_train.base import pick_device
 from bolid_train.clip import Clip, load_clip
-from bolid_train.keypoints import KeypointDetector, load_keypoints
-from bolid_train.tiny.networks.attributes import load_attributes
+from bolid_train.evaluate.bodies import BodyReader, load_bodies
+from bolid_train.evaluate.looking import look
+from bolid_train.evaluate.quality import Quality
+from bolid_train.evaluate.realism import Realism, inception_realism, small_realism
+from bolid_train.keypoints import load_keypoints
+from bolid_train.tiny.networks.attributes import AttributeClassifier, load_attributes
 from bolid_train.tiny.networks.body import load_body_evaluator
 from bolid_train.tiny.world.captions import ATTRIBUTES, WORDS
 
 SMALL_WORLD = "small-world"
-_BATCH = 100
+
+PHOTOS = {
+    "clip": "openai/clip-vit-base-patch32",  # CLIPScore's; SDXL itself reads prompts by the larger ViT-L/14
+    "bodies": "timm/vit_base_patch14_dinov2.lvd142m",
+}
+"""The parts of the evaluators `photos` that may be others: folders or hub repositories."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,11 @@ class Seen:
     clothes: Tensor  # (N, G): class numbers of colours, negative where the garment is not seen
     clip: Tensor  # (N, D_clip): CLIP embeddings, of length one
 
+    @classmethod
+    def joined(cls, parts: Sequence["Seen"]) -> "Seen":
+        """The pictures of all parts."""
+        return cls(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
+
     def rows(self, chosen: Tensor) -> "Seen":
         """Some of the pictures."""
         return Seen(self.bodies[chosen], self.keypoints[chosen], self.clothes[chosen], self.clip[chosen])
@@ -33,36 +50,81 @@ class Seen:
 
 @dataclass(frozen=True)
 class Evaluators:
-    """Each takes pictures (N, 3, H, W) in -1..1."""
+    """All are on `device` and take pictures (N, 3, H, W) in -1..1, `bodies` with the keypoints on them."""
 
-    bodies: Callable[[Tensor], Tensor]
-    keypoints: KeypointDetector
+    bodies: BodyReader
+    keypoints: Callable[[Tensor], Tensor]
     clothes: Callable[[Tensor], Tensor]
     clip: Clip
+    realism: Realism
+    device: torch.device
 
-    @torch.inference_mode()
     def look(self, pictures: Tensor) -> Seen:
-        """All that they see on the pictures."""
-        parts = [
-            (self.bodies(part), self.keypoints(part), self.clothes(part), self.clip.embed_images(part))
-            for part in pictures.split(_BATCH)
-        ]
-        bodies, keypoints, clothes, clip = (torch.cat(columns) for columns in zip(*parts, strict=True))
-        return Seen(bodies, keypoints, clothes, clip)
+        """All that they see on the pictures, in memory."""
+        return Seen(*look(pictures, self._see, self.device))
+
+    def _see(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        keypoints = self.keypoints(pictures)
+        return self.bodies(pictures, keypoints), keypoints, self.clothes(pictures), self.clip.embed_images(pictures)
+
+    def quality(self) -> Quality:
+        """What measures pictures against photos that it is yet to be shown."""
+        return Quality(self.realism, self.device)
 
 
 def load_evaluators(name: str) -> Evaluators:
-    """The evaluators of that name; `small-world` are those of the small world. Raises UsageError for any other."""
-    if name != SMALL_WORLD:
-        raise UsageError(f"evaluators '{name}' are not known; there are {SMALL_WORLD}")
-    attributes = load_attributes()
-    garments = [ATTRIBUTES.index(name) for name in ("top", "bottom")]
-    unseen = torch.tensor(
-        [WORDS[ATTRIBUTES[garment]].index("") if "" in WORDS[ATTRIBUTES[garment]] else -1 for garment in garments]
+    """`small-world`, the evaluators of the small world, which need no network; or `photos`, those of real photos, with
+    parts replaced where they are named, as in `photos,clip=FOLDER,bodies=FOLDER`.
+
+    Raises UsageError for any other name, BolidError for a model that is neither here nor to be had.
+    """
+    chosen, *replaced = name.split(",")
+    parts = dict(part.partition("=")[::2] for part in replaced)
+    if chosen == SMALL_WORLD and not parts:
+        return _of_small_world(pick_device())
+    if chosen == "photos" and parts.keys() <= PHOTOS.keys() and all(parts.values()):
+        return _of_photos(pick_device(), **PHOTOS | parts)
+    own = ",".join(f"{part}=NAME" for part in PHOTOS)
+    raise UsageError(f"evaluators '{name}' are not known; there are {SMALL_WORLD} and photos, or photos,{own}")
+
+
+def _of_small_world(device: torch.device) -> Evaluators:
+    attributes, bodies = load_attributes().to(device), load_body_evaluator().to(device)
+    return Evaluators(
+        bodies=lambda pictures, _: bodies.embed(pictures),
+        keypoints=bodies.pose,
+        clothes=_clothes(attributes),
+        clip=_clip("clip-1", device),
+        realism=small_realism(attributes),
+        device=device,
     )
 
+
+def _of_photos(device: torch.device, clip: str, bodies: str) -> Evaluators:
+    return Evaluators(
+        bodies=load_bodies(bodies, device),
+        keypoints=load_keypoints("yolo11n-pose", str(device)),
+        clothes=lambda pictures: torch.empty(len(pictures), 0, dtype=torch.long),  # no garment: clothes_leak is empty
+        clip=_clip(clip, device),
+        realism=inception_realism(device),
+        device=device,
+    )
+
+
+def _clip(name: str, device: torch.device) -> Clip:
+    clip = load_clip(name)
+    clip.model.to(device)
+    return clip
+
+
+def _clothes(attributes: AttributeClassifier) -> Callable[[Tensor], Tensor]:
+    """Pictures (N, 3, H, W) to the colours of top and bottom (N, 2), -1 for a bottom that is not seen."""
+    garments = [ATTRIBUTES.index(name) for name in ("top", "bottom")]
+    words = [WORDS[ATTRIBUTES[garment]] for garment in garments]
+    unseen = torch.tensor([colours.index("") if "" in colours else -1 for colours in words])
+
     def clothes(pictures: Tensor) -> Tensor:
-        worn = attributes.predict(pictures)[:, garments]
+        worn = attributes.predict(pictures)[:, garments].cpu()
         return worn.where(worn != unseen, -1)
 
-    return Evaluators(load_body_evaluator().embed, load_keypoints("tiny-keypoints"), clothes, load_clip("clip-1"))
+    return clothes

@@ -8,25 +8,26 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-_SIDE, _WORDS, _HEAD = 1.8, 0.75, 0.3  # inches: of a picture, of the words under it, of the titles
+_SIDE, _WORDS, _HEAD = 1.8, 0.75, 0.45  # inches: of a picture, of the words under it, of the titles
 _DPI, _LETTERS = 96, 34
 
 Tile = tuple[Image.Image, str]
 """A picture and what stands under it."""
 
 
-def write_grid(titles: Sequence[str], rows: Sequence[Sequence[Tile]], path: Path) -> None:
-    """Writes one PNG of the rows, each with as many tiles as there are titles."""
+def write_grid(titles: Sequence[str], rows: Sequence[Sequence[Tile | None]], path: Path) -> None:
+    """Writes one PNG of the rows, each with as many tiles as there are titles; where there is None, it is empty."""
     height = _HEAD + (_SIDE + _WORDS) * len(rows)
     figure = Figure(figsize=(1.05 * _SIDE * len(titles), height))
     axes = figure.subplots(len(rows), len(titles), squeeze=False)
     below = _WORDS / height
     figure.subplots_adjust(0.01, below, 0.99, 1 - _HEAD / height, wspace=0.05, hspace=_WORDS / _SIDE)
     for own, row in zip(axes, rows, strict=True):
-        for axis, (picture, words) in zip(own, row, strict=True):
-            axis.imshow(np.asarray(picture), interpolation="lanczos")
-            axis.set_xlabel(textwrap.fill(words, _LETTERS), fontsize=6)
+        for axis, tile in zip(own, row, strict=True):
             axis.set(xticks=[], yticks=[], frame_on=False)
+            if tile:
+                axis.imshow(np.asarray(tile[0]), interpolation="lanczos")
+                axis.set_xlabel(textwrap.fill(tile[1], _LETTERS), fontsize=6)
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)

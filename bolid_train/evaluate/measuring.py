@@ -1,6 +1,7 @@
 """Looks at a split's real photos once, then scores pictures against them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from bolid_train.evaluate.painting import to_pixels
 from bolid_train.proportions import mean_proportions
 from bolid_train.views import Sample, Shards
 
-_PHOTOS = 256  # held in memory at once
+_PHOTOS, _PIXELS = 256, 2**24  # held in memory at once, at most
 
 
 class Yardstick:
@@ -25,7 +26,12 @@ class Yardstick:
         self._evaluators, self._cases, self._least = evaluators, cases, least
         wanted = {photo.key: photo for case in cases for photo in (*case.photos, *case.prompts)}
         self._rows = {key: row for row, key in enumerate(wanted)}
-        self._photos = _look(evaluators, list(wanted.values()), shards, side)
+        self._quality = evaluators.quality()
+        parts = []
+        for photos in _read(list(wanted.values()), shards, side):
+            parts.append(evaluators.look(photos))
+            self._quality.see(photos)
+        self._photos = Seen.joined(parts)
         prompts = len(cases[0].prompts)
 
         self._bodies = torch.stack([self._of(case.others).bodies.mean(0) for case in cases])  # (P, D)
@@ -38,7 +44,7 @@ class Yardstick:
         self._asked = self._of([prompt for case in cases for prompt in case.prompts]).clothes  # (N, G)
         texts = [prompt.caption for case in cases for prompt in case.prompts]
         with torch.inference_mode():
-            self._texts = evaluators.clip.embed_texts(texts)
+            self._texts = evaluators.clip.embed_texts(texts).cpu()
 
     def score(self, seen: Seen, bare: Seen) -> dict[str, Tensor]:
         """Metric → its value for each person (P,), the mean over the prompts; NaN where it cannot be told of a person.
@@ -61,6 +67,14 @@ class Yardstick:
         }
         return {name: self.by_person(values) for name, values in scores.items()}
 
+    def quality(self, pictures: Tensor) -> dict[str, dict[str, Any]]:
+        """Metric → its value for all pictures together, as `Quality.score` gives it, against all photos that the
+        yardstick was made of: the people's own, and those whose captions are the prompts.
+
+        pictures: (N, 3, H, W) of all people, or (n · Q, 3, H, W) of n of them.
+        """
+        return self._quality.score(pictures, len(pictures) // len(self._cases[0].prompts))
+
     def by_person(self, values: Tensor) -> Tensor:
         """(N,) → (P,), the mean over the prompts."""
         return values.view(len(self._cases), -1).nanmean(1)
@@ -69,9 +83,9 @@ class Yardstick:
         return self._photos.rows(torch.tensor([self._rows[photo.key] for photo in photos]))
 
 
-def _look(evaluators: Evaluators, photos: list[Sample], shards: Shards, side: int) -> Seen:
-    parts = []
-    for start in range(0, len(photos), _PHOTOS):
-        cut = [crop(shards.photo(photo), photo.keypoints, (side, side))[0] for photo in photos[start : start + _PHOTOS]]
-        parts.append(evaluators.look(torch.stack([to_pixels(image) for image in cut])))
-    return Seen(*(torch.cat(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
+def _read(photos: list[Sample], shards: Shards, side: int) -> Iterator[Tensor]:
+    """The photos, cropped, (n, 3, side, side) at a time."""
+    rows = max(1, min(_PHOTOS, _PIXELS // side**2))
+    for start in range(0, len(photos), rows):
+        cut = [crop(shards.photo(photo), photo.keypoints, (side, side))[0] for photo in photos[start : start + rows]]
+        yield torch.stack([to_pixels(image) for image in cut])

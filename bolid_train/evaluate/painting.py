@@ -1,7 +1,7 @@
 """Draws what is measured: for every method the same people, prompts and noise."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from bolid_train import lightning
-from bolid_train.adapter import Adapter
 from bolid_train.base import Base, pick_device
 from bolid_train.batches import Batch, Pick, no_views
 from bolid_train.conditioning.protocol import SOURCES, Method, UNetInputs
 from bolid_train.conditioning.text import Text
 from bolid_train.evaluate.cases import Case
+from bolid_train.evaluate.compared import Compared
 from bolid_train.features import FeatureCache
 from bolid_train.painter import Painter
 from bolid_train.sampler import sample
@@ -49,27 +49,40 @@ class Drawn:
 class Studio:
     """Draws the cases with a base, and with runs on it."""
 
-    def __init__(self, base: Base, sampling: Sampling, cases: Sequence[Case], near: Path) -> None:
-        """`near`: what file names in runs' settings are relative to."""
-        self.base, self.sampling, self.cases, self.near = base, sampling, cases, near
+    def __init__(
+        self, base: Base, sampling: Sampling, cases: Sequence[Case], caches: Sequence[FeatureCache], near: Path
+    ) -> None:
+        """`caches`: one for each way in which runs look at photos, filled; `near`: what file names in runs' settings
+        are relative to."""
+        self.base, self.sampling, self.cases, self.caches, self.near = base, sampling, cases, caches, near
 
-    def bare(self, cache: FeatureCache) -> Drawn:
+    def bare(self) -> Drawn:
         """The base's own pictures of the prompts."""
         texts = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
         pipe = self.base.pipeline(pick_device(), **texts)
         if self.sampling.lightning:
             lightning.load(pipe, self.sampling.lightning)
-        return self._draw(pipe, Text(cache.settings, 0), cache, 1)
+        return self._draw(pipe, Text(self.caches[0].settings, 0), self.caches[0], 1)
 
-    def run(self, folder: Path, made: Adapter, cache: FeatureCache, views: Sequence[int]) -> dict[int, Drawn]:
+    def run(self, run: Compared, views: Iterable[int]) -> Iterator[tuple[int, Drawn]]:
         """A run's pictures by number of views; with none, the body is drawn, as the prompt has it, and the reference
         left out."""
-        painter = Painter.of(folder, made, self.near, fast=self.sampling.lightning)
-        drawn = {}
+        [cache] = [cache for cache in self.caches if cache.settings == run.look]
+        painter = Painter.of(run.folder, run.made, self.near, fast=self.sampling.lightning)
         for count in views:
             painter.method.scale("ref", 1.0 if count else 0.0)
-            drawn[count] = self._draw(painter.pipe, painter.method, cache, count)
-        return drawn
+            yield count, self._draw(painter.pipe, painter.method, cache, count)
+
+    def loras(self, runs: Mapping[int, Compared], bare: Drawn) -> Drawn:
+        """The pictures of LoRAs in the places of the base's; `runs`: by the number of the person that each is of. No
+        photo is given, and where there is no LoRA, the base's pictures stay and seconds are NaN."""
+        pictures, seconds = bare.pictures.clone(), torch.full_like(bare.seconds, torch.nan)
+        for person, run in runs.items():
+            alone = Studio(self.base, self.sampling, [self.cases[person]], self.caches, self.near)
+            [(_, own)] = alone.run(run, [0])
+            places = slice(person * len(own.pictures), (person + 1) * len(own.pictures))
+            pictures[places], seconds[places] = own.pictures, own.seconds
+        return Drawn(pictures, seconds)
 
     def _draw(self, pipe: StableDiffusionXLPipeline, method: Method, cache: FeatureCache, views: int) -> Drawn:
         pictures: list[Tensor] = []

@@ -70,7 +70,7 @@ class PictureLosses:
 
     def _latents(self, denoiser: "Denoiser", inputs: UNetInputs, batch: Batch) -> Tensor:
         if self._objective.pictures == "lightning":
-            return denoiser.lightning(inputs, batch.random, tuple(batch.latents.shape[1:]))
+            return denoiser.lightning(inputs, batch.random, tuple(batch.latents.shape[1:]), self._objective.first_step)
         return denoiser.clean(batch.latents, inputs, batch.random, self._objective.max_timestep)
 
     def decode(self, latents: Tensor) -> Tensor:

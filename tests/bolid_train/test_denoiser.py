@@ -100,6 +100,16 @@ def test_estimates_start_from_no_later_than_the_timestep_given() -> None:
     assert set(seen[0].tolist()) == {1, 2, 3}
 
 
+def test_later_timesteps_are_drawn_in_proportion_to_them() -> None:
+    settings = Train(objective=Objective(timestep_bias="later"))
+    denoiser, seen = Denoiser.of(Base.at("random", small_base()), settings, CPU), []
+    denoiser.unet.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
+    with torch.no_grad():
+        denoiser.loss(torch.randn(300, 4, 8, 8), _inputs(300), RowRandom(range(300)))
+    assert seen[0].double().mean() == pytest.approx(1000 * 2 / 3, abs=40), "1000 / 2 when they are uniform"
+    assert seen[0].min() >= 0 and seen[0].max() <= 999
+
+
 def test_the_parts_of_a_batch_have_the_losses_of_the_whole() -> None:
     denoiser = Denoiser.of(Base.at("random", small_base()), Train(objective=Objective(min_snr=5)), CPU)
     latents, inputs, random = torch.randn(4, 4, 16, 16), _inputs(4), RowRandom(range(4))
@@ -124,8 +134,16 @@ def test_lightning_draws_what_the_stock_pipeline_draws() -> None:
         ).images
         time_ids = torch.tensor([[64.0, 64, 0, 0, 64, 64]]).expand(2, -1)
         inputs = UNetInputs(embeds, {"text_embeds": pooled, "time_ids": time_ids})
-        ours = denoiser.lightning(inputs, random, (8, 16, 16))
+        ours = denoiser.lightning(inputs, random, (8, 16, 16), first=3)
     torch.testing.assert_close(ours, stock, atol=1e-3, rtol=0)
+
+
+def test_lightnings_pictures_are_of_a_step_drawn_per_row_and_only_that_one_is_differentiated() -> None:
+    denoiser, seen = _small_sdxl(), []
+    denoiser.unet.register_forward_hook(lambda _, args, __: seen.append((args[1].tolist(), torch.is_grad_enabled())))
+    denoiser.lightning(_inputs(8, 192, 128), RowRandom(range(8)), (8, 16, 16), first=1)
+    assert seen[:3] == [([step] * 8, False) for step in (999, 749, 499)]
+    assert len(seen) == 4 and set(seen[3][0]) == {749, 499, 249} and seen[3][1]
 
 
 def test_lightning_and_estimates_are_the_same_with_a_base_that_predicts_velocity() -> None:
@@ -150,7 +168,7 @@ def test_lightning_and_estimates_are_the_same_with_a_base_that_predicts_velocity
 
 
 @pytest.mark.parametrize("pictures", ["clean", "lightning"])
-def test_gradients_pass_all_steps_and_are_the_same_with_gradient_checkpointing(pictures: str) -> None:
+def test_gradients_pass_the_unet_and_are_the_same_with_gradient_checkpointing(pictures: str) -> None:
     gradients = []
     for checkpointing in (False, True):
         denoiser = _small_sdxl(gradient_checkpointing=checkpointing)

@@ -101,5 +101,20 @@ def test_a_lora_of_nobody_names_who_is_near(dataset: Path, tmp_path: Path) -> No
         doctor.usable_people(shards, _settings(tmp_path, method="lora"))
 
 
+def test_a_lora_may_be_trained_on_some_photos_alone(dataset: Path, tmp_path: Path) -> None:
+    shards = Shards(dataset / "shards")
+    chosen = [photo.sha256 for photo in shards.people("train")["boris"]][::2]
+    settings = _settings(tmp_path, method="lora", person="boris", photos=chosen)
+    assert [photo.sha256 for photo in doctor.usable_people(shards, settings)["boris"]] == chosen
+    assert doctor.examine(shards, settings).photos == 2
+    other = shards.people("train")["anna"][0].sha256
+    with pytest.raises(UsageError, match=f"has no photo {other} of 'boris'"):
+        doctor.usable_people(shards, _settings(tmp_path, method="lora", person="boris", photos=[other]))
+    with pytest.raises(UsageError, match="photos are of method lora alone; method 'bolid' takes all"):
+        doctor.usable_people(shards, _settings(tmp_path, photos=chosen))
+    with pytest.raises(UsageError, match=r"train.photos"):
+        _settings(tmp_path, method="lora", person="boris", photos=["no hash"])
+
+
 def test_people_of_another_split_are_found_too(dataset: Path, tmp_path: Path) -> None:
     assert list(doctor.usable_people(Shards(dataset / "shards"), _settings(tmp_path), "test")) == ["daria"]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest
 from bolid_data.weights import file_sha256
-from bolid_train import conditioning
+from bolid_train import adapter, conditioning
 from bolid_train.base import Base
 from bolid_train.batches import PersonSampler
 from bolid_train.denoiser import Denoiser
@@ -69,13 +69,13 @@ def folder(trained: tuple[Path, Manifest], tmp_path: Path) -> Path:
 
 def test_a_run_holds_what_it_promises(trained: tuple[Path, Manifest]) -> None:
     run = trained[0] / "runs" / "bolid"
-    adapter = json.loads((run / "adapter.json").read_text())
-    files = {component["file"]: component for component in adapter["components"]}
+    made = json.loads((run / "adapter.json").read_text())
+    files = {component["file"]: component for component in made["components"]}
     assert set(files) == {f"{name}.safetensors" for name in ("ref", "body", "encoder", "prior")}
     assert all(file_sha256(run / name) == component["sha256"] for name, component in files.items())
-    assert (adapter["method"], adapter["ref_dim"], adapter["body_dim"]) == ("bolid", 64, 32)
-    assert Path(adapter["base"]).is_dir()
-    assert len(adapter["people"]["hashes"]) == 3
+    assert (made["method"], made["ref_dim"], made["body_dim"]) == ("bolid", 64, 32)
+    assert Path(made["base"]).is_dir()
+    assert (len(made["people"]["hashes"]), made["photos"]) == (3, 8)
     assert not any(name in (run / "adapter.json").read_text() for name in ("anna", "boris", "clara"))
     assert [line["step"] for line in _losses(trained[0])] == list(range(1, 11))
     assert list((run / "tensorboard").glob("events*"))
@@ -234,3 +234,16 @@ def test_a_lora_is_trained_on_the_one_person_and_tells_nobodys_name(folder: Path
     assert (summary["people"], summary["photos"]) == (1, 4)
     files = list((folder / "runs" / "lora").rglob("*.json*"))
     assert files and not any("anna" in file.read_text() for file in files)
+
+
+def test_a_lora_of_some_photos_knows_how_many_and_resumes_on_no_others(folder: Path) -> None:
+    photos = [photo.sha256 for photo in Shards(folder / "shards").people("train")["anna"]]
+    settings = write_manifest(folder, method="lora", person="anna", photos=photos[:2])
+    assert train(settings, folder, steps=1)["photos"] == 2
+    run = folder / "runs" / "lora"
+    assert adapter.read(run).photos == 2
+    assert not any(photos[0] in file.read_text() for file in run.rglob("*.json"))
+    assert len(list(folder.glob("features/*/anna/*.safetensors"))) == 4, "features of the others are kept"
+    with pytest.raises(UsageError, match="started with photos"):
+        train(write_manifest(folder, method="lora", person="anna", photos=photos[1:3]), folder, steps=2, resume=True)
+    assert train(settings, folder, steps=2, resume=True)["resumed_from"] == 1

@@ -1,8 +1,10 @@
 """`bolid evaluate`, the whole way on a random base: what it writes, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,69 +21,149 @@ from tests.bolid_train.conftest import drawn_people, write_manifest, write_shard
 FAST = Sampling(steps=2, guidance=0.0)
 REF_DIM = 64
 
+Table = dict[tuple[str, int, str], dict]
+"""(method, photos, metric) → its row."""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
-    """A dataset's folder with three people in `val`, and the runs `bolid` and `ip-adapter`."""
+    """A dataset's folder with three people in `val`; runs of two methods, one of them with another seed too, which was
+    trained on one of the people, and LoRAs of two of the people and of somebody else."""
     folder = tmp_path_factory.mktemp("evaluated")
     write_shards(folder / "shards", drawn_people({"anna": 3, "boris": 3, "clara": 4}, "val"))
-    for method in ("ip-adapter", "bolid"):
-        settings = write_manifest(folder, method=method)
-        base = Base.find(settings.train, folder)
-        torch.manual_seed(0)
-        installed = conditioning.find(method)(settings.train, REF_DIM)
-        installed.install(Denoiser.of(base, settings.train, torch.device("cpu")).unet)
-        with torch.no_grad():
-            for parameter in installed.parameters():
-                parameter.add_(0.3 * torch.randn_like(parameter))
-        run = folder / "runs" / method
-        run.mkdir(parents=True)
-        adapter.publish(run, installed, settings.train, base, REF_DIM, 0, ["erik"], folder)
-    return folder, settings
+    _write_run(folder, "ip-adapter", "ip-adapter", seed=0)
+    _write_run(folder, "other", "ip-adapter", seed=1, person="clara")
+    for seed, run in enumerate(("ip-adapter", "other")):
+        shutil.copytree(folder / "runs" / run, folder / "runs" / f"twice-seed{seed}")
+    for seed, person in enumerate(("anna", "boris", "erik")):
+        _write_run(folder, f"lora-{seed}", "lora", seed, person)
+    return folder, _write_run(folder, "bolid", "bolid", seed=0)
+
+
+def _write_run(folder: Path, name: str, method: str, seed: int, person: str = "erik") -> Manifest:
+    """A finished run with random weights. Returns its manifest."""
+    settings = write_manifest(folder, method=method)
+    base = Base.find(settings.train, folder)
+    torch.manual_seed(seed)
+    installed = conditioning.find(method)(settings.train, REF_DIM)
+    installed.install(Denoiser.of(base, settings.train, torch.device("cpu")).unet)
+    with torch.no_grad():
+        for parameter in installed.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    run = folder / "runs" / name
+    run.mkdir(parents=True)
+    adapter.publish(run, installed, settings.train, base, REF_DIM, 0, [person], folder, photos=2)
+    return settings
 
 
 @pytest.fixture(scope="module")
-def table(made: tuple[Path, Manifest]) -> dict[tuple[str, int, str], dict]:
-    """(run, photos, metric) → its row, of all runs with no, one and two photos."""
-    result = evaluate(made[1], made[0], views=(0, 1, 2), how=FAST)
-    assert json.loads((made[0] / "evaluation" / "table.json").read_text()) == result["rows"]
-    return {(row["method"], row["views"], row["metric"]): row for row in result["rows"]}
+def result(made: tuple[Path, Manifest]) -> dict:
+    """What is returned of all runs with no and two photos."""
+    return evaluate(made[1], made[0], views=(0, 2), how=FAST)
+
+
+@pytest.fixture(scope="module")
+def told(made: tuple[Path, Manifest], result: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what was written of it."""
+    return Path(shutil.copytree(made[0] / "evaluation", tmp_path_factory.mktemp("told") / "evaluation"))
+
+
+@pytest.fixture(scope="module")
+def again(made: tuple[Path, Manifest], told: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What is returned then of some of the runs, which lie elsewhere, with one and two photos."""
+    elsewhere = tmp_path_factory.mktemp("adapters")
+    shutil.copytree(made[0] / "runs" / "bolid", elsewhere / "bolid")
+    shutil.copytree(made[0] / "runs" / "lora-0", elsewhere / "lora-0")
+    return evaluate(made[1], made[0], views=(1, 2), how=FAST, runs_in=elsewhere)
+
+
+@pytest.fixture(scope="module")
+def table(result: dict) -> Table:
+    """The rows of everyone."""
+    return _rows(result, "/val")
+
+
+@pytest.fixture(scope="module")
+def loras(result: dict) -> Table:
+    """The rows of the people who have a LoRA."""
+    return _rows(result, "/val, lora's people")
+
+
+def _rows(result: dict, of: str) -> Table:
+    return {(row["method"], row["views"], row["metric"]): row for row in result["rows"] if row["set"].endswith(of)}
 
 
 def test_every_run_is_measured_with_the_same_photos_and_the_base_stands_beside_them(
-    table: dict[tuple[str, int, str], dict],
+    told: Path, result: dict, table: Table
 ) -> None:
+    assert json.loads((told / "table.json").read_text()) == result["rows"]
+    assert json.loads((told / "differences.json").read_text()) == result["differences"]
     assert {key[:2] for key in table} == {
-        ("text", 0), ("bolid", 0), ("bolid", 1), ("bolid", 2), ("ip-adapter", 1), ("ip-adapter", 2),
+        ("text", 0), ("bolid", 0), ("bolid", 2), ("ip-adapter", 2), ("other", 2), ("twice", 2),
     }  # fmt: skip
     metrics = {"body_sim", "limb_error", "clip_t", "clip_i", "pose_copy", "clothes_leak", "failures", "seconds"}
-    assert {key[2] for key in table} == metrics
-    assert all(row["set"].endswith("/val") and row["people"] <= 3 for row in table.values())
+    assert {key[2] for key in table} == metrics | {"fd_small", "is_small"}
+    assert all(row["people"] <= 3 for row in table.values())
     assert all(row["low"] <= row["mean"] <= row["high"] for row in table.values() if row["low"] is not None)
 
 
-def test_the_base_alone_copies_nothing_and_changes_nothing(table: dict[tuple[str, int, str], dict]) -> None:
+def test_several_seeds_are_one_method_whose_numbers_are_their_means(table: Table) -> None:
+    assert all(row["seeds"] == (2 if row["method"] == "twice" else 1) for row in table.values())
+    for metric in ("body_sim", "limb_error", "clip_t", "clip_i", "fd_small", "is_small"):
+        alone = [table[method, 2, metric]["mean"] for method in ("ip-adapter", "other")]
+        assert alone[0] != alone[1]
+        assert table["twice", 2, metric]["mean"] == pytest.approx(sum(alone) / 2)
+        assert table["twice", 2, metric]["people"] == 3
+
+
+def test_how_far_seeds_are_apart_is_said(told: Path, table: Table) -> None:
+    low, high = sorted(table[method, 2, "body_sim"]["mean"] for method in ("ip-adapter", "other"))
+    said = f"over 2 seeds; each seed's own mean of body_sim is {low:.3f} to {high:.3f}."
+    assert f"twice, 2 photos: a person's value is the mean {said}" in (told / "table.md").read_text()
+
+
+def test_a_lora_is_measured_on_its_own_person_and_the_others_beside_it_on_the_same_people(
+    made: tuple[Path, Manifest], table: Table, loras: Table, again: dict
+) -> None:
+    assert {key[:2] for key in loras} == {("lora", 2), *(key[:2] for key in table)}
+    assert all(row["people"] <= 2 for row in loras.values()), "nobody but the two"
+    assert loras["bolid", 2, "clip_i"]["mean"] != table["bolid", 2, "clip_i"]["mean"]
+    anna = _rows(again, "lora's people")
+    boris = _rows(evaluate(made[1], made[0], ["lora-1"], views=(2,), how=FAST), "lora's people")
+    for metric in ("body_sim", "limb_error", "clip_t", "clip_i"):
+        values = [one["lora", 2, metric]["mean"] for one in (anna, boris)]
+        assert loras["lora", 2, metric]["mean"] == pytest.approx(sum(values) / 2)
+
+
+def test_the_base_alone_copies_nothing_and_changes_nothing(table: Table) -> None:
     assert table["text", 0, "clip_i"]["mean"] == pytest.approx(1)
     assert table["text", 0, "clothes_leak"]["mean"] in (0, None)
-    assert table["bolid", 1, "clip_i"]["mean"] < 0.999
-    assert table["bolid", 1, "clip_i"]["mean"] != table["bolid", 2, "clip_i"]["mean"]
-    assert table["bolid", 1, "clip_i"]["mean"] != table["bolid", 0, "clip_i"]["mean"]
+    assert table["bolid", 2, "clip_i"]["mean"] < 0.999
+    assert table["bolid", 2, "clip_i"]["mean"] != table["bolid", 0, "clip_i"]["mean"]
 
 
-def test_the_grid_shows_a_row_of_pictures_for_each_person(
-    made: tuple[Path, Manifest], table: dict[tuple[str, int, str], dict]
-) -> None:
-    width, height = Image.open(made[0] / "evaluation" / "grid.png").size
-    assert width / height == pytest.approx(7 * 1.05 * 1.8 / (0.3 + 3 * 2.55), rel=0.01), "seven columns, three rows"
+def test_the_grid_shows_a_row_of_pictures_for_each_person_and_a_lora_for_its_own_alone(told: Path) -> None:
+    grid = np.asarray(Image.open(told / "grid.png").convert("L"))
+    height, width = grid.shape
+    assert width / height == pytest.approx(8 * 1.05 * 1.8 / (0.45 + 3 * 2.55), rel=0.01), "eight columns, three rows"
+    pictures = [grid[int(height * (row + 0.2) / 3) : int(height * (row + 0.7) / 3), -width // 8 :] for row in range(3)]
+    assert [bool((picture < 255).any()) for picture in pictures] == [True, True, False], "those who have one come first"
 
 
-def test_measured_again_the_numbers_are_the_same(
-    made: tuple[Path, Manifest], table: dict[tuple[str, int, str], dict]
-) -> None:
-    again = evaluate(made[1], made[0], ["bolid"], views=(1, 2), how=FAST)["rows"]
-    for row in again:
-        if row["metric"] != "seconds":
-            assert row == table[row["method"], row["views"], row["metric"]]
+def test_a_run_that_was_trained_on_the_people_is_said_to_be_flattered(result: dict) -> None:
+    told = [note for note in result["notes"] if "flatters" in note]
+    assert told == [
+        f"Run '{run}' was trained on 1 of these people, which flatters it." for run in ("other", "twice-seed1")
+    ]
+
+
+def test_measured_again_from_another_folder_the_numbers_are_the_same(again: dict, table: Table) -> None:
+    rows = _rows(again, "/val")
+    assert {key[:2] for key in rows} == {("text", 0), ("bolid", 1), ("bolid", 2)}
+    for (method, views, metric), row in rows.items():
+        if metric != "seconds" and views != 1:
+            assert row == table[method, views, metric]
+    assert rows["bolid", 1, "clip_i"]["mean"] != rows["bolid", 2, "clip_i"]["mean"]
 
 
 def test_test_people_wait(made: tuple[Path, Manifest]) -> None:
@@ -93,17 +175,10 @@ def test_test_people_wait(made: tuple[Path, Manifest]) -> None:
 
 def test_what_cannot_be_measured_is_said(made: tuple[Path, Manifest], tmp_path: Path) -> None:
     folder, manifest = made
-    run = tmp_path / "runs" / "lora-anna"
-    run.mkdir(parents=True)
-    about = json.loads((folder / "runs" / "bolid" / "adapter.json").read_text())
-    about |= {"components": [], "method": "lora"}
-    (run / "adapter.json").write_text(json.dumps(about))
-    with pytest.raises(UsageError, match="'lora-anna' keeps one person only"):
-        evaluate(manifest, tmp_path, ["lora-anna"])
-    with pytest.raises(UsageError, match="no such run"):
+    with pytest.raises(UsageError, match="no such run as 'magic'; there are bolid, ip-adapter"):
         evaluate(manifest, folder, ["magic"])
     with pytest.raises(UsageError, match="holds no finished run"):
-        evaluate(manifest, tmp_path / "elsewhere")
+        evaluate(manifest, folder, runs_in=tmp_path)
     with pytest.raises(UsageError, match="1,x"):
         numbers("1,x")
     with pytest.raises(UsageError, match="give one of them"):

@@ -16,7 +16,7 @@ from bolid_data.errors import UsageError
 from bolid_data.shards.lock import verify
 from bolid_train.tiny.dataset import BUILD, write_dataset
 from bolid_train.tiny.world.photos import Photos, draw_split
-from bolid_train.tiny.world.splits import HELD_OUT, SPLITS
+from bolid_train.tiny.world.splits import CORPUS, HELD_OUT, SPLITS
 from bolid_train.trainer import train
 from bolid_train.views import Shards
 from tests.bolid_train.conftest import write_manifest
@@ -125,3 +125,28 @@ def test_a_test_set_is_drawn_only_when_it_is_to_be_opened_and_alone(tmp_path: Pa
     assert not (tmp_path / "a").exists()
     write_dataset(tmp_path / "a", ["test_a"], open_test_sets=True)
     assert list(Shards(tmp_path / "a" / "shards").people("test")) == ["test_a-p0000"]
+
+
+def test_anyone_can_draw_fresh_people_in_the_style_of_a_test_set_without_opening_it(tmp_path: Path) -> None:
+    write_dataset(tmp_path, ["test_a"], seed=424242, people=2)
+    shards = Shards(tmp_path / "shards")
+    assert list(shards.people("val")) == ["test_a-424242-p0000", "test_a-424242-p0001"]
+    assert shards.people("test") == {} and verify(Dataset(tmp_path)) == []
+    drawn = draw_split(replace(FEW["test_a"], seed=424242, people=2))
+    stored = {
+        np.asarray(Image.open(io.BytesIO(file.read_bytes()))).tobytes() for file in Dataset(tmp_path).store.files()
+    }
+    assert stored == {image.tobytes() for image in drawn.images}
+
+
+def test_fresh_people_are_nobody_who_is_in_a_set(tmp_path: Path) -> None:
+    for seed in (FEW["test_a"].seed, HELD_OUT.seed, CORPUS.seed):
+        with pytest.raises(UsageError, match=f"--seed {seed} is a set's of the small world"):
+            write_dataset(tmp_path / "a", ["test_a"], seed=seed)
+    with pytest.raises(UsageError, match="name one with --splits"):
+        write_dataset(tmp_path / "a", ["train", "validation"], seed=5)
+    with pytest.raises(UsageError, match="drawn by a --seed of your own"):
+        write_dataset(tmp_path / "a", ["validation"], people=5)
+    with pytest.raises(UsageError, match="people are 1 or more"):
+        write_dataset(tmp_path / "a", ["validation"], seed=5, people=0)
+    assert not (tmp_path / "a").exists()
