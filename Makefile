@@ -32,8 +32,9 @@ train: setup
 demo: dataset train
 	$(BOLID) generate $(MANIFEST) --prompt "a full-body photo of a person in a red top" --out data/demo/generated.png
 
+# Each file's tests stay in one process: their fixtures are made once.
 test: setup
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --dist loadfile
 
 lint: setup
 	.venv/bin/ruff check .
