@@ -1,4 +1,4 @@
-"""Does the prior do what words ask? `python -m bolid_train.tiny.text_only --data data/small-world --run bolid`.
+"""Does the prior do what words ask? `python -m bolid_train.tiny.text_only --data data/small-world --run bolid-seed0`.
 
 Bodies are drawn for a prompt and its opposite, painted by Lightning, and measured on the pictures. The base alone,
 which never read such words, is painted with the same noise beside it.
@@ -77,7 +77,7 @@ def main() -> None:
     """Prints both as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
-    parser.add_argument("--run", default="bolid")
+    parser.add_argument("--run", default="bolid-seed0")
     parser.add_argument("--samples", type=int, default=100)
     arguments = parser.parse_args()
     folder = run_folder(arguments.data, arguments.run)
