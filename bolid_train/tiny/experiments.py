@@ -54,7 +54,7 @@ COMPARED = [f"{name}-seed{seed}" for name in ("ip-adapter", "ip-adapter-views", 
 
 _FIRST_ABLATED: dict[str, dict[str, Any]] = {
     "plain": {"body_encoder": "plain"},
-    "unweighted": {"weighting": False},
+    "unweighted": {"weighting": False},  # the same as alpha = 1, and as a sigma without end
     "keypoints-12": {"keypoints": 12},
     "sigma-double": {"sigma": 100 / 1024},
     "alpha-half": {"alpha": 0.5},
