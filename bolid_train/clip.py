@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
@@ -64,7 +65,7 @@ def load_clip(name: str, near: Path | None = None) -> Clip:
         model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
         tokenizer = CLIPTokenizer.from_pretrained(folder)
         image_processor = CLIPImageProcessor.from_pretrained(folder)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BolidError(f"the CLIP at {folder} cannot be loaded: {error}") from error
     return Clip(model.eval().requires_grad_(False), tokenizer, image_processor)
 

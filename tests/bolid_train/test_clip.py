@@ -1,5 +1,6 @@
 """Any CLIP can be what losses train against; the small world's own are tested in `tiny/`."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def test_photos_that_are_not_square_are_seen_as_the_stock_processor_sees_them(fo
 def test_what_is_no_clip_of_images_and_texts_is_refused() -> None:
     with pytest.raises(UsageError, match="clip_vision_model"):
         load_clip("image_encoder", near=small_base())
+
+
+def test_a_damaged_file_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "clip")
+    weights = next((tmp_path / "clip").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(BolidError, match="cannot be loaded"):
+        load_clip("clip", tmp_path)
 
 
 def test_an_image_loss_reaches_the_pixels_of_images_of_any_size() -> None:
