@@ -173,10 +173,17 @@ def _keep(openvino: Any, model: Any, file: Path) -> None:
             shutil.rmtree(made, ignore_errors=True)
 
 
+_first_use = threading.Lock()
+
+
 def _import_openvino() -> Any:
     # Its import alone would send word of it to its makers, unasked. Where its telemetry cannot be imported, it uses a
     # stub of its own that sends nothing.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None says: not to be found
     import openvino
 
+    # What it needs of NumPy it makes ready at first use, where two threads at once wait for each other for ever: one
+    # holds that and wants the interpreter, the other the reverse (pybind/pybind11#4877).
+    with _first_use:
+        _ = openvino.Tensor(np.zeros(1, np.uint8)).data
     return openvino

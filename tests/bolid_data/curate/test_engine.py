@@ -276,3 +276,29 @@ print(telemetry_utils.tm.__name__)
     assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]  # no identity for its makers is written
     assert len(list(tmp_path.glob("cache/bolid/networks/*/network.xml"))) == 1
+
+
+def test_threads_begin_with_a_network_at_once(tmp_path: Path) -> None:
+    """OpenVINO makes itself ready at its first photo, and two threads that do so at once would hang for ever."""
+    code = """
+import faulthandler, sys, threading, torch
+from bolid_data.curate.runtime import Network
+from bolid_data.weights import Weights
+threads = int(sys.argv[1])
+network = Network(torch.nn.ReLU, Weights("relu", None, "0", ""), torch.zeros(1, 2), (-1, 2), "cpu")
+batch = torch.tensor([[-1.0, 2.0]] * 2)
+together = threading.Barrier(threads)
+def begin():
+    together.wait()
+    print(network(batch)[0].tolist())
+sys.setswitchinterval(1e-6)  # so that they do meet
+faulthandler.dump_traceback_later(60, exit=True)
+all_threads = [threading.Thread(target=begin) for _ in range(threads)]
+[thread.start() for thread in all_threads]
+[thread.join() for thread in all_threads]
+"""
+    home = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    for threads in (1, 4):  # the first one compiles, which makes ready as well
+        command = [sys.executable, "-c", code, str(threads)]
+        done = subprocess.run(command, env=home, capture_output=True, text=True)
+        assert (done.returncode, done.stdout.count("[[0.0, 2.0], [0.0, 2.0]]")) == (0, threads), done.stderr
