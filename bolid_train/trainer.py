@@ -76,6 +76,7 @@ def train(
                     start, sum(map(len, people.values())),
                 )  # fmt: skip
         accelerator.wait_for_everyone()
+    accelerator.end_training()  # a process that just leaves its group may wait for the others for ever
     return {
         "run": state.folder.name,
         "method": settings.method,

@@ -24,6 +24,7 @@ from bolid_train.features import FeatureCache
 from bolid_train.trainer import train
 from bolid_train.views import Shards
 from tests.bolid_train.conftest import draw_person, drawn_people, write_manifest, write_shards
+from tests.bolid_train.processes import run_two
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,11 +140,8 @@ def test_two_processes_are_one_with_twice_the_batch(dataset: Path, tmp_path: Pat
         shutil.copytree(dataset / "shards", folder / "shards")
     train(write_manifest(one, batch_size=4, **EVERYTHING), one, steps=3)
     write_manifest(two, batch_size=2, **EVERYTHING)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launch, "cli.py", "train", str(two / "manifest.toml"), "--data", str(two), "--steps", "3"]
-    alone = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=os.environ | alone, cwd=ROOT, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
+    command = ["cli.py", "train", two / "manifest.toml", "--data", two, "--steps", "3"]
+    run_two(command, seconds=200)
     assert len(_losses(one)) == len(_losses(two)) == 3
     for first, second in zip(_losses(one), _losses(two), strict=True):
         assert first == pytest.approx(second, rel=1e-4), "sums in another order, and no more"

@@ -1,5 +1,6 @@
 """The loop that all of the small world's models are trained by; a run that was stopped goes on where it was."""
 
+import atexit
 import json
 import math
 import time
@@ -89,6 +90,7 @@ def _join() -> tuple[int, int]:
         return 0, 1
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
+        atexit.register(torch.distributed.destroy_process_group)  # else processes may wait for each other for ever
     return torch.distributed.get_rank(), torch.distributed.get_world_size()
 
 

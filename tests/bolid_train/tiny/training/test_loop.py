@@ -1,8 +1,5 @@
 """The loop of the small world's trainings: what was stopped goes on as if it had not been."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bolid_train.tiny.training.loop import Loss, Schedule, fit
+from tests.bolid_train.processes import run_two
 
 SCHEDULE = Schedule(steps=30, learning_rate=0.05, warmup=3, ema=0.9, checkpoint_every=7)
 
@@ -70,9 +68,7 @@ fit(model, loss, SCHEDULE, Path(sys.argv[1]))
 def test_two_processes_take_the_steps_of_one_with_both_batches(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(TWO)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
-    subprocess.run([*launch, tmp_path / "two"], env=environment, check=True, capture_output=True, timeout=120)
+    run_two([script, tmp_path / "two"], seconds=120)
     model, loss = line()
 
     def both(generator: torch.Generator) -> dict[str, Tensor]:
