@@ -38,16 +38,17 @@ _SECOND: dict[str, Any] = {
     "objective.share": 1.0,
     "objective.max_timestep": 850,
 }
+_WHOLE = _SECOND | {"objective.clip_text": 0.02}
 _BOTH = _ANY | {"steps": _FIRST["steps"] + _SECOND["steps"]}
 
 METHODS: dict[str, dict[str, Any]] = {
     "ip-adapter": {"method": "ip-adapter", **_BOTH},
     "ip-adapter-views": {"method": "ip-adapter-views", **_BOTH},
     "bolid-diffusion": _FIRST,
-    "bolid": _SECOND,
+    "bolid": _WHOLE,
 }
-"""Method → settings of [train] that differ, by their dotted names; `start` is of the same seed. As in PuLID, L_id comes
-second, when pictures are good enough for keypoints to be found on them."""
+"""Method → settings of [train] that differ, by their dotted names; `start` is of the same seed. As in PuLID, L_id (and
+L_CLIP) come second, when pictures are good enough for keypoints to be found on them."""
 
 COMPARED = [f"{name}-seed{seed}" for name in ("ip-adapter", "ip-adapter-views", "bolid") for seed in SEEDS]
 """The runs that the table is of, beside LoRAs."""
@@ -65,13 +66,14 @@ _SECOND_ABLATED: dict[str, dict[str, Any]] = {
     "retargeted": {"objective.identity_form": "retargeted"},
     # A step takes twice as long, for half as many rows, and its gradient is larger.
     "lightning": {"objective.pictures": "lightning", "objective.identity": 0.03, "objective.share": 0.5},
-    "clip": {"objective.clip_text": 0.02},
 }
 ABLATIONS: dict[str, dict[str, Any]] = {
     **{f"bolid-diffusion-{name}": _FIRST | other for name, other in _FIRST_ABLATED.items()},
+    "bolid-no-clip": _SECOND,
     **{f"bolid-{name}": _SECOND | {"prior_steps": 0} | other for name, other in _SECOND_ABLATED.items()},
 }
-"""The same of runs that differ from `bolid-diffusion` or `bolid` in one thing, at the first seed."""
+"""The same at the first seed: runs that differ from `bolid-diffusion` in one thing, `bolid` without L_CLIP, and runs that
+differ from that in one thing."""
 
 LORA: dict[str, Any] = {
     "method": "lora",
@@ -117,7 +119,7 @@ def configure(loaded: Manifest, differences: dict[str, Any]) -> Manifest:
 
 
 def loras(
-    data: Path, split: str, people: int = 10, views: Sequence[int] = (1, 8), seeds: Sequence[int] = SEEDS[:1]
+    data: Path, split: str, people: int = 10, views: Sequence[int] = (1, 8), seeds: Sequence[int] = SEEDS
 ) -> dict[str, Experiment]:
     """Run → one person's LoRA: of the first `people` whom `bolid evaluate` measures on, and on those photos of them
     that it gives to the other methods, if its largest number of views is that of `views`."""

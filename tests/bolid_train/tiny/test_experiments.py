@@ -38,7 +38,8 @@ def test_all_methods_have_as_many_steps_on_as_many_photos() -> None:
 
 def test_an_ablation_differs_in_one_thing() -> None:
     for name, ablation in ABLATIONS.items():
-        of = METHODS["bolid" if "start" in ablation else "bolid-diffusion"]
+        before = METHODS["bolid"] if name == "bolid-no-clip" else ABLATIONS["bolid-no-clip"]
+        of = before if "start" in ablation else METHODS["bolid-diffusion"]
         other = {key for key in of | ablation if of.get(key) != ablation.get(key)} - {"prior_steps"}
         assert len(other) == 1 or "objective.pictures" in other, name
 
