@@ -11,7 +11,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-TERMS = {"diffusion": "L_diff", "identity": "L_id, weighted", "kl": "KL, weighted", "proportions": "read-out, weighted"}
+TERMS = {
+    "diffusion": "L_diff",
+    "identity": "L_id, weighted",
+    "clip_text": "L_CLIP, weighted",
+    "kl": "KL, weighted",
+    "proportions": "read-out, weighted",
+}
 """Terms of the loss that are drawn, with their titles."""
 
 _SMOOTH = 0.98  # of the exponential average: single steps are mostly noise of timesteps
@@ -20,8 +26,9 @@ _SMOOTH = 0.98  # of the exponential average: single steps are mostly noise of t
 def draw_curves(runs: Iterable[Path], out: Path) -> None:
     """A panel for each term; runs by seeds of one name in one colour. Steps that a run's `losses.jsonl` leaves out are
     joined by lines."""
-    figure = Figure(figsize=(10, 5.6), layout="constrained")
-    panels = dict(zip(TERMS, figure.subplots(2, 2).flat, strict=True))
+    figure = Figure(figsize=(12, 5.6), layout="constrained")
+    *axes, names = figure.subplots(2, 3).flat
+    panels = dict(zip(TERMS, axes, strict=True))
     colours: dict[str, str] = defaultdict(lambda: f"C{len(colours)}")
     for run in runs:
         name = re.sub(r"-seed\d+$", "", run.name)
@@ -31,7 +38,8 @@ def draw_curves(runs: Iterable[Path], out: Path) -> None:
     for term, panel in panels.items():
         panel.set(title=TERMS[term], xlabel="step")
         panel.grid(alpha=0.3)
-    panels["diffusion"].legend(fontsize=8)
+    names.legend(*panels["diffusion"].get_legend_handles_labels(), loc="center")
+    names.axis("off")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=96)
 

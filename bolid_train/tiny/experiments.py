@@ -72,8 +72,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "bolid-no-clip": _SECOND,
     **{f"bolid-{name}": _SECOND | {"prior_steps": 0} | other for name, other in _SECOND_ABLATED.items()},
 }
-"""The same at the first seed: runs that differ from `bolid-diffusion` in one thing, `bolid` without L_CLIP, and runs that
-differ from that in one thing."""
+"""The same at the first seed: runs that differ from `bolid-diffusion` in one thing, `bolid` without L_CLIP, and those
+that differ from that in one thing."""
 
 LORA: dict[str, Any] = {
     "method": "lora",
