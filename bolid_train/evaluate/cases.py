@@ -99,5 +99,7 @@ def _words_of(caption: str) -> frozenset[str]:
 
 
 def _share(found: Set[str], of: Set[str], weights: dict[str, float]) -> float:
-    whole = sum(weights.get(word, 0.0) for word in of)
-    return sum(weights.get(word, 0.0) for word in found) / whole if whole else 0.0
+    # Exact sums: those of floats depend on the order of sets, which changes from process to process, and so would
+    # prompts that are nearly as good as each other.
+    whole = math.fsum(weights.get(word, 0.0) for word in of)
+    return math.fsum(weights.get(word, 0.0) for word in found) / whole if whole else 0.0
