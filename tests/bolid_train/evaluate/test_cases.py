@@ -1,10 +1,12 @@
 """Who is drawn how: other clothes, another pose and another place than on the reference, the same for all methods."""
 
+from collections.abc import KeysView
+
 import numpy as np
 import pytest
 
 from bolid_data.errors import BolidError
-from bolid_train.evaluate.cases import case_of, choose, choose_prompts
+from bolid_train.evaluate.cases import _share, case_of, choose, choose_prompts
 from bolid_train.views import Sample
 
 COLOURS, POSES, PLACES = (
@@ -76,3 +78,14 @@ def test_someone_alone_is_asked_for_by_their_own_captions() -> None:
 def test_captions_without_a_word_in_common_are_prompts_too() -> None:
     one, other = _photo("a", 0, ""), _photo("b", 0, "")
     assert choose_prompts(one, [one], [other], 2, np.random.default_rng(0)) == (other, other)
+
+
+def test_how_well_a_caption_suits_does_not_depend_on_the_order_of_sets() -> None:
+    """Which is another one in every process; captions that suit equally must not change places by it."""
+    random = np.random.default_rng(0)
+    weights = {f"word{number}": float(weight) for number, weight in enumerate(random.random(40))}
+
+    def shuffled(count: int) -> KeysView[str]:
+        return dict.fromkeys(random.permutation(list(weights)[:count]).tolist()).keys()
+
+    assert len({_share(shuffled(20), shuffled(40), weights) for _ in range(20)}) == 1
