@@ -51,6 +51,8 @@ world: setup
 		.venv/bin/python -m bolid_train.tiny.training.$$part --work $(WORLD)/$$part || exit 1; done
 	for name in clip-0 clip-1; do \
 		.venv/bin/python -m bolid_train.tiny.training.clip $$name --work $(WORLD)/$$name || exit 1; done
+	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m bolid_train.tiny.training.image_encoder \
+		--work $(WORLD)/image-encoder
 	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m bolid_train.tiny.training.base \
 		--work $(WORLD)/base --vae $(WORLD)/vae/vae
 	.venv/bin/python -m bolid_train.tiny.training.lightning --work $(WORLD)/lightning

@@ -182,7 +182,7 @@ class Train(_Section):
     person: str | None = None  # of method lora: whom it is trained on
     photos: list[Sha256] = []  # of method lora: on which of that person's photos, by sha256; none: all
     base: str = "small-sdxl"  # this one comes with the package; else a diffusers folder or a hub name
-    image_encoder: str | None = None  # a CLIP vision model's folder or hub name, where the base brings none
+    image_encoder: str | None = None  # a CLIP vision model's folder or hub name; without it, the base's own
     resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
     buckets: bool = False  # photos in SDXL's aspect ratios rather than squares
     reference: Literal["photo", "face"] = "photo"  # what the ref branch sees of the reference photo

@@ -71,6 +71,13 @@ _EMBEDDED = {
         "MIT",
         "pip install --force-reinstall bolid",
     ),
+    "clip-bodies": _Embedded(
+        "bolid_train",
+        "tiny/weights/clip-bodies",
+        (("", "027bdc89b87ddca11925c65104d102c8d3a0f4883397f2b7ac204acee5b1bf4b"),),
+        "MIT",
+        "pip install --force-reinstall bolid",
+    ),
     "bolid-watermark": _Embedded(
         "bolid_data",
         "curate/weights/watermark.safetensors",

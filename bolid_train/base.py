@@ -21,6 +21,9 @@ from bolid_data.manifest import Train
 SMALL_SDXL = "small-sdxl"
 """Names the base that comes with this package."""
 
+CLIP_BODIES = "clip-bodies"
+"""Names the image encoder that comes with it beside the base's own, and sees how people are built."""
+
 _ENCODERS = (
     "vae",
     "text_encoder",
@@ -44,12 +47,12 @@ class Base:
 
     @classmethod
     def find(cls, settings: Train, near: Path) -> "Base":
-        """The base that the manifest names: the small SDXL of this package, a folder (relative to `near`), or a hub
-        repository.
+        """The base and the image encoder that the manifest names: of this package, folders (relative to `near`), or hub
+        repositories.
 
         Raises UsageError for an SDXL without an image encoder, BolidError for one that is not to be had or was altered.
         """
-        image_encoder = weights.folder(settings.image_encoder, near) if settings.image_encoder else None
+        image_encoder = _image_encoder(settings.image_encoder, near) if settings.image_encoder else None
         if settings.base == SMALL_SDXL:
             return cls.at(SMALL_SDXL, weights.find(SMALL_SDXL).path, image_encoder)
         folder = weights.folder(settings.base, near)
@@ -109,6 +112,10 @@ class Base:
 def pick_device() -> torch.device:
     """The accelerator where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _image_encoder(name: str, near: Path) -> Path:
+    return weights.find(name).path if name == CLIP_BODIES else weights.folder(name, near)
 
 
 def _feature_extractor(base: Base, side: Any) -> CLIPImageProcessor:

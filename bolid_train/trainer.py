@@ -100,12 +100,17 @@ def _readable(chosen: People, whole: People) -> People:
 
 
 def _start(data: Path, settings: Train) -> adapter.Adapter:
-    """The run to start from. Raises UsageError for one of another method or body."""
+    """The run to start from. Raises UsageError for one of another method, body or image encoder."""
     made = adapter.read(run_folder(data, settings.start or ""))
     if (made.method, made.body_dim) != (settings.method, settings.body_dim):
         raise UsageError(
             f"[train] start = '{settings.start}': that run is of method '{made.method}' with body_dim {made.body_dim}; "
             f"this one, '{settings.method}' with {settings.body_dim}, cannot go on with it"
+        )
+    if (saw := made.settings.get("image_encoder")) != settings.image_encoder:
+        eyes = f"'{saw}'" if saw else "the base's own image encoder"
+        raise UsageError(
+            f"[train] start = '{settings.start}': that run looked at photos through {eyes}; name the same image_encoder"
         )
     return made
 

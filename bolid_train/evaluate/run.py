@@ -74,7 +74,7 @@ def evaluate(
     sets: Sets = {of: list(range(len(cases)))} | theirs
     judges = load_evaluators(evaluators)
     yardstick = Yardstick(judges, cases, shards, looks[0].resolution, manifest.filter.min_keypoints)
-    studio = Studio(base, how, cases, _features(data, base, looks, shards, cases), manifest.folder)
+    studio = Studio(base, how, cases, _features(data, looks, shards, cases, manifest.folder), manifest.folder)
     shown = list(dict.fromkeys(person for own in reversed(sets.values()) for person in own))[:_GRID]
     bench = Bench(studio, judges, yardstick, sets, shown)
     results = [bench.base()]
@@ -110,9 +110,9 @@ def numbers(views: str) -> list[int]:
 
 def _base(looks: Sequence[Train], manifest: Manifest) -> Base:
     """The base that all runs were trained on."""
-    of = {(one.base, one.image_encoder, one.resolution) for one in looks}
+    of = {(one.base, one.resolution) for one in looks}
     if len(of) > 1:
-        names = ", ".join(f"{base} at {resolution} px" for base, _, resolution in sorted(of, key=str))
+        names = ", ".join(f"{base} at {resolution} px" for base, resolution in sorted(of))
         raise UsageError(f"runs of different bases cannot share a table: {names}; name those of one with --methods")
     return Base.find(looks[0], manifest.folder)
 
@@ -137,7 +137,7 @@ def _flattered(compared: Sequence[Compared], people: Sequence[str]) -> Iterator[
 
 
 def _features(
-    data: Path, base: Base, looks: Sequence[Train], shards: Shards, cases: Sequence[Case]
+    data: Path, looks: Sequence[Train], shards: Shards, cases: Sequence[Case], near: Path
 ) -> list[FeatureCache]:
     """What is needed of the cases' photos, for each way to look at them."""
     needed: dict[str, dict[Sample, None]] = defaultdict(dict)
@@ -146,7 +146,7 @@ def _features(
             needed[photo.person][photo] = None
     photos = {person: list(own) for person, own in needed.items()}
     # Apart from the cache of trainings, which would lose these people's other photos.
-    caches = [FeatureCache(data / "evaluation" / "features", base, one) for one in looks]
+    caches = [FeatureCache(data / "evaluation" / "features", Base.find(one, near), one) for one in looks]
     for cache in caches:
         cache.fill(shards, photos, pick_device())
     return caches

@@ -36,8 +36,13 @@ def build_clip(width: int, image_layers: int, text_layers: int) -> Clip:
 def save_image_encoder(folder: Path, name: str = "clip-0") -> None:
     """Writes a CLIP's vision tower, in full precision, and its image processor: the `image_encoder` of a pipeline."""
     clip = load_clip(name)
+    image_encoder_of(clip).save_pretrained(folder)
+    clip.image_processor.save_pretrained(folder)
+
+
+def image_encoder_of(clip: Clip) -> CLIPVisionModelWithProjection:
+    """A copy of its vision tower."""
     encoder = CLIPVisionModelWithProjection(clip.model.config.vision_config)
     state = clip.model.state_dict()
     encoder.load_state_dict({key: state[key] for key in encoder.state_dict()})
-    encoder.save_pretrained(folder)
-    clip.image_processor.save_pretrained(folder)
+    return encoder

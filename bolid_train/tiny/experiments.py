@@ -53,6 +53,8 @@ L_CLIP) come second, when pictures are good enough for keypoints to be found on 
 COMPARED = [f"{name}-seed{seed}" for name in ("ip-adapter", "ip-adapter-views", "bolid") for seed in SEEDS]
 """The runs that the table is of, beside LoRAs."""
 
+_BLIND: dict[str, Any] = {"image_encoder": None}
+_BLIND_SECOND = _SECOND | _BLIND | {"start": "bolid-diffusion-blind"}
 _FIRST_ABLATED: dict[str, dict[str, Any]] = {
     "plain": {"body_encoder": "plain"},
     "unweighted": {"weighting": False},  # the same as alpha = 1, and as a sigma without end
@@ -68,15 +70,19 @@ _SECOND_ABLATED: dict[str, dict[str, Any]] = {
     "lightning": {"objective.pictures": "lightning", "objective.identity": 0.03, "objective.share": 0.5},
 }
 ABLATIONS: dict[str, dict[str, Any]] = {
-    **{f"bolid-diffusion-{name}": _FIRST | other for name, other in _FIRST_ABLATED.items()},
-    "bolid-no-clip": _SECOND,
-    **{f"bolid-{name}": _SECOND | {"prior_steps": 0} | other for name, other in _SECOND_ABLATED.items()},
+    **{f"{name}-blind-seed{SEEDS[0]}": settings | _BLIND for name, settings in METHODS.items() if name != "bolid"},
+    f"bolid-blind-seed{SEEDS[0]}": _BLIND_SECOND | {"objective.clip_text": _WHOLE["objective.clip_text"]},
+    **{f"bolid-diffusion-{name}": _FIRST | _BLIND | other for name, other in _FIRST_ABLATED.items()},
+    "bolid-no-clip": _BLIND_SECOND,
+    **{f"bolid-{name}": _BLIND_SECOND | {"prior_steps": 0} | other for name, other in _SECOND_ABLATED.items()},
 }
-"""The same at the first seed: runs that differ from `bolid-diffusion` in one thing, `bolid` without L_CLIP, and those
-that differ from that in one thing."""
+"""The same at the first seed. Runs called blind look through the base's own image encoder, which sees nothing of
+bodies. So do the others, which differ in one thing: from `bolid-diffusion-blind`, from `bolid-blind` (that without
+L_CLIP), or, if they start from a run, from that without L_CLIP."""
 
 LORA: dict[str, Any] = {
     "method": "lora",
+    **_BLIND,  # it looks at no photo
     "rank": 4,
     "steps": 100,
     "batch_size": 8,

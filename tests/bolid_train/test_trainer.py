@@ -219,6 +219,8 @@ def test_a_run_may_start_from_a_finished_one_of_its_kind(folder: Path) -> None:
         train(write_manifest(folder, start="bolid", body_dim=16), folder, steps=1, run="third")
     with pytest.raises(UsageError, match="no such run"):
         train(write_manifest(folder, start="nobody"), folder, steps=1, run="third")
+    with pytest.raises(UsageError, match="looked at photos through the base's own image encoder"):
+        train(write_manifest(folder, start="bolid", image_encoder="clip-bodies"), folder, steps=1, run="third")
 
 
 def test_the_base_alone_makes_a_run_without_steps(folder: Path) -> None:

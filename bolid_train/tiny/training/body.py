@@ -48,10 +48,9 @@ class Recognising:
 
     def __init__(self, learner: Learner, photos: Photos) -> None:
         self.learner, self.photos = learner, photos
-        self.of_person = torch.from_numpy(photos.people).unique(return_counts=True)[1].cumsum(0)
 
     def __call__(self, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = self._rows(generator)
+        rows = of_same_people(self.photos, generator)
         keypoints = torch.from_numpy(self.photos.keypoints[rows.numpy()])
         images, keypoints = move(pixels(self.photos, rows), keypoints, generator, scale=0.15, shift=0.08, turn=0.08)
         images = restyle(recolour(images, generator, 0.6), generator)
@@ -66,15 +65,17 @@ class Recognising:
             **keypoint_loss(heat, visible, keypoints),
         }
 
-    def _rows(self, generator: torch.Generator) -> Tensor:
-        ends = self.of_person
-        starts = torch.cat([ends.new_zeros(1), ends[:-1]])
-        people = torch.randperm(len(ends), generator=generator)[:PEOPLE].tolist()
-        chosen = [
-            starts[person] + torch.randperm(int(ends[person] - starts[person]), generator=generator)[:PHOTOS]
-            for person in people
-        ]
-        return torch.cat(chosen)
+
+def of_same_people(photos: Photos, generator: torch.Generator) -> Tensor:
+    """The numbers of a batch's photos: `PHOTOS` of each of `PEOPLE`."""
+    ends = torch.from_numpy(photos.people).unique(return_counts=True)[1].cumsum(0)
+    starts = torch.cat([ends.new_zeros(1), ends[:-1]])
+    people = torch.randperm(len(ends), generator=generator)[:PEOPLE].tolist()
+    chosen = [
+        starts[person] + torch.randperm(int(ends[person] - starts[person]), generator=generator)[:PHOTOS]
+        for person in people
+    ]
+    return torch.cat(chosen)
 
 
 def contrast(embeddings: Tensor, people: Tensor) -> Tensor:

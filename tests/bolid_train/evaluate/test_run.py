@@ -3,11 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest
@@ -17,6 +19,7 @@ from bolid_train.denoiser import Denoiser
 from bolid_train.evaluate.painting import Sampling
 from bolid_train.evaluate.run import evaluate, numbers, sampling
 from tests.bolid_train.conftest import drawn_people, write_manifest, write_shards
+from tests.bolid_train.small_base import small_base
 
 FAST = Sampling(steps=2, guidance=0.0)
 REF_DIM = 64
@@ -40,19 +43,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     return folder, _write_run(folder, "bolid", "bolid", seed=0)
 
 
-def _write_run(folder: Path, name: str, method: str, seed: int, person: str = "erik") -> Manifest:
+def _write_run(
+    folder: Path, name: str, method: str, seed: int, person: str = "erik", ref_dim: int = REF_DIM, **train: Any
+) -> Manifest:
     """A finished run with random weights. Returns its manifest."""
-    settings = write_manifest(folder, method=method)
+    settings = write_manifest(folder, method=method, **train)
     base = Base.find(settings.train, folder)
     torch.manual_seed(seed)
-    installed = conditioning.find(method)(settings.train, REF_DIM)
+    installed = conditioning.find(method)(settings.train, ref_dim)
     installed.install(Denoiser.of(base, settings.train, torch.device("cpu")).unet)
     with torch.no_grad():
         for parameter in installed.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     run = folder / "runs" / name
     run.mkdir(parents=True)
-    adapter.publish(run, installed, settings.train, base, REF_DIM, 0, [person], folder, photos=2)
+    adapter.publish(run, installed, settings.train, base, ref_dim, 0, [person], folder, photos=2)
     return settings
 
 
@@ -164,6 +169,25 @@ def test_measured_again_from_another_folder_the_numbers_are_the_same(again: dict
         if metric != "seconds" and views != 1:
             assert row == table[method, views, metric]
     assert rows["bolid", 1, "clip_i"]["mean"] != rows["bolid", 2, "clip_i"]["mean"]
+
+
+def test_runs_that_look_at_photos_through_other_image_encoders_stand_in_one_table(
+    made: tuple[Path, Manifest], tmp_path: Path
+) -> None:
+    shutil.copytree(made[0] / "shards", tmp_path / "shards")
+    config = CLIPVisionConfig.from_pretrained(small_base() / "image_encoder", projection_dim=48)
+    CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "eyes")
+    manifest = _write_run(tmp_path, "own", "ip-adapter", seed=0)
+    _write_run(tmp_path, "other", "ip-adapter", seed=0, ref_dim=48, image_encoder="eyes")
+    found = evaluate(manifest, tmp_path, views=(1, 2), how=FAST)
+    [own, other] = [_means(found, method) for method in ("own", "other")]
+    assert own.keys() == other.keys() and own["clip_i", 2] != other["clip_i", 2]
+    assert own == _means(evaluate(manifest, tmp_path, ["own"], views=(1, 2), how=FAST), "own")
+
+
+def _means(result: dict, method: str) -> dict[tuple[str, int], float]:
+    rows = [row for row in result["rows"] if row["method"] == method and row["metric"] != "seconds"]
+    return {(row["metric"], row["views"]): row["mean"] for row in rows}
 
 
 def test_test_people_wait(made: tuple[Path, Manifest]) -> None:

@@ -80,8 +80,7 @@ def test_the_loss_is_lowest_where_photos_of_one_body_agree() -> None:
 
 
 def test_a_batch_holds_several_photos_of_each_of_its_bodies(photos: Photos) -> None:
-    loss = training.Recognising(training.Learner(), photos)
-    rows = loss._rows(torch.Generator().manual_seed(0))
+    rows = training.of_same_people(photos, torch.Generator().manual_seed(0))
     counts = torch.from_numpy(photos.people)[rows].unique(return_counts=True)[1]
     assert len(rows.unique()) == len(rows) and counts.tolist() == [training.PHOTOS] * 10
 

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,12 +37,22 @@ def test_all_methods_have_as_many_steps_on_as_many_photos() -> None:
     assert len({photos(f"{name}-seed0") for name in ("bolid", "ip-adapter", "ip-adapter-views")}) == 1
 
 
+def _of(name: str) -> dict[str, Any]:
+    """What the ablation differs from in one thing."""
+    if name.endswith("-blind-seed0"):
+        return METHODS[name.removesuffix("-blind-seed0")]
+    if name == "bolid-no-clip":
+        return ABLATIONS["bolid-blind-seed0"]
+    return ABLATIONS["bolid-no-clip" if "start" in ABLATIONS[name] else "bolid-diffusion-blind-seed0"]
+
+
 def test_an_ablation_differs_in_one_thing() -> None:
     for name, ablation in ABLATIONS.items():
-        before = METHODS["bolid"] if name == "bolid-no-clip" else ABLATIONS["bolid-no-clip"]
-        of = before if "start" in ablation else METHODS["bolid-diffusion"]
-        other = {key for key in of | ablation if of.get(key) != ablation.get(key)} - {"prior_steps"}
+        other = {key for key, _ in _of(name).items() ^ ablation.items()} - {"prior_steps", "start"}
         assert len(other) == 1 or "objective.pictures" in other, name
+        if "start" in ablation:
+            looks = {RUNS[run].manifest.train.image_encoder for run in (name, f"{ablation['start']}-seed0")}
+            assert looks == {None}, "a run starts from one that looked through the same eyes"
 
 
 @pytest.fixture
