@@ -7,7 +7,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPVisionMo
 from bolid_train.clip import Clip, load_clip
 from bolid_train.tiny.tokenizer import build_tokenizer
 
-_SIDE, _PATCH = 64, 8  # pixels
+_SIDE, PATCH = 64, 8  # pixels
 _SHARED = 128  # width of the space of images and texts
 
 
@@ -27,7 +27,7 @@ def build_clip(width: int, image_layers: int, text_layers: int) -> Clip:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    vision = common | {"num_hidden_layers": image_layers, "image_size": _SIDE, "patch_size": _PATCH}
+    vision = common | {"num_hidden_layers": image_layers, "image_size": _SIDE, "patch_size": PATCH}
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=_SHARED))
     model.set_attn_implementation("eager")  # on CPU the fused attention's backward pass is slow
     return Clip(model, tokenizer, CLIPImageProcessor(size={"shortest_edge": _SIDE}, crop_size=_SIDE))

@@ -18,7 +18,7 @@ from transformers import CLIPModel
 
 from bolid_train.clip import WEIGHTS, Clip
 from bolid_train.files import write_safetensors
-from bolid_train.tiny.clip import build_clip
+from bolid_train.tiny.clip import PATCH, build_clip
 from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import move, recolour
 from bolid_train.tiny.training.loop import Schedule, fit
@@ -31,7 +31,6 @@ _JOINTS, _PLACES = 0.3, 4.0  # weights of the two terms about joints
 _MOST_UNSAID = 0.8  # of each caption a share between none and this is left out
 _UNSAID = -1
 _KEYPOINTS = 17
-_PATCH = 8  # pixels of its sides
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Contrasting:
         return {
             "contrastive": contrast(texts, images, scale, also_true),
             "words": self._words(images, self.labels[rows], scale),
-            "joints": _JOINTS * cross_entropy(chosen.float().transpose(1, 2)[seen], _patch(keypoints)[seen]),
+            "joints": _JOINTS * cross_entropy(chosen.float().transpose(1, 2)[seen], patch_of(keypoints)[seen]),
             "places": _PLACES * l1_loss(placed.float()[seen], keypoints[..., :2][seen] / SIDE),
         }
 
@@ -132,10 +131,10 @@ class Contrasting:
         return recolour(changed, generator, 0.1), keypoints
 
 
-def _patch(keypoints: Tensor) -> Tensor:
+def patch_of(keypoints: Tensor) -> Tensor:
     """Which patch each keypoint (B, 17, 3) lies in (B, 17), row by row."""
-    column, row = (keypoints[..., :2] / _PATCH).long().clamp(0, SIDE // _PATCH - 1).unbind(-1)
-    return row * (SIDE // _PATCH) + column
+    column, row = (keypoints[..., :2] / PATCH).long().clamp(0, SIDE // PATCH - 1).unbind(-1)
+    return row * (SIDE // PATCH) + column
 
 
 def is_true(captions: list[Caption], labels: Tensor) -> Tensor:

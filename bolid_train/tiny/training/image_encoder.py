@@ -18,10 +18,12 @@ from transformers import CLIPVisionModelWithProjection
 from bolid_data.weights import folder_sha256
 from bolid_train.body.weighting import weight_views
 from bolid_train.clip import WEIGHTS, load_clip
-from bolid_train.tiny.clip import image_encoder_of
+from bolid_train.tiny.clip import PATCH, image_encoder_of
+from bolid_train.tiny.networks.keypoints import KEYPOINTS
 from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import move, recolour
 from bolid_train.tiny.training.body import contrast, of_same_people
+from bolid_train.tiny.training.clip import patch_of
 from bolid_train.tiny.training.loop import Schedule, fit
 from bolid_train.tiny.world.bodies import TRAITS
 from bolid_train.tiny.world.photos import SIDE, Photos, draw_split
@@ -29,7 +31,6 @@ from bolid_train.tiny.world.splits import CORPUS
 
 NAME = "clip-bodies"
 SCHEDULE = Schedule(steps=3000, learning_rate=1.5e-3, warmup=60, ema=0.99)
-_KEYPOINTS = 17
 _SIGMA, _ALPHA = 50 / 1024, 0.1  # method.md, section 1
 
 
@@ -40,9 +41,9 @@ class Learner(nn.Module):
         super().__init__()
         self.encoder = encoder
         width = encoder.config.hidden_size
-        self.choose = nn.Linear(width, _KEYPOINTS)
-        self.refine = nn.Linear(width, 2 * _KEYPOINTS)
-        self.place = nn.Linear(width, 2 * _KEYPOINTS)
+        self.choose = nn.Linear(width, KEYPOINTS)
+        self.refine = nn.Linear(width, 2 * KEYPOINTS)
+        self.place = nn.Linear(width, 2 * KEYPOINTS)
         self.traits = nn.Linear(width, len(TRAITS))
 
     def forward(self, pixel_values: Tensor) -> dict[str, Tensor]:
@@ -67,7 +68,6 @@ class Seeing:
 
     def __init__(self, learner: Learner, photos: Photos) -> None:
         self.learner, self.photos, self.clip = learner, photos, load_clip("clip-0")
-        self.patch = learner.encoder.config.patch_size
 
     def __call__(self, generator: Generator) -> dict[str, Tensor]:
         rows = of_same_people(self.photos, generator)
@@ -89,13 +89,11 @@ class Seeing:
     def _joints(self, found: dict[str, Tensor], keypoints: Tensor) -> dict[str, Tensor]:
         """Of the joints that are visible."""
         seen = keypoints[..., 2] > 0
-        places = keypoints[..., :2] / self.patch
-        cells = places.long().clamp(0, SIDE // self.patch - 1)
-        number = cells[..., 1] * (SIDE // self.patch) + cells[..., 0]
+        number, places = patch_of(keypoints), keypoints[..., :2] / PATCH
         within = found["within"].gather(1, number[:, None, :, None].expand(-1, 1, -1, 2))[:, 0]
         return {
             "joints": 0.3 * cross_entropy(found["chosen"].transpose(1, 2)[seen], number[seen]),
-            "within": l1_loss(within[seen], (places - cells)[seen]),
+            "within": l1_loss(within[seen], places.frac()[seen]),
             "places": 10 * l1_loss(found["places"][seen], keypoints[..., :2][seen] / SIDE),
         }
 
