@@ -37,13 +37,17 @@ class IpAdapterViews(Branched):
 
 
 class ViewAttention(nn.Module):
-    """Self-attention over views, then their mean: neither their order nor their padding matters."""
+    """Self-attention over views, then their mean by confidence: neither their order nor their padding matters."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         layer = nn.TransformerEncoderLayer(
             width, math.gcd(width, 8), 4 * width, dropout=0, activation="gelu", batch_first=True, norm_first=True
         )
+        # It begins as the mean of the views, which means something, and not as noise that L_diff has to undo.
+        for last in (layer.self_attn.out_proj, layer.linear2):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
         self.layers = nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
 
     def forward(self, views: Views) -> Tensor:
