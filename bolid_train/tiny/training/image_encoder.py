@@ -16,6 +16,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy, l1_loss, mse_l
 from transformers import CLIPVisionModelWithProjection
 
 from bolid_data.weights import folder_sha256
+from bolid_train.base import CLIP_BODIES
 from bolid_train.body.weighting import weight_views
 from bolid_train.clip import WEIGHTS, load_clip
 from bolid_train.tiny.clip import PATCH, image_encoder_of
@@ -29,7 +30,6 @@ from bolid_train.tiny.world.bodies import TRAITS
 from bolid_train.tiny.world.photos import SIDE, Photos, draw_split
 from bolid_train.tiny.world.splits import CORPUS
 
-NAME = "clip-bodies"
 SCHEDULE = Schedule(steps=3000, learning_rate=1.5e-3, warmup=60, ema=0.99)
 _SIGMA, _ALPHA = 50 / 1024, 0.1  # method.md, section 1
 
@@ -130,8 +130,8 @@ def main() -> None:
     trained = train(draw_split(CORPUS), parser.parse_args().work)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
         return
-    save(trained, WEIGHTS / NAME)
-    print(f"pin it in bolid_data/weights.py: sha256 {folder_sha256(WEIGHTS / NAME)}")
+    save(trained, WEIGHTS / CLIP_BODIES)
+    print(f"pin it in bolid_data/weights.py: sha256 {folder_sha256(WEIGHTS / CLIP_BODIES)}")
 
 
 if __name__ == "__main__":

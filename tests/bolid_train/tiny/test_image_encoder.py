@@ -13,7 +13,7 @@ from bolid_train.base import CLIP_BODIES, Base
 from bolid_train.clip import WEIGHTS, load_clip
 from bolid_train.tiny.check.image_encoder import embed, figures
 from bolid_train.tiny.clip import image_encoder_of
-from bolid_train.tiny.training.image_encoder import NAME, SCHEDULE, Learner, Seeing, save, train
+from bolid_train.tiny.training.image_encoder import SCHEDULE, Learner, Seeing, save, train
 from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import HELD_OUT
 
@@ -32,7 +32,7 @@ def test_it_tells_bodies_apart_that_clip_0_does_not(photos: Photos) -> None:
 
 def test_a_manifest_names_it_and_the_base_is_otherwise_its_own(tmp_path: Path) -> None:
     own, seeing = (Base.find(Train(image_encoder=name), tmp_path) for name in (None, CLIP_BODIES))
-    assert seeing.image_encoder == weights.find(CLIP_BODIES).path == WEIGHTS / NAME
+    assert seeing.image_encoder == weights.find(CLIP_BODIES).path == WEIGHTS / CLIP_BODIES
     assert seeing.folder == own.folder and seeing.encoders_sha256() != own.encoders_sha256()
     assert seeing.pipeline(torch.device("cpu"), unet=None).image_encoder.dtype == torch.float32
 
