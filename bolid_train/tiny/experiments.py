@@ -54,7 +54,7 @@ COMPARED = [f"{name}-seed{seed}" for name in ("ip-adapter", "ip-adapter-views", 
 """The runs that the table is of, beside LoRAs."""
 
 _BLIND: dict[str, Any] = {"image_encoder": None}
-_BLIND_SECOND = _SECOND | _BLIND | {"start": "bolid-diffusion-blind"}
+_BLIND_START = _BLIND | {"start": "bolid-diffusion-blind"}
 _FIRST_ABLATED: dict[str, dict[str, Any]] = {
     "plain": {"body_encoder": "plain"},
     "unweighted": {"weighting": False},  # the same as alpha = 1, and as a sigma without end
@@ -69,18 +69,15 @@ _SECOND_ABLATED: dict[str, dict[str, Any]] = {
     # A step takes twice as long, for half as many rows, and its gradient is larger.
     "lightning": {"objective.pictures": "lightning", "objective.identity": 0.03, "objective.share": 0.5},
 }
-_PARTS: dict[str, dict[str, Any]] = {
+ABLATIONS: dict[str, dict[str, Any]] = {
     "bolid-only-diffusion": _SECOND | {"prior_steps": 0, "objective.identity": 0.0},
     f"ip-adapter-diffusion-seed{SEEDS[0]}": METHODS["ip-adapter"] | {"steps": _FIRST["steps"]},
     "ip-adapter-identity": _WHOLE | {"method": "ip-adapter", "start": "ip-adapter-diffusion"},
-}
-ABLATIONS: dict[str, dict[str, Any]] = {
-    **_PARTS,
     **{f"{name}-blind-seed{SEEDS[0]}": settings | _BLIND for name, settings in METHODS.items() if name != "bolid"},
-    f"bolid-blind-seed{SEEDS[0]}": _BLIND_SECOND | {"objective.clip_text": _WHOLE["objective.clip_text"]},
+    f"bolid-blind-seed{SEEDS[0]}": _WHOLE | _BLIND_START,
     **{f"bolid-diffusion-{name}": _FIRST | _BLIND | other for name, other in _FIRST_ABLATED.items()},
-    "bolid-no-clip": _BLIND_SECOND,
-    **{f"bolid-{name}": _BLIND_SECOND | {"prior_steps": 0} | other for name, other in _SECOND_ABLATED.items()},
+    "bolid-no-clip": _SECOND | _BLIND_START,
+    **{f"bolid-{name}": _SECOND | _BLIND_START | {"prior_steps": 0} | other for name, other in _SECOND_ABLATED.items()},
 }
 """The same at the first seed. First BoLID without what L_id and L_CLIP add, and an IP-Adapter with it, which tell what
 is the encoder's doing and what the losses'. Runs called blind look through the base's own image encoder, which sees

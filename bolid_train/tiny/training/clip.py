@@ -19,6 +19,7 @@ from transformers import CLIPModel
 from bolid_train.clip import WEIGHTS, Clip
 from bolid_train.files import write_safetensors
 from bolid_train.tiny.clip import PATCH, build_clip
+from bolid_train.tiny.networks.keypoints import KEYPOINTS
 from bolid_train.tiny.pixels import pixels
 from bolid_train.tiny.training.augmentation import move, recolour
 from bolid_train.tiny.training.loop import Schedule, fit
@@ -30,7 +31,6 @@ BATCH = 96
 _JOINTS, _PLACES = 0.3, 4.0  # weights of the two terms about joints
 _MOST_UNSAID = 0.8  # of each caption a share between none and this is left out
 _UNSAID = -1
-_KEYPOINTS = 17
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Pretraining(nn.Module):
         super().__init__()
         self.clip = clip
         width = clip.config.vision_config.hidden_size
-        self.choose = nn.Linear(width, _KEYPOINTS)
-        self.place = nn.Linear(width, 2 * _KEYPOINTS)
+        self.choose = nn.Linear(width, KEYPOINTS)
+        self.place = nn.Linear(width, 2 * KEYPOINTS)
 
     def forward(self, pixel_values: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Embeddings (B, D) of photos (B, 3, H, W) and of captions; how likely each patch is to hold each joint

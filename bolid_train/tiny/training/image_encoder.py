@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, l1_loss, mse_loss, normalize
 from transformers import CLIPVisionModelWithProjection
 
+from bolid_data.manifest import Train
 from bolid_data.weights import folder_sha256
 from bolid_train.base import CLIP_BODIES
 from bolid_train.body.weighting import weight_views
@@ -31,7 +32,7 @@ from bolid_train.tiny.world.photos import SIDE, Photos, draw_split
 from bolid_train.tiny.world.splits import CORPUS
 
 SCHEDULE = Schedule(steps=3000, learning_rate=1.5e-3, warmup=60, ema=0.99)
-_SIGMA, _ALPHA = 50 / 1024, 0.1  # method.md, section 1
+_VIEWS = Train()  # says how views are weighted
 
 
 class Learner(nn.Module):
@@ -102,7 +103,9 @@ def _weighted(images: Tensor, keypoints: Tensor, generator: Generator) -> Tensor
     """Half of the images (B, 3, H, W), those with a visible joint, as views."""
     seen = keypoints[..., 2] > 0
     changed = (torch.rand(len(images), generator=generator) < 0.5) & seen.any(1)
-    views = weight_views(images[changed] / 2 + 0.5, keypoints[changed, :, :2], seen[changed], _SIGMA, _ALPHA)
+    views = weight_views(
+        images[changed] / 2 + 0.5, keypoints[changed, :, :2], seen[changed], _VIEWS.sigma, _VIEWS.alpha
+    )
     return images.index_put((changed.nonzero()[:, 0],), 2 * views - 1)
 
 
