@@ -1,6 +1,5 @@
 """The command line: one short function per command; what they do lies in the two packages."""
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -12,7 +11,8 @@ import typer
 
 from bolid_data import manifest as manifests
 from bolid_data.dataset import Dataset
-from bolid_data.errors import BolidError
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.printable import one_line, printable_json, say
 
 # Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -38,7 +38,7 @@ def _open(path: Path, data: Path | None, **source: Any) -> tuple[manifests.Manif
 
 def _tell(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None] | None = None) -> None:
     if as_json:
-        print(json.dumps(result, default=str, ensure_ascii=False))
+        print(printable_json(result))
     elif show:
         show(result)
 
@@ -163,10 +163,12 @@ def explain(
 def verify(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
     """Compare photos, shards and the lock: whatever changed, is missing or extra is named, with exit code 1."""
     from bolid_data.shards.lock import verify as run
+    from bolid_data.stale import find_stale, note_runs
 
     _, dataset = _open(manifest, data)
-    problems = run(dataset)
-    _tell({"ok": not problems, "problems": problems}, as_json)
+    problems, stale = run(dataset), find_stale(dataset)
+    note_runs(stale)
+    _tell({"ok": not problems, "problems": problems, "stale_runs": list(stale.runs)}, as_json)
     if problems:
         raise BolidError(f"{dataset.root} is not what its lock says: {len(problems)} differences, listed above")
 
@@ -185,6 +187,14 @@ def rebuild(
     delay: Annotated[
         float | None, typer.Option(min=0, max=3600, help="Seconds between two requests to a host.")
     ] = None,
+    urls: Annotated[
+        Path | None,
+        typer.Option(help="A CSV or Parquet file of person,url: addresses that the lock has without their secrets."),
+    ] = None,
+    allow_local: Annotated[
+        bool,
+        typer.Option("--allow-local", help="Fetch from this machine and private networks, where the lock says so."),
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -195,7 +205,7 @@ def rebuild(
 
     pinned, dataset = read_lock(lock), Dataset(data)
     with dataset.working():
-        missing = fetch_pinned(pinned, dataset, Options(base_url, folder, contact, delay))
+        missing = fetch_pinned(pinned, dataset, Options(base_url, folder, contact, delay, urls, allow_local))
         result = rebuild_shards(pinned, dataset)
     _tell(missing | result, as_json)
     if result["problem"]:
@@ -215,14 +225,17 @@ def forget(
     from bolid_data.shards import forget as run
 
     _, dataset = _open(manifest, data)
+    if not (yes or sys.stdin.isatty()):
+        raise UsageError("forget deletes for good and asks first; off a terminal, say --yes")
+    dataset.catalog.require()
     with dataset.working():
         trace = run.find(dataset, person)
         if trace is None:
-            _tell({"person": person, "already": True}, as_json, lambda found: print(f"{person} was forgotten before"))
+            _tell({"person": person, "already": True}, as_json, lambda found: say(f"{person} was forgotten before"))
             return
         question = f"Remove {trace.person} and {len(trace.photos)} photos from {dataset.root}? They do not come back."
-        if sys.stdin.isatty() and not yes:
-            typer.confirm(question, abort=True, err=True)
+        if not yes:
+            typer.confirm(one_line(question), abort=True, err=True)
         _tell({"already": False, **run.forget(dataset, trace)}, as_json)
 
 
@@ -249,7 +262,7 @@ def gallery(
         _tell(
             {"base_url": site.base_url},
             as_json,
-            lambda result: print(f"gallery at {result['base_url']}/photos/"),
+            lambda result: say(f"gallery at {result['base_url']}/photos/"),
         )
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
@@ -267,18 +280,24 @@ def train(
     checkpoint_every: Annotated[
         int | None, typer.Option(min=1, help="Steps between checkpoints. (default: the manifest's)")
     ] = None,
+    allow_stale: Annotated[
+        bool, typer.Option("--allow-stale", help="Train although photos in the shards were withdrawn since.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Train the manifest's method on the shards; the result loads in stock diffusers."""
+    from bolid_data.stale import refuse_stale
     from bolid_train.trainer import train as fit
 
     loaded, dataset = _open(manifest, data)
+    if not allow_stale:
+        refuse_stale(dataset)
     result = fit(loaded, dataset.root, steps, run, resume, overwrite, checkpoint_every)
     losses = "nothing to train"
     if result["steps"]:
         losses = f"loss {result['first_loss']:.4f} → {result['last_loss']:.4f}"
-    _tell(result, as_json, lambda r: print(f"{r['folder']}: {r['steps']} steps, {losses}, {r['seconds']:.0f} s"))
+    _tell(result, as_json, lambda r: say(f"{r['folder']}: {r['steps']} steps, {losses}, {r['seconds']:.0f} s"))
 
 
 @app.command()
@@ -336,7 +355,7 @@ def generate(
         base=base,
     )
     result = paint(dataset.root, loaded, request)
-    _tell(result, as_json, lambda r: print("\n".join(f"{path}: {r['width']}×{r['height']}" for path in r["pictures"])))
+    _tell(result, as_json, lambda r: say("\n".join(f"{path}: {r['width']}×{r['height']}" for path in r["pictures"])))
 
 
 @app.command()
@@ -379,7 +398,7 @@ def evaluate(
     names = [name.strip() for name in methods.split(",") if name.strip()]
     how = sampling(loaded, lightning, steps, guidance)
     result = measure(loaded, dataset.root, names, split, numbers(views), people, how, open_test_sets, evaluators, runs)
-    _tell(result, as_json, lambda r: print((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
+    _tell(result, as_json, lambda r: say((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
 
 
 def main() -> None:
@@ -404,7 +423,7 @@ def _fail(message: str, code: int) -> None:
         import traceback
 
         traceback.print_exc()
-    print(f"bolid: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"bolid: error: {one_line(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(code)
 
 

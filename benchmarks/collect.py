@@ -19,7 +19,9 @@ from bolid_data.progress import note
 PHOTOS, BYTES = 2_000, 320_000
 GROWTH, SMALL = (1_000, 10_000, 100_000), 3_000
 IMG2DATASET = Path(".venv/img2dataset/bin/img2dataset")
-MANIFEST = 'name = "list"\n[source]\nkind = "urls"\npath = "urls.csv"\ndelay = 0.0\nconcurrency = 16\n'
+MANIFEST = (
+    'name = "list"\n[source]\nkind = "urls"\npath = "urls.csv"\nallow_local = true\ndelay = 0.0\nconcurrency = 16\n'
+)
 
 
 @dataclass(frozen=True)

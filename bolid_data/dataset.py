@@ -1,6 +1,6 @@
 """The dataset's folder: where everything of one dataset lies, and who may work on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,6 +8,8 @@ from filelock import FileLock, Timeout
 
 from bolid_data.catalog import Catalog
 from bolid_data.errors import BolidError
+from bolid_data.paths import private_folder, refuse_links
+from bolid_data.removals import Removal, RemovalFile, Removed, SaltedRemoval, look_up, removals_of
 from bolid_data.store import Store
 
 
@@ -22,13 +24,53 @@ class Dataset:
         self.index = root / "shards" / "index.duckdb"
         self.lock = root / "dataset.lock.json"
         self.measurements = root / "measurements.parquet"
+        self.removal_file = RemovalFile(root)
+        self._remembered: set[Removal | SaltedRemoval] | None = None  # what stands in the file
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Holds the dataset for one command that changes it; the hold ends with the process, however it ends."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        private_folder(self.root)
         try:
             with FileLock(self.root / ".working", blocking=False):
+                refuse_links(self.root)
                 yield
         except Timeout:
             raise BolidError(f"{self.root}: another bolid command works on it; wait for it, or stop it") from None
+
+    def prepare(self) -> None:
+        """Makes the catalog, or brings one of an earlier version up to date, and completes what a killed run had left
+        of consent: every removal stands in both places, and of what is opted out no bytes are left.
+
+        Raises BolidError where the key of removals is missing.
+        """
+        self.catalog.create()
+        in_file, in_catalog = set(self.removal_file.read()), set(self.catalog.removals())
+        look_up(self.root, in_file | in_catalog)
+        self.removal_file.append(list(in_catalog - in_file))
+        self.catalog.add_removals(list(in_file - in_catalog))
+        self._remembered = in_file | in_catalog
+        self.discard_opted_out()
+
+    def removed(self) -> Removed:
+        """Who and what must not come back. Raises BolidError where that cannot be told."""
+        return look_up(self.root, [*self.removal_file.read(), *self.catalog.removals()])
+
+    def remember(self, removals: Sequence[Removal | SaltedRemoval]) -> None:
+        """Writes removals down, in the file first: it outlives the catalog."""
+        if self._remembered is None:
+            self._remembered = set(self.removal_file.read())
+        if new := [entry for entry in removals if entry not in self._remembered]:
+            self.removal_file.append(new)
+            self.catalog.add_removals(new)
+            self._remembered.update(new)
+
+    def discard_opted_out(self, urls: Sequence[str] | None = None) -> None:
+        """Deletes the bytes of photos that are opted out, of all or from these addresses, and remembers them."""
+        sha256s, addresses = self.catalog.opted_out(urls)
+        if not addresses:
+            return
+        self.remember(removals_of(self.root, "opted_out", (), sorted(sha256s), sorted(addresses)))
+        for sha256 in sha256s:
+            self.store.discard(sha256)
+        self.store.discard_arrivals(addresses)

@@ -11,12 +11,18 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from bolid_data.errors import UsageError
-from bolid_data.manifest import SLUG, Filter, Manifest, Shards, ThePlaceSource
+from bolid_data.fields import Count as Bounded
+from bolid_data.fields import Offset, Sha256, ShardName, Slug, SplitName, Words
+from bolid_data.manifest import Filter, Manifest, Shards, ThePlaceSource
 from bolid_data.names import clean_name
 from bolid_data.records import Model, ModelIds
+from bolid_data.versions import refuse_newer
 from bolid_data.weights import file_sha256
 
-VERSION = 1
+VERSION = 2
+"""1: the locks of version 0.1, whose addresses hold what was secret in them."""
+LARGEST = 4 << 30
+"""Bytes of a lock: of some ten million photos."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # an escape sequence would reach the terminal
 
 
@@ -29,17 +35,16 @@ def _address(text: str) -> str:
     return text
 
 
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Slug = Annotated[str, Field(pattern=f"^{SLUG}$")]
 Address = Annotated[str, AfterValidator(_address)]
-Name = Annotated[str, AfterValidator(clean_name)]
+Name = Annotated[str, Field(max_length=2000), AfterValidator(clean_name)]
+Text = Annotated[str, Field(max_length=100_000)]
 
 
 class Source(BaseModel):
     """Where the addresses lead: what a rebuild needs of it, and nothing of whoever collected them."""
 
     kind: Literal["theplace", "folder", "urls"]
-    profile: str | None = None
+    profile: Text | None = None
     serve_gallery: bool = False  # the site is the embedded gallery, drawn with the lock's seed
 
 
@@ -47,35 +52,41 @@ class PinnedSighting(BaseModel):
     person: Slug
     url: Address
     page_url: Address | None = None
+    left_out: list[Annotated[str, Field(max_length=100)]] = []  # names of what was secret in the address
 
 
 class PinnedPhoto(BaseModel):
     sha256: Sha256
-    sightings: list[PinnedSighting]  # none: its owner opted out, and it is not to be fetched again
+    sightings: list[PinnedSighting]  # none: it was withdrawn, and is not to be fetched again
     kept: bool
+    format: Text | None = None
+    bytes: Bounded | None = None
 
 
 class PinnedPerson(BaseModel):
     person: Slug
     name: Name
     url: Address | None = None
-    listed_photos: int | None = None
+    listed_photos: Bounded | None = None
 
 
 class PinnedShard(BaseModel):
-    shard: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}-[0-9]{6,9}\.tar$")]
+    shard: ShardName
     sha256: Sha256
+    bytes: Offset
+    samples: Bounded
+    split: SplitName
 
 
 class Captioner(BaseModel):
-    model: str
-    prompt: str
+    model: Text
+    prompt: Words
 
 
 class Lock(BaseModel):
     """A lock whose own sha256 is right. What older locks lack is None."""
 
-    version: Literal[1]
+    version: Annotated[int, Field(ge=1, le=VERSION)]
     name: Slug
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     shape: Shards  # `max_size` and `splits`
@@ -97,7 +108,8 @@ class Lock(BaseModel):
         photos: dict[str, str] = {}
         for photo in self.photos:
             for sighting in photo.sightings:
-                if photos.setdefault(sighting.url, photo.sha256) != photo.sha256:
+                # What was left out of an address may be all that told it from another.
+                if not sighting.left_out and photos.setdefault(sighting.url, photo.sha256) != photo.sha256:
                     raise ValueError(f"{sighting.url} is pinned for two photos")
         if len({photo.sha256 for photo in self.photos}) < len(self.photos):
             raise ValueError("a photo is pinned twice")
@@ -128,20 +140,8 @@ class Recipe(BaseModel):
 
 def read_lock(path: Path) -> Lock:
     """A lock and its measurements beside it, both as they were written. Raises UsageError saying what is wrong."""
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such lock") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError):
-        raise UsageError(f"{path}: not JSON; a lock is the dataset.lock.json that `bolid shard` writes") from None
-    if not isinstance(said, dict) or said.get("version") != VERSION:
-        version = said.get("version") if isinstance(said, dict) else None
-        raise UsageError(f"{path}: a lock of version {version!r}; this bolid reads version {VERSION}")
-    if said.get("sha256") != lock_digest(said):
-        raise UsageError(f"{path}: was altered since it was written (its sha256 differs); get it again")
-    lock = _parsed(path, said)
+    content = read_sealed(path)
+    lock = check_lock(path, content)
     if not lock.measurements_file.is_file():
         raise UsageError(f"{lock.measurements_file}: missing; the lock's measurements belong beside it")
     if file_sha256(lock.measurements_file) != lock.measurements:
@@ -149,10 +149,37 @@ def read_lock(path: Path) -> Lock:
     return lock
 
 
-def _parsed(path: Path, said: dict[str, Any]) -> Lock:
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The JSON of a lock whose own sha256 is right; nothing else of it is checked. Raises UsageError."""
     try:
-        shape = {"max_size": said.get("max_size"), "splits": dict(said.get("splits") or [])}
-        return Lock.model_validate(said | {"shape": shape, "path": path})
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path}: is no regular file")
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"{path}: larger than any lock")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such lock") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: not JSON; a lock is the dataset.lock.json that `bolid shard` writes") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: no JSON object; a lock is the dataset.lock.json that `bolid shard` writes")
+    refuse_newer(path, "lock", content.get("version"), VERSION)
+    try:
+        intact = content.get("sha256") == lock_digest(content)
+    except (ValueError, RecursionError):  # a lone surrogate
+        intact = False
+    if not intact:
+        raise UsageError(f"{path}: was altered since it was written (its sha256 differs); get it again")
+    return content
+
+
+def check_lock(path: Path, content: dict[str, Any]) -> Lock:
+    """A lock's content, every field checked. Raises UsageError naming the first that `bolid shard` would not write."""
+    try:
+        shape = {"max_size": content.get("max_size"), "splits": dict(content.get("splits") or [])}
+        return Lock.model_validate(content | {"shape": shape, "path": path})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "lock"

@@ -17,12 +17,11 @@ from pydantic import (
 )
 
 from bolid_data.errors import UsageError
+from bolid_data.fields import Sha256, Slug
 
-SLUG = r"[a-z0-9_-]{1,80}"
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
@@ -32,11 +31,11 @@ def _byte_size(value: Any) -> Any:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class _Source(_Section):
-    people: list[Annotated[str, Field(pattern=f"^{SLUG}$")]] = []
+    people: list[Slug] = []
     max_people: Positive = 500
 
 
@@ -77,6 +76,7 @@ class UrlsSource(WebSource):
 
     kind: Literal["urls"]
     path: str
+    allow_local: bool = False  # may the list name this machine and private networks?
 
 
 Source = ThePlaceSource | FolderSource | UrlsSource
@@ -194,7 +194,7 @@ class Train(_Section):
     body_encoder: Literal["variational", "plain"] = "variational"
     aggregator: Literal["mean", "attention"] = "mean"  # of a person's views
     body_dim: Annotated[int, Field(ge=8, le=8192)] = 768
-    rank: Positive = 16  # of method lora's layers
+    rank: Annotated[int, Field(ge=1, le=4096)] = 16  # of method lora's layers
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
     warmup: Annotated[int, Field(ge=0)] = 0  # steps
@@ -219,6 +219,11 @@ class Train(_Section):
     checkpoint_every: Positive = 100
     validate_every: Positive | None = None  # steps between validation pictures; none: at the end only
     tracker: Literal["tensorboard", "wandb"] = "tensorboard"
+
+
+_LARGEST = 10_000_000
+# tomllib keeps every beginning of a key: of a hundred thousand parts these fill the memory.
+_DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]{0,200}+"|'[^'\n]{0,200}+')[ \t]*+\.[ \t]*+){50}""")
 
 
 class Manifest(_Section):
@@ -250,13 +255,18 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
     Raises UsageError naming file, key and line of the first thing wrong.
     """
     try:
+        if path.stat().st_size > _LARGEST:
+            raise UsageError(f"{path}: larger than {_LARGEST} bytes; a manifest is a short file")
         text = path.read_text(encoding="utf-8")
+        if deep := _DEEP_KEY.search(text):
+            line = text.count("\n", 0, deep.start()) + 1
+            raise UsageError(f"{path}:{line}: a key of more than 50 parts; no key of a manifest has so many")
         data = tomllib.loads(text)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such manifest") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as text ({error})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits, and tables too deep
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     if "path" in data:
         raise UsageError(f"{path}:{_line(text, ('path',))}: path: no such key at the top level")
@@ -266,6 +276,8 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
         return Manifest.model_validate(data | {"path": path})
     except ValidationError as error:
         raise UsageError(_explain(path, text, error)) from error
+    except RecursionError:
+        raise UsageError(f"{path}: tables or lists lie too deep inside each other") from None
 
 
 def _explain(path: Path, text: str, error: ValidationError) -> str:
@@ -277,8 +289,15 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
     message = "no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
     if first["type"].startswith("union_tag"):
         keys, message = ("source", "kind"), "must be one of theplace, folder, urls"
-    given = "" if first["type"] in ("extra_forbidden", "missing", "value_error") else f" (it is {first['input']!r})"
+    given = (
+        "" if first["type"] in ("extra_forbidden", "missing", "value_error") else f" (it is {_short(first['input'])})"
+    )
     return f"{path}:{_line(text, keys)}: {'.'.join(keys) or 'manifest'}: {message}{given}"
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 100 else f"{shown[:99]}…"
 
 
 def _line(text: str, keys: tuple[str, ...]) -> int:

@@ -28,6 +28,21 @@ def slug(name: str) -> str:
     return whole[: _LONGEST_SLUG - len(mark)].rstrip("_-") + mark
 
 
+def same_name(one: str, other: str) -> bool:
+    """Whether two names are spellings of one: alike but for case, accents, spaces and punctuation.
+
+    >>> same_name("Rita Ora", "rita-ora"), same_name("José", "Jose"), same_name("张伟", "章薇")
+    (True, True, False)
+    """
+    return letters(one) == letters(other)
+
+
+def letters(name: str) -> str:
+    """The letters and digits of a name, the same for all its spellings."""
+    spelt = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(char for char in spelt if char.isalnum())
+
+
 def clean_name(text: str) -> str:
     """A name fit to show and store: NFC, at most 200 characters, single spaces, nothing that is not seen.
 

@@ -11,6 +11,8 @@ from rich.progress import (
 )
 from rich.progress import TimeRemainingColumn as Eta
 
+from bolid_data.printable import one_line
+
 console = Console(stderr=True)
 
 
@@ -24,4 +26,4 @@ def bar(*extra: ProgressColumn | str) -> Progress:
 
 def note(message: str) -> None:
     """One plain line on stderr."""
-    console.print(message, highlight=False, markup=False, soft_wrap=True)
+    console.print(one_line(message), highlight=False, markup=False, soft_wrap=True)

@@ -152,6 +152,20 @@ def folder(name: str, near: Path | None = None, files: Sequence[str] = ()) -> Pa
         ) from error
 
 
+def is_here(name: str, near: Path) -> bool:
+    """Whether a model is a folder inside of `near`, or a hub repository in the hub's cache: nothing is fetched."""
+    local = near / name
+    if local.is_dir():
+        return local.resolve().is_relative_to(near.resolve())
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot_download(name, local_files_only=True)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def file(name: str, files: Sequence[str], near: Path | None = None) -> Path:
     """The first of `files` that is in a model's `folder`.
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bolid_data.errors import BolidError
 from bolid_data.manifest import Train
+from bolid_data.paths import remove
 from bolid_data.progress import bar, note
 from bolid_data.weights import folder_sha256
 from bolid_train.base import Base
@@ -139,9 +139,9 @@ class FeatureCache:
         for person in {sample.person for sample in samples}:
             for file in self.folder.glob(f"{person}/*"):
                 if file.with_suffix("") not in wanted:
-                    file.unlink()
+                    remove(self.folder, person, file.name)
         for person in {file.name for file in self.folder.glob("*/")} - known:
-            shutil.rmtree(self.folder / person)
+            remove(self.folder, person)
 
     def ref_dim(self, people: People) -> int:
         """Width of the CLIP image embedding."""

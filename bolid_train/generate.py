@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from bolid_data.errors import UsageError
-from bolid_data.manifest import Manifest, Train
+from bolid_data.manifest import Manifest
 from bolid_data.progress import note
 from bolid_train import adapter, lightning
 from bolid_train.base import pick_device
@@ -55,7 +55,8 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
     name = request.run or manifest.train.method
     folder = run_folder(data, name)
     made = adapter.read(folder)
-    settings, device = Train.model_validate(made.settings), pick_device()
+    settings, device = made.train_settings(folder / "adapter.json"), pick_device()
+    adapter.refuse_strange_models(settings, manifest, folder / "adapter.json")
     people, others = (find_people(paths, settings, device) for paths in (request.photos, request.blend))
     image_prompt = open_photo(request.image_prompt) if request.image_prompt else None
     fast = lightning.find(request.lightning, Path()) if request.lightning else None
@@ -105,7 +106,7 @@ def _facts(request: Request, made: adapter.Adapter, run: str, body: str) -> dict
 
 
 def _has_prior(made: adapter.Adapter) -> bool:
-    return any(component["kind"] == "body-prior" for component in made.components)
+    return any(component.kind == "body-prior" for component in made.components)
 
 
 def _write_png(image: Image.Image, facts: dict[str, Any], out: Path) -> None:

@@ -49,7 +49,7 @@ class Painter:
 
         Raises UsageError for a base of another shape, BolidError for files that do not fit or are not to be had.
         """
-        settings = Train.model_validate(made.settings)
+        settings = made.train_settings(folder / "adapter.json")
         chosen = Base.find(settings, near)
         if base:
             chosen = _another(base, chosen, settings)

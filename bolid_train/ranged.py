@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bolid_data.errors import UsageError
+from bolid_data.paths import regular_file
 
 _OPEN = 64
 """Files kept open; more shards than that are opened again in turn."""
@@ -16,6 +17,9 @@ _OPEN = 64
 class Folder(Protocol):
     def read(self, name: str, offset: int, size: int) -> bytes:
         """A piece of a file; shorter where the file ends. Raises OSError."""
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None for one that is missing, or of which it would cost a request to know."""
 
     def local(self, name: str) -> Path:
         """A whole file, on this machine. Raises FileNotFoundError."""
@@ -35,11 +39,14 @@ class _Local:
     def read(self, name: str, offset: int, size: int) -> bytes:
         with self._lock:
             if name not in self._open:
-                self._open[name] = os.open(self._folder / name, os.O_RDONLY)
+                self._open[name] = os.open(regular_file(self._folder, name), os.O_RDONLY)
             self._open.move_to_end(name)
             if len(self._open) > _OPEN:
                 os.close(self._open.popitem(last=False)[1])
             return os.pread(self._open[name], size, offset)
+
+    def size(self, name: str) -> int | None:
+        return regular_file(self._folder, name).stat().st_size if (self._folder / name).exists() else None
 
     def local(self, name: str) -> Path:
         path = self._folder / name
@@ -64,6 +71,9 @@ class _Remote:
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         return self._store.cat_file(f"{self._path}/{name}", start=offset, end=offset + size)
+
+    def size(self, name: str) -> int | None:
+        return None
 
     def local(self, name: str) -> Path:
         copy = Path(self._copies.name) / name

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
 from filelock import FileLock, Timeout
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError
 from torch.utils.tensorboard import SummaryWriter
+from typing_extensions import TypedDict
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_train.conditioning.protocol import Method
@@ -25,6 +27,17 @@ def run_folder(data: Path, name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}", name):
         raise UsageError(f"run name {name!r}: letters, digits and '_.-' only, at most 80")
     return data / "runs" / name
+
+
+class _State(TypedDict):
+    """What a checkpoint says beside its weights."""
+
+    step: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=1, le=4096)]
+    identity: dict[str, Any]
+
+
+_STATE = TypeAdapter(_State)
 
 
 class Run:
@@ -73,7 +86,7 @@ class Run:
         step = 0
         if newest := max(self._checkpoints.glob("step-*"), default=None):
             try:
-                state = json.loads((newest / "state.json").read_text(encoding="utf-8"))
+                state = _STATE.validate_json((newest / "state.json").read_bytes())
                 self._check(state["identity"], identity)
                 method.load(newest)
                 optimization.load_state_dict(torch.load(newest / "optimization.pt", weights_only=True))
@@ -113,7 +126,10 @@ class Run:
         """The lines of `losses.jsonl`."""
         if not self.losses.is_file():
             return []
-        return [json.loads(line) for line in self.losses.read_text(encoding="utf-8").splitlines()]
+        try:
+            return [json.loads(line) for line in self.losses.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError, RecursionError) as error:
+            raise BolidError(f"{self.losses}: cannot be read ({error}); start afresh with --overwrite") from error
 
     def _keep_losses(self, steps: int) -> None:
         lines = self.losses.read_text(encoding="utf-8").splitlines() if self.losses.is_file() else []

@@ -10,6 +10,7 @@ from typing import Any
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest, Train
+from bolid_data.paths import refuse_links
 from bolid_data.progress import bar, note
 from bolid_train import adapter, conditioning, doctor
 from bolid_train.base import Base
@@ -39,6 +40,7 @@ def train(
     started = time.monotonic()
     settings, total = manifest.train, steps or manifest.train.steps
     conditioning.find(settings.method)
+    refuse_links(data)
     shards = Shards(data / "shards")
     usable, shown = doctor.usable_people(shards, settings), validation_people(shards, settings)
     # Also photos that a LoRA leaves out: features of what is not asked for are deleted, and another run may want them.
@@ -57,12 +59,15 @@ def train(
             whole = cache.fill(shards, shown | everything, accelerator.device)
         people, shown = (_readable(chosen, whole) for chosen in (usable, shown))
         training = Training(manifest, cache, people, total, accelerator)
+        trained_on = _trained_on(shards, people)
         done = state.restore(training.method, training.optimization, training.identity)
         if not done:
             training.prepare(run_folder(data, settings.start) if settings.start else None)
         if main:
             broken = report.photos - sum(map(len, people.values()))
             write_json(asdict(report) | {"broken_photos": broken}, state.folder / "doctor.json")
+            # Before the first step: of a run that is never finished it can be told, too.
+            write_json({"trained_on": trained_on and asdict(trained_on)}, state.folder / "trained_on.json")
         begun = time.monotonic()
         _fit(training, state, shown, done, total, checkpoint_every or settings.checkpoint_every)
         history = state.read_losses()
@@ -73,7 +78,7 @@ def train(
                 _validate(training, state, shown, max(total, done))
                 adapter.publish(
                     state.folder, training.method, settings, base, cache.ref_dim(people), len(history), people, data,
-                    start, sum(map(len, people.values())),
+                    start, sum(map(len, people.values())), trained_on,
                 )  # fmt: skip
         accelerator.wait_for_everyone()
     accelerator.end_training()  # a process that just leaves its group may wait for the others for ever
@@ -90,6 +95,19 @@ def train(
         **speed,
         "seconds": round(time.monotonic() - started, 2),
     }
+
+
+def _trained_on(shards: Shards, people: People) -> adapter.TrainedOn | None:
+    """The keyed ids of people and photos, as the index has them; None where it is of version 1 and has none."""
+    ids = shards.index.ids()
+    if not ids:
+        return None
+    photos = {photo.sha256 for own in people.values() for photo in own}
+    return adapter.TrainedOn(
+        shards.index.fingerprint,
+        sorted(ids[person] for person in people if person in ids),
+        sorted(ids[photo] for photo in photos if photo in ids),
+    )
 
 
 def _readable(chosen: People, whole: People) -> People:

@@ -3,20 +3,17 @@
 import io
 import tarfile
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
-import duckdb
-import numpy as np
-from duckdb import ColumnExpression, ConstantExpression, Expression
 from PIL import Image
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.images import read_upright
+from bolid_data.shard_index import SampleRow, ShardIndex
 from bolid_train.ranged import open_folder
-
-_COLUMNS = ("key", "person", "sha256", "shard", "offset", "size", "width", "height", "caption", "keypoints")
 
 
 @dataclass(frozen=True)
@@ -44,48 +41,46 @@ class Shards:
 
     def __init__(self, folder: Path | str) -> None:
         """`folder` is a path, or an address such as `s3://bucket/demo/shards`. Raises UsageError when it has no index,
-        or such addresses cannot be read here."""
+        one that `bolid shard` does not write, or such addresses cannot be read here."""
         self.folder = folder
         self._files = open_folder(folder)
         try:
-            self._index = self._files.local("index.duckdb")
+            self.index = ShardIndex(self._files.local("index.duckdb"))
         except FileNotFoundError:
             raise UsageError(f"{folder}/index.duckdb is missing; run `bolid shard` first") from None
 
     def people(self, split: str) -> dict[str, list[Sample]]:
-        """Samples of a split by person; people and samples in the order of their names and keys."""
+        """Samples of a split by person; people and samples in the order of their names and keys.
+
+        Raises BolidError for a sample that does not lie in its shard.
+        """
         people: dict[str, list[Sample]] = defaultdict(list)
-        for row in sorted(self._rows(split)):
-            fields = dict(zip(_COLUMNS, row, strict=True))
-            sample = Sample(**fields | {"caption": row[-2] or "", "keypoints": _points(row[-1])})
+        sizes: dict[str, int | None] = {}
+        for row in sorted(self.index.samples(split), key=itemgetter("key")):
+            sample = _sample(row)
+            if sample.shard not in sizes:
+                sizes[sample.shard] = self._files.size(sample.shard)
+            size = sizes[sample.shard]
+            if size is not None and sample.offset + sample.size > size:
+                raise BolidError(
+                    f"{self.folder}/index.duckdb: sample '{sample.key}' ends behind {sample.shard}; {_REPAIR}"
+                )
             people[sample.person].append(sample)
         return dict(sorted(people.items()))
 
     def places(self) -> list[tuple[str, str, str]]:
         """Person, sha256 and split of every sample."""
-        return self._select(("person", "sha256", "split"), ConstantExpression(True))
-
-    def _rows(self, split: str) -> list[tuple]:
-        return self._select(_COLUMNS, ColumnExpression("split") == ConstantExpression(split))
-
-    def _select(self, columns: Sequence[str], condition: Expression) -> list[tuple]:
-        try:
-            with duckdb.connect(self._index, read_only=True) as index:
-                chosen = index.table("samples").filter(condition)
-                return chosen.select(*(ColumnExpression(column) for column in columns)).fetchall()
-        except duckdb.Error as error:
-            raise BolidError(
-                f"{self.folder}/index.duckdb cannot be read ({_first_line(error)}); run `bolid shard` again"
-            ) from error
+        return [(row["person"], row["sha256"], row["split"]) for row in self.index.places()]
 
     def members(self, sample: Sample) -> dict[str, bytes]:
         """The sample's files by extension ('jpg', 'txt', 'json'). Raises BolidError naming the shard and the sample."""
         piece = io.BytesIO(self._read(sample))
         try:
             with tarfile.open(fileobj=piece, mode="r:") as tar:
-                files = {member.name: tar.extractfile(member) for member in tar}
+                # A sparse file unpacks to any length.
+                files = {member.name: tar.extractfile(member) for member in tar if not member.issparse()}
                 found = {name: file.read() for name, file in files.items() if file}
-        except (OSError, tarfile.TarError) as error:
+        except (OSError, tarfile.TarError, ValueError, OverflowError) as error:
             raise self._unreadable(sample, error) from error
         if f"{sample.key}.jpg" not in found:
             raise self._misplaced(sample)
@@ -107,7 +102,7 @@ class Shards:
     def _read(self, sample: Sample) -> bytes:
         try:
             return self._files.read(sample.shard, sample.offset, sample.size)
-        except OSError as error:
+        except (OSError, BolidError) as error:
             raise self._unreadable(sample, error) from error
 
     def _unreadable(self, sample: Sample, error: Exception) -> BolidError:
@@ -128,9 +123,9 @@ def _size(piece: bytes) -> int:
 _REPAIR = "`bolid verify` lists what is damaged, `bolid shard` writes it again"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+_FIELDS = {field.name for field in fields(Sample)}
 
 
-def _points(rows: object) -> tuple[tuple[float, float, float], ...]:
-    return () if rows is None else tuple((x, y, c) for x, y, c in np.asarray(rows, dtype=float).tolist())
+def _sample(row: SampleRow) -> Sample:
+    chosen: dict[str, Any] = {name: value for name, value in row.items() if name in _FIELDS}
+    return Sample(**chosen | {"caption": row["caption"] or "", "keypoints": row["keypoints"] or ()})

@@ -8,16 +8,18 @@ from bolid_data.catalog.decided import Decided
 from bolid_data.catalog.embedded import Embedded
 from bolid_data.catalog.forgotten import Forgotten, without_photos
 from bolid_data.catalog.hashed import Hashed
-from bolid_data.catalog.index import Index, Sharded, indexed_samples, indexed_sources, read_index
+from bolid_data.catalog.index import Index, Sharded
 from bolid_data.catalog.pins import Pinned
 from bolid_data.catalog.rows import dicts, insert, upsert, utc_now
 from bolid_data.catalog.summary import Summarised
+from bolid_data.catalog.withdrawn import Withdrawn, WithdrawnPhoto
 
 __all__ = [
-    "AddressList", "Catalog", "Index", "dicts", "indexed_samples", "indexed_sources", "insert", "read_index", "upsert",
-    "utc_now", "without_photos",
+    "AddressList", "Catalog", "Index", "WithdrawnPhoto", "dicts", "insert", "upsert", "utc_now", "without_photos",
 ]  # fmt: skip
 
 
-class Catalog(Captioned, Collected, Curated, Decided, Embedded, Forgotten, Hashed, Pinned, Sharded, Summarised):
+class Catalog(
+    Captioned, Collected, Curated, Decided, Embedded, Forgotten, Hashed, Pinned, Sharded, Summarised, Withdrawn
+):
     """Every method is one short batch of its own; `open` is one of the caller's."""

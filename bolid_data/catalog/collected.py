@@ -1,4 +1,4 @@
-"""What a source collects: people, photos, sightings, the pages of a crawl, closed hosts, tombstones."""
+"""What a source collects: people, photos, sightings, the pages of a crawl, closed hosts."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -9,10 +9,10 @@ import duckdb
 
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import dicts, upsert, utc_now
+from bolid_data.catalog.withdrawn import opt_out_with, withdraw
 from bolid_data.records import Frontier, Person, ReadPage, Sighting, StoredPhoto
-from bolid_data.tombstones import Tombstones
 
-_SETTLED = "state NOT IN ('failed', 'skipped')"
+_SETTLED = "state NOT IN ('failed', 'skipped', 'gone')"
 """A photo page needs no further visit: its photo is stored, or will never be."""
 
 
@@ -43,7 +43,20 @@ class Collected(Connection):
             upsert(con, "photos", [vars(row) for row in {row.sha256: row for row in photos}.values()])
             upsert(con, "sightings", [vars(row) for row in last.values()])
             upsert(con, "pages", [vars(row) for row in {row.url: row for row in pages}.values()])
+            if opted_out := [sighting.url for sighting in last.values() if sighting.state == "opted_out"]:
+                opt_out_with(con, opted_out)
+                withdraw(con)
             return sum(_date_gone(con, person, pages_listed) for person, pages_listed in listed)
+
+    def names(self) -> dict[str, str]:
+        """Names by slug."""
+        with self.open() as con:
+            return dict(con.execute("SELECT person, name FROM people WHERE name IS NOT NULL").fetchall())
+
+    def addresses(self) -> dict[str, str]:
+        """Addresses of people's pages, or of what else names them, by slug."""
+        with self.open() as con:
+            return dict(con.execute("SELECT person, url FROM people WHERE url IS NOT NULL").fetchall())
 
     def settled_pages(self, person: str) -> set[str]:
         """Photo pages of a person that need no further visit: their photo is stored, or will never be."""
@@ -97,11 +110,8 @@ class Collected(Connection):
         """Replaces sightings, and dates those that are gone from the web. What is opted out is out at once."""
         with self.open() as con:
             upsert(con, "sightings", [vars(row) for row in sightings])
-            con.execute(
-                """UPDATE judged SET kept = false, reasons = list_prepend('opted_out', reasons)
-                   WHERE sha256 IN (SELECT sha256 FROM sightings WHERE state = 'opted_out' AND sha256 IS NOT NULL)
-                   AND NOT list_contains(reasons, 'opted_out')"""
-            )
+            opt_out_with(con, [row.url for row in sightings if row.state == "opted_out"])
+            withdraw(con)
             con.execute(
                 "UPDATE sightings SET gone_at = coalesce(gone_at, $now) WHERE url IN (SELECT unnest($urls))",
                 {"urls": [row.url for row in gone], "now": utc_now()},
@@ -119,17 +129,6 @@ class Collected(Connection):
         with self.open() as con:
             rows = [{"host": host, "closed_until": until.replace(tzinfo=None)} for host, until in closed.items()]
             upsert(con, "hosts", rows)
-
-    def tombstones(self) -> Tombstones:
-        """What was forgotten and must not come back."""
-        with self.open() as con:
-            rows = con.execute("SELECT salt, hash FROM tombstones").fetchall()
-        return Tombstones(frozenset(rows))
-
-    def bury(self, names: Sequence[str]) -> None:
-        """Sets tombstones for slugs of people and sha256s of photos."""
-        with self.open() as con:
-            upsert(con, "tombstones", [{"salt": salt, "hash": hash} for salt, hash in Tombstones.of(names)])
 
 
 def _sightings(con: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any]) -> list[Sighting]:

@@ -10,14 +10,16 @@ from bolid_data.records import Measurements
 
 class Curated(Connection):
     def unmeasured(self, model_id: str, skip_small: tuple[int, int] | None) -> list[str]:
-        """Photos that this model has not seen and that can be decoded; `skip_small` leaves out those below
+        """Photos that this model has not seen, that are here and can be decoded; `skip_small` leaves out those below
         (width, height) pixels. Sorted, so that a run is the same wherever it resumes."""
         width, height = skip_small or (0, 0)
         with self.open() as con:
             rows = con.execute(
                 """SELECT sha256 FROM photos WHERE width >= ? AND height >= ?
                    AND sha256 NOT IN (SELECT sha256 FROM measured WHERE model = ?)
-                   AND sha256 NOT IN (SELECT sha256 FROM undecodable) ORDER BY sha256""",
+                   AND sha256 NOT IN (SELECT sha256 FROM undecodable)
+                   AND sha256 NOT IN (SELECT sha256 FROM sightings WHERE state = 'opted_out' AND sha256 IS NOT NULL)
+                   ORDER BY sha256""",
                 [width, height, model_id],
             ).fetchall()
         return [sha256 for (sha256,) in rows]

@@ -2,12 +2,13 @@
 
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import upsert, utc_now
+from bolid_data.catalog.withdrawn import withdraw
 from bolid_data.errors import UsageError
 
 
 class Decided(Connection):
     def decide(self, person: str, sha256: str, keep: bool, who: str, why: str) -> None:
-        """Keeps or rejects a person's photo from the next judgement on, in place of an earlier decision on it.
+        """Keeps a person's photo from the next judgement on, or rejects it at once, in place of an earlier decision.
 
         A photo that is broken, or that its owner opted out, stays out. Raises UsageError for a photo nobody saw.
         """
@@ -15,6 +16,7 @@ class Decided(Connection):
             _require(con.execute("FROM sightings WHERE person = ? AND sha256 = ?", [person, sha256]).fetchone(), sha256)
             made = {"keep": keep, "who": who, "why": why, "decided_at": utc_now()}
             upsert(con, "decisions", [{"person": person, "sha256": sha256} | made])
+            withdraw(con)
 
     def undecide(self, person: str, sha256: str) -> None:
         """Leaves a photo to the thresholds again. Raises UsageError when nothing was decided on it."""

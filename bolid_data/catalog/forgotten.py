@@ -46,7 +46,7 @@ class Forgotten(Connection):
         part = self.path.with_name(f".{self.path.name}.part")
         for left in (part, _wal(part)):
             left.unlink(missing_ok=True)
-        with closing(self._connect(read_only=False)) as con:
+        with closing(self._connect(read_only=False, files=True)) as con:
             try:
                 _copy_others(con, part, person, sha256s)
             except (duckdb.IOException, duckdb.FatalException) as error:

@@ -1,7 +1,7 @@
 """What goes into shards, and their index (`shards/index.duckdb`), a database of its own so that training needs no
 catalog."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import duckdb
 
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import dicts, insert
-from bolid_data.errors import UsageError
+from bolid_data.shard_index import VERSION
 
 _INDEX = """
 CREATE TABLE samples (
@@ -18,7 +18,9 @@ CREATE TABLE samples (
     made VARCHAR  -- as_is | stripped (without what a decoder does not need) | converted (encoded anew)
 );
 CREATE TABLE shards (shard VARCHAR PRIMARY KEY, sha256 VARCHAR, bytes BIGINT, samples INTEGER, split VARCHAR);
-CREATE TABLE sources (sha256 VARCHAR, url VARCHAR);
+CREATE TABLE sources (sha256 VARCHAR, url VARCHAR);  -- the address without what may be secret in it
+CREATE TABLE ids (name VARCHAR PRIMARY KEY, id VARCHAR);  -- keyed ids of the people and photos here, for runs to keep
+CREATE TABLE about (key VARCHAR PRIMARY KEY, value VARCHAR);
 """
 
 
@@ -49,40 +51,17 @@ class Sharded(Connection):
 class Index:
     """A new index, in place of any that is there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: str, cut_addresses: int = 0) -> None:
+        """`key` is the fingerprint of the key of its ids; `cut_addresses` says of how many addresses a part that may be
+        secret was left out."""
         path.unlink(missing_ok=True)
         self._con = duckdb.connect(path)
         self._con.execute(_INDEX)
+        about = {"schema_version": str(VERSION), "key": key, "addresses_without_secrets": str(cut_addresses)}
+        self.add("about", [{"key": name, "value": value} for name, value in about.items()])
 
     def add(self, table: str, rows: list[dict[str, Any]]) -> None:
         insert(self._con, table, rows)
 
     def close(self) -> None:
         self._con.close()
-
-
-def indexed_samples(path: Path) -> Iterator[dict[str, Any]]:
-    """Every sample of the shards' index, in the order in which they stand in the shards."""
-    yield from _streamed(path, 'FROM samples ORDER BY split, shard, "offset"')
-
-
-def indexed_sources(path: Path) -> Iterator[dict[str, Any]]:
-    """Where the samples' photos were seen (sha256, url)."""
-    yield from _streamed(path, "FROM sources ORDER BY ALL")
-
-
-def read_index(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every row of the shards' index with its table's name, sorted. Raises UsageError when it is no such index."""
-    for table in ("samples", "shards", "sources"):
-        yield from ((table, row) for row in _streamed(path, f"FROM {table} ORDER BY ALL"))
-
-
-def _streamed(path: Path, query: str) -> Iterator[dict[str, Any]]:
-    try:
-        with duckdb.connect(path, read_only=True) as con:
-            found = con.execute(query)
-            names = [column[0] for column in found.description or ()]
-            while rows := found.fetchmany(1000):
-                yield from (dict(zip(names, row, strict=True)) for row in rows)
-    except duckdb.Error as error:
-        raise UsageError(f"{path}: no index of shards can be read from it; run `bolid shard`") from error

@@ -10,14 +10,15 @@ import duckdb
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import dicts, first_line, insert
 from bolid_data.errors import UsageError
+from bolid_data.public_address import public_address
 
 
 class Pinned(Connection):
     def pins(self) -> dict[str, Any]:
         """What the dataset was made by and of: thresholds, models, people, and every photo with its sightings.
 
-        A photo that an owner opted out is there to account for its file, without an address: whoever rebuilds the
-        dataset must not fetch it.
+        A photo that is gone from its folder is there to account for its file, without an address; one that an owner
+        opted out has no file any more. What may be secret in an address is left out, and its name is said.
         """
         with self.open() as con:
             con.execute(_PASSED_ON)
@@ -53,9 +54,18 @@ class Pinned(Connection):
                            FROM passed_on GROUP BY sha256
                        )
                        SELECT sha256, format, bytes, coalesce(kept, false) AS kept, coalesce(sightings, []) AS sightings
-                       FROM photos LEFT JOIN seen USING (sha256) LEFT JOIN verdict USING (sha256) ORDER BY sha256"""
+                       FROM photos LEFT JOIN seen USING (sha256) LEFT JOIN verdict USING (sha256)
+                       WHERE sha256 NOT IN (
+                           SELECT sha256 FROM sightings WHERE state = 'opted_out' AND sha256 IS NOT NULL
+                       ) ORDER BY sha256"""
                 )
             )
+        for photo in photos:
+            # Sorted as they are handed on: the order must not tell what was left out.
+            sightings = map(_handed_on, photo["sightings"])
+            photo["sightings"] = sorted(sightings, key=lambda own: (own["url"], own["person"]))
+        for person in people:
+            person["url"] = person["url"] and public_address(person["url"])[0]
         return {
             "thresholds": json.loads(thresholds[0]) if thresholds else {},
             "judgement": judgement[0] if judgement else None,
@@ -68,7 +78,7 @@ class Pinned(Connection):
     def export_measurements(self, file: Path) -> None:
         """Writes all that was measured and judged to a Parquet file, a row per photo, sorted by sha256."""
         partial = file.with_name(f".{file.name}.part")
-        with self.open() as con:
+        with self.open(files=True) as con:
             con.execute(_PASSED_ON)
             con.execute(_MEASUREMENTS.format(file=str(partial).replace("'", "''")))
         partial.replace(file)
@@ -92,9 +102,10 @@ class Pinned(Connection):
         `export_measurements`, and by which models from `pins`; it replaces what the catalog said of that.
 
         `kept` are the sha256s of photos that must be ready to be sharded then. Raises UsageError for a file that does
-        not say all that.
+        not say all that, or more than `bolid shard` writes.
         """
-        with self.open() as con:
+        with self.open(files=True) as con:
+            con.execute("SET memory_limit = '4GB'")  # a small file may unpack to a large table
             try:
                 con.execute(_PINNED.format(file=str(file).replace("'", "''")))
                 for table, rows in _FROM_PINNED.items():
@@ -106,11 +117,22 @@ class Pinned(Connection):
                 judgement = pins["judgement"] or dicts(con.execute(_JUDGEMENT_OF_OLD_LOCK))[0]
                 insert(con, "judgement", [judgement | {"thresholds": pins["thresholds"]}])
                 insert(con, "captioner", [pins["captioner"]] if pins["captioner"] else _old_captioner(con))
+                odd = con.execute(_ODD).fetchone()
                 lacking = con.execute(_LACKING, {"kept": list(kept)}).fetchone()
             except _NOT_OURS as error:
                 raise UsageError(f"{file}: not what `bolid shard` writes ({first_line(error)})") from error
+            if odd:
+                raise UsageError(f"{file}: {odd[0]} of photo {odd[1]} is none that `bolid shard` writes")
             if lacking:
                 raise UsageError(f"{file}: lacks verdict, caption or keypoints of photo {lacking[0]}, which was kept")
+
+
+def _handed_on(sighting: dict[str, Any]) -> dict[str, Any]:
+    """A sighting without what may be secret in its addresses."""
+    url, left_out = public_address(sighting["url"])
+    page, left_out_of_page = public_address(sighting["page_url"]) if sighting["page_url"] else (None, [])
+    names = sorted({*left_out, *left_out_of_page})
+    return sighting | {"url": url, "page_url": page} | ({"left_out": names} if names else {})
 
 
 # Sightings of photos that no owner opted out: only these leave the machine.
@@ -184,6 +206,32 @@ _FROM_PINNED = {
     "near": """SELECT a, row.* FROM (SELECT sha256 AS a, unnest(near) AS row FROM pinned)
         WHERE row.b IN (SELECT sha256 FROM photos)""",
 }
+
+# A row that no measurer, judge or captioner writes.
+_ODD = """
+SELECT 'a detection', sha256 FROM detections
+WHERE score IS NULL OR NOT isfinite(score) OR score NOT BETWEEN 0 AND 1 OR kind NOT IN ('person', 'face')
+OR box IS NULL OR len(list_filter(box::FLOAT[], lambda v: v IS NULL OR NOT isfinite(v) OR abs(v) > 1e7)) > 0
+OR len(list_filter(flatten(keypoints::FLOAT[][]), lambda v: v IS NULL OR NOT isfinite(v) OR abs(v) > 1e7)) > 0
+UNION ALL SELECT 'the number of detections', sha256 FROM detections GROUP BY sha256, model HAVING count(*) > 10000
+UNION ALL SELECT 'a watermark', sha256 FROM watermarks
+WHERE NOT isfinite(probability) OR probability NOT BETWEEN 0 AND 1
+UNION ALL SELECT 'a measure of quality', sha256 FROM qualities
+WHERE NOT (isfinite(sharpness) AND isfinite(brightness) AND isfinite(colourfulness))
+UNION ALL SELECT 'a likeness', sha256 FROM likenesses WHERE NOT isfinite(likeness)
+UNION ALL SELECT 'a vector', sha256 FROM embeddings
+WHERE len(vector) > 100000 OR len(list_filter(vector, lambda v: v IS NULL OR NOT isfinite(v))) > 0
+UNION ALL SELECT 'a caption', sha256 FROM captioned WHERE len(caption) > 20000 OR len(prompt) > 20000
+UNION ALL SELECT 'a reason', sha256 FROM judged, (SELECT unnest(reasons) AS reason)
+WHERE NOT regexp_full_match(reason, '[a-z_]{1,40}')
+UNION ALL SELECT 'a view', sha256 FROM judged
+WHERE NOT regexp_full_match(coalesce(framing, '') || coalesce(facing, ''), '[a-z_]{0,80}')
+UNION ALL SELECT 'a decision', sha256 FROM decisions
+WHERE NOT regexp_full_match(person, '[a-z0-9_-]{1,80}') OR len(why) > 20000
+UNION ALL SELECT 'an error', sha256 FROM undecodable WHERE len(error) > 20000
+UNION ALL SELECT 'a model', sha256 FROM measured WHERE len(model) > 1000
+LIMIT 1
+"""
 
 # Locks written before they said which model judged what.
 _JUDGEMENT_OF_OLD_LOCK = """

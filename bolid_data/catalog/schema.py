@@ -1,6 +1,11 @@
 """The catalog's tables and views."""
 
-SCHEMA = """
+VERSION = 2
+"""1: the catalogs of version 0.1, which do not say it."""
+
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS about (key VARCHAR PRIMARY KEY, value VARCHAR);
+INSERT OR REPLACE INTO about VALUES ('schema_version', '{VERSION}');
 CREATE TABLE IF NOT EXISTS people (
     person VARCHAR PRIMARY KEY, name VARCHAR, url VARCHAR, listed_photos INTEGER,
     state VARCHAR  -- listed | skipped (too few photos) | opted_out | failed
@@ -10,7 +15,9 @@ CREATE TABLE IF NOT EXISTS photos (
 );
 CREATE TABLE IF NOT EXISTS sightings (
     url VARCHAR, person VARCHAR, sha256 VARCHAR, page_url VARCHAR,
-    state VARCHAR,  -- stored | opted_out, refused (never asked again) | failed, skipped (looked at by the next run)
+    -- stored | opted_out, refused (never asked again) | failed, skipped (looked at by the next run)
+    -- | gone (its owner deleted it from the folder)
+    state VARCHAR,
     http_status INTEGER, reason VARCHAR, fetched_at TIMESTAMP,
     consent VARCHAR,  -- allowed, or by which words the owner opted out
     etag VARCHAR, last_modified VARCHAR,
@@ -23,7 +30,8 @@ CREATE TABLE IF NOT EXISTS pages (  -- the frontier: lists as last read; an unfi
     last_modified VARCHAR
 );
 CREATE TABLE IF NOT EXISTS hosts (host VARCHAR PRIMARY KEY, closed_until TIMESTAMP);  -- they asked for it
-CREATE TABLE IF NOT EXISTS tombstones (salt VARCHAR, hash VARCHAR PRIMARY KEY);  -- of people and photos forgotten
+CREATE TABLE IF NOT EXISTS removals (id VARCHAR PRIMARY KEY, kind VARCHAR, why VARCHAR, key VARCHAR);
+CREATE TABLE IF NOT EXISTS tombstones (salt VARCHAR, hash VARCHAR PRIMARY KEY);  -- removals of version 0.1
 CREATE TABLE IF NOT EXISTS models (
     id VARCHAR PRIMARY KEY, name VARCHAR, sha256 VARCHAR, config VARCHAR, licence VARCHAR
 );

@@ -11,12 +11,14 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 from pydantic import TypeAdapter
 
+from bolid_data.collect.address import origin
 from bolid_data.collect.failure import FetchError
 from bolid_data.collect.fetch import Fetcher
+from bolid_data.collect.host import ROBOTS
 from bolid_data.collect.intake import Intake
 from bolid_data.collect.profiles import Profile
 from bolid_data.collect.theplace import (
@@ -32,6 +34,7 @@ from bolid_data.collect.theplace import (
 from bolid_data.collect.visit import Visitor, work
 from bolid_data.errors import BolidError
 from bolid_data.manifest import ThePlaceSource
+from bolid_data.names import letters
 from bolid_data.records import Frontier, Person, ReadPage, Validators
 
 T = TypeVar("T")
@@ -96,10 +99,10 @@ class Crawler:
 
     async def _people(self) -> AsyncIterator[tuple[PersonLink, Frontier]]:
         """The people listed, each once, in the order of the letters and of their pages; of each, how far we came."""
-        seen: set[str] = set()
+        pages: dict[str, str] = {}
+        known = await asyncio.to_thread(self.intake.catalog.addresses)
         async for people in self._lists():
-            wanted = [link for link in people if self._wanted(link.person) and link.person not in seen]
-            seen |= {link.person for link in wanted}
+            wanted = [link for link in people if self._wanted(link.person) and self._is_new(link, pages, known)]
             for start in range(0, len(wanted), TOGETHER):
                 some = wanted[start : start + TOGETHER]
                 frontier = await self._frontier([link.person for link in some])
@@ -115,7 +118,24 @@ class Crawler:
 
     def _not_forgotten(self, people: list[PersonLink]) -> list[PersonLink]:
         """What is found on a page is kept, and must not name who was forgotten."""
-        return [link for link in people if link.person not in self.intake.forgotten]
+        return [link for link in people if not self.intake.removed.person(link.person)]
+
+    def _is_new(self, link: PersonLink, pages: dict[str, str], known: dict[str, str]) -> bool:
+        """Whether a person was not yet listed in this crawl. Another person whose address gives the same slug, here or
+        in the catalog, is left out, which is an error of the crawl."""
+        before = pages.get(link.person)
+        if before == link.url:
+            return False
+        other = before or known.get(link.person, "")
+        if origin(other) == origin(link.url) and letters(unquote(other)) != letters(unquote(link.url)):
+            message = (
+                f"{link.url}: has the slug '{link.person}', as {other} has; left out, for nobody is merged silently"
+            )
+            if message not in self.tally.errors:
+                self.tally.errors.append(message)
+            return False
+        pages[link.person] = link.url
+        return before is None
 
     def _wanted(self, person: str) -> bool:
         return not self.source.people or person in self.source.people
@@ -141,8 +161,11 @@ class Crawler:
         try:
             first = await self._read(link.url, link.person, frontier, parse_person, _PERSON)
         except (FetchError, DriftError) as error:
-            state = "opted_out" if isinstance(error, FetchError) and error.consent else "failed"
+            consent = error.consent if isinstance(error, FetchError) else None
+            state = "opted_out" if consent else "failed"
             self.intake.person(Person(link.person, link.name, link.url, link.listed_photos, state))
+            if consent and "nofollow" not in consent and consent != ROBOTS:
+                await self.intake.opt_out_person(link.person, consent)
             self._stop_branch(error)
             return
         listed = next((n for n in (first.listed_photos, link.listed_photos) if n is not None), len(first.cards))
@@ -193,6 +216,9 @@ class Crawler:
         """One photo page and its file."""
         self._stop_where_unwelcome()
         url = photo.page_url
+        if self.intake.opted_out_before(url, photo.person, url):
+            self.tally.visited += 1
+            return
         try:
             page = await self.fetcher.page(url, self.profile.encoding, links=False)
             assert page.text is not None, "only a conditional request can find a page unchanged"

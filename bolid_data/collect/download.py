@@ -35,7 +35,13 @@ class Downloader:
         async def once() -> Download:
             return await self._once(url)
 
-        return await self.fetcher.patiently(once)
+        try:
+            return await self.fetcher.patiently(once)
+        except FetchError as error:
+            left = self._arrivals.get(url)
+            if left and (error.final or error.consent or not _resume(*left)[0]):
+                self._arrivals.discard(url)  # nothing will come of it
+            raise
 
     async def _once(self, url: str) -> Download:
         part, known = self._arrivals.get(url) or (None, Validators())
@@ -50,12 +56,7 @@ class Downloader:
                 part = self.store.arriving(url, known)
                 self._arrivals.put(url, part, known)
             if answer.status_code != 416:
-                try:
-                    await self._save(answer, url, part, start)
-                except FetchError as error:
-                    if error.final:
-                        self._arrivals.discard(url)
-                    raise
+                await self._save(answer, url, part, start)
         self._arrivals.take(url)
         return Download(self.store.arrived(part), known)
 

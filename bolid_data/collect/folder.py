@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from bolid_data.collect.intake import Intake
+from bolid_data.collect.slugs import Slugs
 from bolid_data.errors import UsageError
 from bolid_data.manifest import FolderSource
 from bolid_data.names import clean_name, slug
@@ -20,18 +21,27 @@ def collect_folder(root: Path, source: FolderSource, intake: Intake) -> None:
 
     What is no photo is recorded as `broken`; a link to a file outside of `root` as `outside`; a file or folder that
     this user may not read as `unreadable`, and tried again the next time. Links to folders are not followed.
-    Addresses are `file:<person's folder>/<file>`, so that a dataset does not say where on which machine it lay.
+    A photo whose file was deleted since is gone from the dataset, too. Addresses are `file:<person's folder>/<file>`,
+    so that a dataset does not say where on which machine it lay.
     """
     people = _people(root, source)
     if not people:
         raise UsageError(f"source.path: {root}: no folders of people in it; put each person's photos into one")
+    slugs = Slugs(intake.catalog.names())
+    for person, folder in people:
+        slugs.take(person, clean_name(folder.name) or person)
+    slugs.check(f"source.path: {root}", "the folder")
+    before = intake.catalog.stored_in_folders()
+    for person in before.keys() - _slugs_in(root):
+        intake.gone(person, sorted(before[person]))
     with bar() as progress:
         for person, folder in people:
-            if person in intake.forgotten:
+            if intake.removed.person(person):
                 continue
             files, closed = _files(folder)
             intake.person(Person(person, clean_name(folder.name) or person, f"{_address(folder, root)}/", len(files)))
             intake.tally.people += 1
+            intake.gone(person, _gone(before.get(person, set()), files, closed, root))
             settled = intake.catalog.settled_pages(person)
             for file in closed:
                 address = _address(file, root)
@@ -71,6 +81,17 @@ def _people(root: Path, source: FolderSource) -> list[tuple[str, Path]]:
             raise UsageError(f"{other} and {folder} are both '{person}' once normalised; rename one")
     chosen = [(person, folder) for person, folder in people.items() if not source.people or person in source.people]
     return chosen[: source.max_people]
+
+
+def _slugs_in(root: Path) -> set[str]:
+    return {slug(entry.name) for entry in root.iterdir()}
+
+
+def _gone(before: set[str], files: list[str], closed: list[Path], root: Path) -> list[str]:
+    """Addresses that had a photo and no longer have a file. What lies in a folder that is closed to us may be there."""
+    missing = before - {_address(Path(name), root) for name in files}
+    hidden = tuple(f"{_address(folder, root)}/" for folder in closed)
+    return sorted(address for address in missing if not address.startswith(hidden))
 
 
 def _files(folder: Path) -> tuple[list[str], list[Path]]:

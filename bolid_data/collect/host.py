@@ -18,6 +18,8 @@ RETRY_RULES = 300.0
 DOWN = 8
 """Exchanges that failed in a row, with none that worked before them, after which a host counts as down for this run."""
 
+ROBOTS = "robots.txt"
+
 Read = Callable[[str, "Host"], Awaitable[tuple[int, str]]]
 """Fetches rules of a host by their address: status and text. Raises FetchError where there is no telling."""
 
@@ -72,7 +74,7 @@ class Host:
         if self._failures >= DOWN:
             raise FetchError(url, "host_down")
         if not self.robots.allows(address):
-            raise FetchError(url, "robots", consent="robots.txt")
+            raise FetchError(url, "robots", consent=ROBOTS)
 
     def answered(self, latency: float) -> None:
         self._failures = -(10**9)  # it has worked: what fails from here on is not the host being down

@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bolid_data.catalog import Catalog, utc_now
+from bolid_data.catalog import utc_now
 from bolid_data.collect.tally import Tally
+from bolid_data.dataset import Dataset
 from bolid_data.images import BrokenPhotoError, inspect
 from bolid_data.records import Person, ReadPage, Sighting, StoredPhoto, Validators
-from bolid_data.store import Store
 from bolid_data.weights import file_sha256
 
 BATCH = 1000
@@ -24,9 +25,10 @@ _REMEMBERED = 4 * BATCH
 class Intake:
     """Takes files in, one at a time or from many tasks, and commits them to store and catalog together."""
 
-    def __init__(self, catalog: Catalog, store: Store) -> None:
-        self.catalog, self.store, self.tally = catalog, store, Tally()
-        self.forgotten = catalog.tombstones()
+    def __init__(self, dataset: Dataset) -> None:
+        """Of a dataset that is prepared."""
+        self.dataset, self.catalog, self.store, self.tally = dataset, dataset.catalog, dataset.store, Tally()
+        self.removed = dataset.removed()
         self._batch = _Batch()
         self._saving = asyncio.Lock()
         self._recent: OrderedDict[str, Sighting] = OrderedDict()
@@ -65,15 +67,16 @@ class Intake:
         except BrokenPhotoError:
             return "broken"
         sha256 = file_sha256(file)
-        if sha256 in self.forgotten:
-            return "forgotten"
+        if why := self.removed.photo(sha256):
+            return why
         new = self.store.keep(file, sha256, header.extension)
         photo = StoredPhoto(sha256, header.format, header.width, header.height, file.stat().st_size)
         return _Kept(photo, new)
 
     def _record(self, kept: "_Kept | str", sighting: Sighting) -> bool:
         if isinstance(kept, str):
-            self.nothing(sighting.url, sighting.person, sighting.page_url, "refused", kept, sighting.http_status)
+            state = "opted_out" if kept == "opted_out" else "refused"
+            self.nothing(sighting.url, sighting.person, sighting.page_url, state, kept, sighting.http_status)
             return False
         self._batch.photos.append(kept.photo)
         self._sight(replace(sighting, sha256=kept.photo.sha256, fetched_at=utc_now()))
@@ -107,6 +110,26 @@ class Intake:
             else:
                 self.tally.known += 1
         return known is not None
+
+    def opted_out_before(self, url: str, person: str, page_url: str) -> bool:
+        """Records an address that was opted out, be it in a catalog that is lost; False for any other."""
+        if self.removed.address(url) is None and self.removed.address(page_url) is None:
+            return False
+        self.nothing(url, person, page_url, "opted_out", "opted_out", consent="opted out before")
+        return True
+
+    async def opt_out_person(self, person: str, consent: str) -> None:
+        """Opts out all that was collected of a person, whose page now says so."""
+        await self.commit_beside(always=True)
+        urls = await asyncio.to_thread(self.catalog.opt_out_person, person, consent)
+        if urls:
+            await asyncio.to_thread(self.dataset.discard_opted_out, urls)
+            self.tally.opted_out += len(urls)
+
+    def gone(self, person: str, urls: Sequence[str]) -> None:
+        """Marks photos that a person's folder no longer has."""
+        if urls:
+            self.tally.gone += self.catalog.mark_gone(person, urls)
 
     def again(self, sighting: Sighting) -> None:
         """Records a sighting of a photo that the store has."""
@@ -144,6 +167,8 @@ class Intake:
             self.tally.gone += gone
         for file in batch.waiting:
             file.unlink(missing_ok=True)
+        if opted_out := [sighting.url for sighting in batch.sightings if sighting.state == "opted_out"]:
+            self.dataset.discard_opted_out(opted_out)
 
 
 @dataclass(frozen=True)

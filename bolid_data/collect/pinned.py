@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -15,6 +15,7 @@ from bolid_data.collect.intake import Intake
 from bolid_data.collect.visit import Visitor, work
 from bolid_data.lockfile import PinnedPhoto, PinnedSighting
 from bolid_data.manifest import WebSource
+from bolid_data.public_address import public_address
 from bolid_data.records import Sighting, StoredPhoto, Validators
 from bolid_data.weights import file_sha256
 
@@ -27,8 +28,17 @@ class PinnedList:
     """Fetches what is pinned and not here yet. What is settled is looked up batch by batch, as in a `UrlList`."""
 
     def __init__(
-        self, photos: list[PinnedPhoto], folder: Path | None, source: WebSource, fetcher: Fetcher, intake: Intake
+        self,
+        photos: list[PinnedPhoto],
+        folder: Path | None,
+        source: WebSource,
+        fetcher: Fetcher,
+        intake: Intake,
+        whole: Mapping[tuple[str, str], list[str]] | None = None,
+        allow_local: bool = False,
     ) -> None:
+        """`whole` has addresses with what the lock left out of them, by person and by the lock's address."""
+        self._whole, self._allow_local = whole or {}, allow_local
         self.photos, self.source, self.fetcher, self.intake = photos, source, fetcher, intake
         self._folder = Path(os.path.realpath(folder)) if folder else None
         self._visitor = Visitor(fetcher, intake)
@@ -51,15 +61,22 @@ class PinnedList:
                     continue
                 each = {sighting.url: sighting for sighting in reversed(photo.sightings)}
                 places = [each[url] for url in dict.fromkeys(s.url for s in photo.sightings)]
-                yield photo, [s for s in places if not (s.url in known and _settled(known[s.url]))]
+                left = [s for s in places if s.left_out or not (s.url in known and _settled(known[s.url]))]
+                yield photo, [whole for place in left for whole in self._completed(place)]
+
+    def _completed(self, place: PinnedSighting) -> list[PinnedSighting]:
+        """The places that an address stands for: with what was left out of it, where a list tells, or as it is."""
+        urls = self._whole.get((place.person, place.url), []) if place.left_out else []
+        return [place.model_copy(update={"url": url}) for url in urls] or [place]
 
     async def _find(self, item: tuple[PinnedPhoto, list[PinnedSighting]]) -> None:
         """Stores a photo, or records of each of its addresses why it does not give it."""
         photo, places = item
+        places = [p for p in places if not self.intake.opted_out_before(p.url, p.person, _page_url(p))]
         misses: list[_Miss] = []
         if not await self._store(photo, places, misses):
             for miss in misses:
-                self._visitor.refused(miss.error, miss.place.url, miss.place.person, _page_url(miss.place))
+                self._visitor.refused(miss.error, _pinned_url(miss.place), miss.place.person, _page_url(miss.place))
         if downloads := [miss.download for miss in misses if miss.download]:
             # Committed before the files go, so that a kill between the two does not fetch them again.
             await self.intake.commit_beside(always=True)
@@ -89,6 +106,8 @@ class PinnedList:
 
     async def _fetch(self, place: PinnedSighting) -> "_Found":
         """Asks the photo's page for consent, as the first crawl did, and fetches the photo. Raises FetchError."""
+        if self._allow_local:
+            self.fetcher.own(place.url)
         if place.page_url:
             await self.fetcher.page(place.page_url, "utf-8", links=False)
         download = await self._downloader.get(place.url)
@@ -114,7 +133,8 @@ class PinnedList:
         if not stored:
             return  # this machine cannot read what the other could
         for other in photo.sightings:
-            if other != place:
+            if (other.url, other.person) != (_pinned_url(place), place.person):
+                other = self._completed(other)[0]
                 seen = Sighting(other.url, other.person, _page_url(other), "stored", photo.sha256)
                 self.intake.again(seen)
 
@@ -154,6 +174,11 @@ def _local(folder: Path, address: str) -> Path:
 def _settled(sighting: Sighting) -> bool:
     """Whether asking again would cost a photo's bytes; an opt-out ends the search for its photo altogether."""
     return sighting.reason in _SETTLED and not sighting.url.startswith(FILE)
+
+
+def _pinned_url(place: PinnedSighting) -> str:
+    """The address as the lock has it."""
+    return public_address(place.url)[0] if place.left_out else place.url
 
 
 def _page_url(place: PinnedSighting) -> str:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bolid_data.catalog import AddressList
 from bolid_data.collect.address import Served, is_this_machine, origin
 from bolid_data.collect.fetch import Fetcher
 from bolid_data.collect.intake import Intake
@@ -15,7 +16,9 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.lockfile import Lock
 from bolid_data.manifest import WebSource
+from bolid_data.names import slug
 from bolid_data.progress import note
+from bolid_data.public_address import public_address
 from bolid_data.records import Person, Sighting
 
 KINDS = ("gone", "changed", "opted_out", "failed")
@@ -32,6 +35,8 @@ class Options:
     folder: Path | None = None  # where the folder of a `folder` dataset lies
     contact: str | None = None
     delay: float | None = None
+    urls: Path | None = None  # a list of person,url that holds what the lock left out of its addresses
+    allow_local: bool = False  # may the lock's addresses name this machine and private networks?
 
 
 def fetch_pinned(lock: Lock, dataset: Dataset, options: Options) -> dict[str, list[dict[str, str]]]:
@@ -40,11 +45,11 @@ def fetch_pinned(lock: Lock, dataset: Dataset, options: Options) -> dict[str, li
     Returns by KINDS the addresses of the others: `url`, `sha256` and `reason`. Raises UsageError for a data folder
     that holds something else, and for addresses that cannot be reached without a further option.
     """
-    site = _site(lock, options)
+    site, whole = _site(lock, options), _whole_addresses(lock, options)
     _check_reach(lock, site, options)
     _begin(lock, dataset)
     with _served(lock, site, options) as (site, delay):
-        intake = Intake(dataset.catalog, dataset.store)
+        intake = Intake(dataset)
         for person in _people(lock):
             intake.person(person)
             intake.tally.people += 1
@@ -52,12 +57,17 @@ def fetch_pinned(lock: Lock, dataset: Dataset, options: Options) -> dict[str, li
         source = WebSource(contact=options.contact, delay=delay)
 
         async def fetch(fetcher: Fetcher) -> None:
-            await PinnedList(lock.photos, options.folder, source, fetcher, intake).run()
+            await PinnedList(lock.photos, options.folder, source, fetcher, intake, whole, options.allow_local).run()
 
         try:
             run_politely(fetch, source, site, intake)
         finally:
             intake.commit()
+    if inside := intake.tally.reasons.get("private_address"):
+        note(
+            f"rebuild: {inside} addresses lead to this machine or a private network, and were not asked for; where you "
+            "trust the lock, --allow-local fetches from there"
+        )
     return _missing(lock, dataset)
 
 
@@ -66,7 +76,7 @@ def _begin(lock: Lock, dataset: Dataset) -> None:
     new = not dataset.catalog.path.exists()
     if new and (found := next((entry for entry in root.iterdir() if not entry.name.startswith(".")), None)):
         raise UsageError(f"{root}: is not empty ({found.name} is in it); name an empty folder with --data")
-    dataset.catalog.create()
+    dataset.prepare()
     dataset.catalog.begin_rebuild(lock.sha256)
 
 
@@ -117,6 +127,29 @@ def _served(lock: Lock, site: Served, options: Options) -> Iterator[tuple[Served
 
     with serve_gallery(draw_gallery(seed=lock.seed)) as gallery:
         yield Served(site.origin, gallery.base_url), options.delay or 0.0  # nobody else is kept waiting
+
+
+def _whole_addresses(lock: Lock, options: Options) -> dict[tuple[str, str], list[str]]:
+    """Addresses with what the lock left out of them, by person and by the address that the lock has; of one there may
+    be several."""
+    cut = {(s.person, s.url) for photo in lock.photos for s in photo.sightings if s.left_out}
+    if options.urls is None:
+        if cut:
+            note(
+                f"rebuild: {len(cut)} addresses are in the lock without their secrets; --urls LIST supplies them again"
+            )
+        return {}
+    if not options.urls.is_file():
+        raise UsageError(f"--urls {options.urls}: no such file")
+    whole: dict[tuple[str, str], list[str]] = {}
+    for batch in AddressList(options.urls).batches():
+        for name, url in batch:
+            if (place := (slug(name), public_address(url)[0])) in cut:
+                whole.setdefault(place, []).append(url)
+    note(
+        f"rebuild: {options.urls} has {len(whole)} of the {len(cut)} addresses that the lock has without their secrets"
+    )
+    return whole
 
 
 def _embedded(lock: Lock) -> bool:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from bolid_data.collect.address import is_this_machine
 from bolid_data.collect.failure import FetchError
 from bolid_data.collect.fetch import Fetcher
 from bolid_data.collect.intake import Intake
@@ -40,7 +39,7 @@ class Recheck:
 
     async def _ask(self, sighting: Sighting) -> None:
         tally = self.intake.tally
-        if isinstance(self.source, UrlsSource) and is_this_machine(sighting.url):
+        if isinstance(self.source, UrlsSource) and self.source.allow_local:
             self.fetcher.own(sighting.url)
         try:
             now = await self.fetcher.head(sighting.url)
@@ -66,3 +65,5 @@ class Recheck:
         found, self._found = self._found, []
         gone, self._gone = self._gone, []
         await asyncio.to_thread(self.intake.catalog.mark, found, gone)
+        if found:
+            await asyncio.to_thread(self.intake.dataset.discard_opted_out, [sighting.url for sighting in found])

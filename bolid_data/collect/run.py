@@ -27,8 +27,8 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
     """
     if recheck_consent and isinstance(manifest.source, FolderSource):
         raise UsageError("--recheck-consent: a folder has no owner on the web to ask")
-    dataset.catalog.create()
-    intake = Intake(dataset.catalog, dataset.store)
+    dataset.prepare()
+    intake = Intake(dataset)
     try:
         match manifest.source:
             case ThePlaceSource() as source:

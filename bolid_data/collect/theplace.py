@@ -17,7 +17,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from bolid_data.collect.address import normal
 from bolid_data.collect.profiles import PROFILES, Items, Profile
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.names import clean_name, slug
+from bolid_data.names import clean_name, letters, slug
 
 MOST_LINKS = 50_000  # on one page; containers inside containers show the same link again and again
 DEEPEST = 512  # browsers build no deeper tree; parsing and selecting cost size x depth
@@ -96,11 +96,12 @@ def parse_people(profile: Profile, html: str, url: str) -> list[PersonLink]:
         name = slug(unquote(match[1])) if match else ""
         return PersonLink(name, item.url, item.name, item.count) if name else None
 
-    people: dict[str, PersonLink] = {}
+    people: dict[tuple[str, str], PersonLink] = {}
     for link in _first_usable(profile.people, _tree(html, url), url, person):
-        seen = people.get(link.person, link)  # a picture and a name may both link to one person
+        page = link.person, letters(unquote(urlsplit(link.url).path))
+        seen = people.get(page, link)  # a picture and a name may both link to one person
         count = seen.listed_photos if seen.listed_photos is not None else link.listed_photos
-        people[link.person] = PersonLink(link.person, seen.url, seen.name or link.name, count)
+        people[page] = PersonLink(link.person, seen.url, seen.name or link.name, count)
     if not people:
         raise DriftError(url, "people", profile.people)
     return [PersonLink(p.person, p.url, p.name or p.person, p.listed_photos) for p in people.values()]

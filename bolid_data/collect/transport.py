@@ -4,12 +4,15 @@ import ipaddress
 import ssl
 from collections.abc import Callable
 from socket import AF_INET, AddressFamily
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 from httpx_aiohttp.transport import AiohttpResponseStream
+
+from bolid_data.collect.address import is_this_machine
 
 # Its 16 KiB chunks cost more time than all else about a photo.
 AiohttpResponseStream.CHUNK_SIZE = 1 << 20
@@ -39,12 +42,33 @@ class _Resolver(AbstractResolver):
         await self._resolver.close()
 
 
+_TRANSLATED = [
+    ipaddress.IPv6Network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::/96", "fec0::/10")
+]
+"""IPv6 that stands for IPv4 addresses, private ones among them (NAT64, 6to4, IPv4-compatible), and site-local."""
+
+
 def refuse_inside(address: str) -> None:
     """Raises PrivateAddressError for an IP address that is private, loopback, link-local or otherwise not public."""
     found = ipaddress.ip_address(address.split("%")[0])
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    if not (mapped or found).is_global or found.is_multicast:
+    translated = isinstance(found, ipaddress.IPv6Address) and any(found in network for network in _TRANSLATED)
+    if translated or not (mapped or found).is_global or found.is_multicast:
         raise PrivateAddressError(f"{address} is not on the public internet")
+
+
+def is_inside(url: str) -> bool:
+    """Whether an address names, without looking it up, this machine or a network that is not public."""
+    host = urlsplit(url).hostname or ""
+    if is_this_machine(url):
+        return True
+    try:
+        refuse_inside(host)
+    except PrivateAddressError:
+        return True
+    except ValueError:  # a name, which is checked when it is looked up
+        return False
+    return False
 
 
 def transport(own: Own) -> AiohttpTransport:

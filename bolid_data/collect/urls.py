@@ -9,13 +9,17 @@ from bolid_data.catalog import AddressList
 from bolid_data.collect.address import LONGEST, is_this_machine, origin, place
 from bolid_data.collect.fetch import Fetcher
 from bolid_data.collect.intake import Intake
+from bolid_data.collect.slugs import Slugs
+from bolid_data.collect.transport import is_inside
 from bolid_data.collect.visit import Visitor, work
 from bolid_data.errors import UsageError
 from bolid_data.manifest import UrlsSource
 from bolid_data.names import clean_name, slug
+from bolid_data.progress import note
 from bolid_data.records import Person
 
 _SETTLED = {"stored", "opted_out", "refused"}
+_INSIDE = "private_address"
 
 
 @dataclass(frozen=True)
@@ -41,21 +45,29 @@ class UrlList:
         # More tasks than one host may have requests: those that wait for their host do not hold up the others.
         await work(self._addresses(people), self._visit, min(8 * self.source.concurrency, 512))
         await self.intake.commit_beside(always=True)
+        if inside := self.intake.tally.reasons.get(_INSIDE):
+            note(
+                f"scrape: {inside} addresses lead to this machine or a private network, and were not asked for; where "
+                "you wrote the list and mean them, set [source] allow_local = true"
+            )
 
     def _people(self) -> dict[str, str]:
         """Slugs by the names of those to be collected."""
         people: dict[str, str] = {}
         chosen: dict[str, Person] = {}
+        slugs = Slugs(self.intake.catalog.names())
         for name, listed in self._list.people().items():
             person = slug(name)
             wanted = not self.source.people or person in self.source.people
-            if not person or not wanted or person in self.intake.forgotten:
+            if not person or not wanted or self.intake.removed.person(person):
                 continue
+            slugs.take(person, clean_name(name) or person)
             if person not in chosen and len(chosen) == self.source.max_people:
                 break
             before = chosen.get(person, Person(person, clean_name(name), self.source.path, 0))
             chosen[person] = replace(before, listed_photos=(before.listed_photos or 0) + listed)
             people[name] = person
+        slugs.check(f"source.path: {self.path}", "the list")
         for row in chosen.values():
             self.intake.person(row)
         tally = self.intake.tally
@@ -70,7 +82,9 @@ class UrlList:
             sighted: dict[str, dict[str, str]] = {}
             stored = {}
             for sighting in await asyncio.to_thread(self.intake.catalog.sighted, [url for _, url in rows]):
-                sighted.setdefault(sighting.url, {})[sighting.person] = sighting.state
+                # What lay inside is looked at again once the manifest allows it.
+                allowed = self.source.allow_local and sighting.reason == _INSIDE
+                sighted.setdefault(sighting.url, {})[sighting.person] = "failed" if allowed else sighting.state
                 if sighting.state == "stored":
                     stored[sighting.url] = sighting
             for person, url in rows:
@@ -94,9 +108,13 @@ class UrlList:
             self.intake.tally.visited += 1
             self.intake.nothing(url, person, self.source.path, "refused", "bad_address")
             return False
-        if is_this_machine(url):
-            self.fetcher.own(url)  # whoever wrote the list means this machine itself
-        elif not self.source.contact:
+        if self.source.allow_local:
+            self.fetcher.own(url)
+        elif is_inside(url):
+            self.intake.tally.visited += 1
+            self.intake.nothing(url, person, self.source.path, "refused", _INSIDE)
+            return False
+        if not (is_this_machine(url) or self.source.contact):
             raise UsageError("source.contact is missing; a site's owner must know whom to ask (mailto:you@example.org)")
         self._hosts.add(host)
         return True

@@ -35,6 +35,8 @@ class Visitor:
             tally.requests, tally.received = self._fetcher.requests, self._fetcher.received
 
     async def _visit(self, url: str, person: str, page_url: str) -> None:
+        if self.intake.opted_out_before(url, person, page_url):
+            return
         try:
             download = await self._downloader.get(url)
         except FetchError as error:

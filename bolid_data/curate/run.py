@@ -42,7 +42,7 @@ def filter_photos(
     if address and engine != "ray":
         raise UsageError("--address is of a Ray cluster; give --engine ray with it")
     dataset.catalog.require()
-    dataset.catalog.create()  # one of an earlier version gets what it lacks
+    dataset.prepare()
     device = models.device(manifest.models.device)
     boxes = PersonBoxes(dataset.catalog)
     build = partial(build_measurers, manifest.models, manifest.folder, device, boxes)
@@ -76,7 +76,7 @@ def filter_photos(
 def rejudge(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     """Judges all by the manifest's thresholds, by what the last `bolid filter` measured; no model runs."""
     dataset.catalog.require()
-    dataset.catalog.create()  # one of an earlier version gets what it lacks
+    dataset.prepare()
     found = _judge(manifest, dataset, None)
     if found["unmeasured"]:
         note(f"filter: {found['unmeasured']} photos are not out by these thresholds, nor measured; run `bolid filter`")

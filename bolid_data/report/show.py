@@ -5,10 +5,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bolid_data.curate.judge import explain
 from bolid_data.curate.judge.views import FACINGS, FRAMINGS
 from bolid_data.dataset import Dataset
+from bolid_data.printable import printable, say
+from bolid_data.stale import find_stale
 
 VIEWS = tuple(f"{framing} {facing}" for framing in FRAMINGS for facing in FACINGS)
 """What a person's photos should show for a body that is known from all sides."""
@@ -27,7 +30,8 @@ def status(dataset: Dataset) -> dict[str, Any]:
         total[words] = Counter()
         for row in people:
             total[words].update(row[words])
-    return {"people": people, "total": total, "locked": dataset.lock.exists()}
+    stale = find_stale(dataset)
+    return {"people": people, "total": total, "locked": dataset.lock.exists(), "stale": stale.summary()}
 
 
 def print_status(found: dict[str, Any]) -> None:
@@ -37,17 +41,28 @@ def print_status(found: dict[str, Any]) -> None:
     for row in [*found["people"], {"person": "all", "state": "listed"} | found["total"]]:
         person = row["person"] if row["state"] == "listed" else f"{row['person']} ({row['state']})"
         words = (", ".join(f"{why} {n}" for why, n in row[kind].items()) for kind in ("reasons", "unfetched"))
-        table.add_row(person, *(str(row[column] or 0) for column in _COLUMNS), *words)
-    Console().print(table)
+        table.add_row(*_cells(person, *(row[column] or 0 for column in _COLUMNS), *words))
+    _show(table)
     _print_views(found["people"])
     left = found["total"]
     steps = [
         ("filter", left["stored"] - left["judged"]),
         ("caption", left["kept"] - left["captioned"]),
-        ("shard", 0 if found["locked"] else left["kept"]),
+        ("shard", left["kept"] if not found["locked"] or found["stale"]["photos"] else 0),
     ]
     todo = ", ".join(f"`bolid {step}` for {photos} photos" for step, photos in steps if photos > 0)
-    print(f"left to do: {todo or 'nothing'}")
+    _print_stale(found["stale"])
+    say(f"left to do: {todo or 'nothing'}")
+
+
+def _print_stale(stale: dict[str, Any]) -> None:
+    """What was built of photos that were withdrawn since."""
+    if stale["photos"]:
+        why = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in sorted(stale["reasons"].items()))
+        places = ", ".join([f"shards/{name}" for name in stale["shards"]] + stale["features"])
+        say(f"stale: {stale['photos']} photos in {places} were withdrawn ({why}); `bolid dataset` leaves them out")
+    if stale["runs"]:
+        say(f"stale runs, trained on what was withdrawn: {', '.join(stale['runs'])}")
 
 
 def _print_views(people: list[dict[str, Any]]) -> None:
@@ -59,8 +74,8 @@ def _print_views(people: list[dict[str, Any]]) -> None:
     table = Table("person", *(framing.replace("_", " ") for framing in FRAMINGS), title=title)
     for row in kept:
         counts = ([str(row["views"].get(f"{own} {facing}", "–")) for facing in FACINGS] for own in FRAMINGS)
-        table.add_row(row["person"], *(" · ".join(own) for own in counts))
-    Console().print(table)
+        table.add_row(*_cells(row["person"], *(" · ".join(own) for own in counts)))
+    _show(table)
 
 
 def print_funnel(found: dict[str, Any]) -> None:
@@ -72,13 +87,22 @@ def print_funnel(found: dict[str, Any]) -> None:
     table.add_row("collected", str(left), str(left))
     for reason, photos in found["reasons"].items():
         left -= found["leaving"][reason]
-        table.add_row(reason, str(photos), str(left))
+        table.add_row(*_cells(reason, photos, left))
     table.add_row("kept", "", str(found["kept"]))
-    Console().print(table)
+    _show(table)
     if (found["gained"] and found["gained"] < found["kept"]) or found["lost"]:
         lines = (f"+{found['gained']} kept{_by('were', found['gained_by'])}",
                  f"−{found['lost']}{_by('are now', found['lost_by'])}")  # fmt: skip
-        print(f"against the last judgement: {', '.join(lines)}")
+        say(f"against the last judgement: {', '.join(lines)}")
+
+
+def _show(table: Table) -> None:
+    Console().print(table)
+
+
+def _cells(*values: object) -> list[Text]:
+    """Cells of a table: as plain text, for `[…]` in a name is no markup."""
+    return [Text(printable(value)) for value in values]
 
 
 def _by(word: str, reasons: dict[str, int]) -> str:
@@ -88,16 +112,16 @@ def _by(word: str, reasons: dict[str, int]) -> str:
 
 def print_explanation(found: dict[str, Any]) -> None:
     photo = found["photo"]
-    print(f"{photo['sha256']}  {photo['format']} {photo['width']}×{photo['height']}, {photo['bytes']} bytes")
+    say(f"{photo['sha256']}  {photo['format']} {photo['width']}×{photo['height']}, {photo['bytes']} bytes")
     for sighting in found["sightings"]:
         since = f", gone since {sighting['gone_at']}" if sighting["gone_at"] else ""
         consent = f", {sighting['consent']}" if sighting["consent"] else ""
-        print(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']}{since}{consent})")
+        say(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']}{since}{consent})")
     for verdict in found["verdicts"]:
-        print(f"{verdict['person']}: {'kept' if verdict['kept'] else 'out: ' + ', '.join(verdict['reasons'])}")
+        say(f"{verdict['person']}: {'kept' if verdict['kept'] else 'out: ' + ', '.join(verdict['reasons'])}")
     for made in found["decisions"]:
         word = "kept" if made["keep"] else "rejected"
-        print(f"{made['person']}: {word} by hand by {made['who']} at {made['decided_at']}: {made['why']}")
+        say(f"{made['person']}: {word} by hand by {made['who']} at {made['decided_at']}: {made['why']}")
     several = len(found["verdicts"]) > 1
     table = Table(*(["person"] if several else []), "reason", "measured", "out if", "margin", "")
     for rule in found["rules"]:
@@ -107,21 +131,21 @@ def print_explanation(found: dict[str, Any]) -> None:
         margin = "" if rule["margin"] is None else f"{rule['margin']:+.4g}"
         limit = "off" if rule["limit"] is None else f"{rule['out_if']} {rule['limit']:g}"
         row = [rule["reason"], value, f"{limit} ({rule['threshold']})", margin, "out" if rule["out"] else ""]
-        table.add_row(*([rule["person"]] if several else []), *row)
-    Console().print(table)
+        table.add_row(*_cells(*([rule["person"]] if several else []), *row))
+    _show(table)
     for turn in found["turns"]:
         word = "in" if turn["kept"] else "out"
         given = f"{turn['to']:.5g} instead of {turn['from']:g}"
-        print(f"{turn['person']}: alone, {turn['threshold']} = {given} would put it {word}")
+        say(f"{turn['person']}: alone, {turn['threshold']} = {given} would put it {word}")
     for row in found["detections"]:
         box = ", ".join(f"{value:.0f}" for value in row["box"])
-        print(f"{row['kind']} {row['score']:.2f} at [{box}] by {row['model']}")
+        say(f"{row['kind']} {row['score']:.2f} at [{box}] by {row['model']}")
     for row in found["near"]:
-        print(f"{row['distance']} bits from {row['sha256']}")
+        say(f"{row['distance']} bits from {row['sha256']}")
     for row in found["captions"]:
-        print(f"caption by {row['model']}: {row['caption']}")
+        say(f"caption by {row['model']}: {row['caption']}")
     if broken := next((rule["broken"] for rule in found["rules"] if rule["broken"]), None):
-        print(f"broken: {broken}")
+        say(f"broken: {broken}")
 
 
 __all__ = ["explain", "print_explanation", "print_funnel", "print_status", "status"]

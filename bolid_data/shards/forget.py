@@ -1,27 +1,35 @@
 """`bolid forget`: a person goes from everywhere below a dataset's folder, and does not come back.
 
-The tombstone is set first and the catalog is written anew last: until then it says what is to go, so that a command
-that was killed, run again, does what is left.
+The catalog is written anew last: until then it says what is to go, so that a command that was killed, run again, does
+what is left. What only takes disk goes first: on a full disk, that makes the room that the rest needs.
 """
 
-import hashlib
-import json
-import shutil
-from collections.abc import Iterable
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from bolid_data.catalog import indexed_samples
-from bolid_data.dataset import Dataset
-from bolid_data.errors import UsageError
-from bolid_data.names import slug
-from bolid_data.progress import note
-from bolid_data.shards import repack
-from bolid_data.shards.repack import Unwanted
+import duckdb
 
-DEPENDENT = ("report", "evaluation")
-"""Folders of pages and pictures that may show anybody, and that a command makes again."""
+from bolid_data.dataset import Dataset
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.fields import SLUG
+from bolid_data.keyed import Key, make_key
+from bolid_data.names import slug
+from bolid_data.paths import remove
+from bolid_data.progress import note
+from bolid_data.removals import removals_of
+from bolid_data.shard_index import ShardIndex
+from bolid_data.shards import repack
+from bolid_data.shards.dependent import drop, remove_features, remove_pictures
+from bolid_data.shards.repack import Unwanted
+from bolid_data.stale import Seen, read_seen, run_folders
+
+_LEFTOVERS = (
+    "catalog.duckdb.tmp", "shards/index.duckdb.tmp", "shards/.new/index.duckdb.tmp", ".*.part", "runs/*/.*.part",
+    "runs/*/checkpoints/.part", "runs/*/validation/.*.part", "features/*/*/.*.part",
+)  # fmt: skip
+"""What DuckDB writes when memory does not suffice, and files that a kill left half written."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +47,36 @@ def find(dataset: Dataset, said: str) -> Trace | None:
     Raises UsageError for nobody, and for a name that several people have.
     """
     dataset.catalog.require()
-    dataset.catalog.create()  # one of an older version lacks tables
-    repack.finish(dataset)  # what a killed run had left to do
     lock = repack.intact_lock(dataset)
     pinned = {row["person"]: row["name"] for row in (lock or {}).get("people", [])}
     people = dataset.catalog.people_called(said) or sorted({said, slug(said)} & pinned.keys())
     if len(people) > 1:
         raise UsageError(f"{said}: {len(people)} people have this name; say which: {', '.join(people)}")
     if not people:
-        if slug(said) in dataset.catalog.tombstones():
+        if dataset.removed().person(slug(said)) == "forgotten":
             return None
         raise UsageError(f"{said}: nobody in {dataset.root} has this slug or name; `bolid status` lists them")
+    if not re.fullmatch(SLUG, people[0]):
+        raise BolidError(f"{dataset.catalog.path}: a person '{people[0]}'; no slug is like that, and bolid wrote none")
     return _trace(dataset, people[0], lock)
 
 
 def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
     """Removes a person from photos, catalog, shards, index, lock, measurements, features, reports, pictures of runs and
     the inbox. Returns what went, and the runs that were trained on them, which stay."""
-    _bury(dataset, [trace.person, *sorted(trace.photos)])
-    runs = _runs(dataset.root / "runs", trace.person)
-    _remove_dependent(dataset.root, trace)
-    shards = _remove_from_shards(dataset, Unwanted(trace.person, trace.photos))
+    trace = _trace(dataset, trace.person, repack.intact_lock(dataset))
+    remove_pictures(dataset.root)
+    remove_features(dataset.root, {trace.person, *trace.others})
+    _remove_leftovers(dataset)
     dataset.store.empty_inbox()
     # A photo that the catalog does not know was on its way in when a run was killed: nobody can say whose it is.
     known = dataset.catalog.photos() - trace.photos
     dataset.store.remove(lambda sha256: sha256 not in known)
+    dataset.prepare()
+    dataset.remember(removals_of(dataset.root, "forgotten", [trace.person], sorted(trace.photos)))
+    repack.finish(dataset)  # what a killed run had left to do
+    shards = _remove_from_shards(dataset, Unwanted(trace.person, trace.photos))
+    runs = list(_runs(dataset, trace))
     dataset.catalog.forget(trace.person, sorted(trace.photos))
     note(f"forget: {len(trace.photos)} photos and the name are gone; shards written again: {len(shards['rewritten'])}")
     for run in runs:
@@ -71,7 +84,7 @@ def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
     return {"person": trace.person, "photos": len(trace.photos), "shards": shards, "runs": runs}
 
 
-_TRAINED = {True: "was trained on this person", None: "is not finished, so it may have been trained on this person"}
+_TRAINED = {True: "was trained on this person", None: "may have been trained on this person: its files do not tell"}
 
 
 def _trace(dataset: Dataset, person: str, lock: dict[str, Any] | None) -> Trace:
@@ -80,34 +93,32 @@ def _trace(dataset: Dataset, person: str, lock: dict[str, Any] | None) -> Trace:
         photos |= {
             row["sha256"] for row in lock["photos"] if any(seen["person"] == person for seen in row["sightings"])
         }
-        samples = [row for row in indexed_samples(dataset.index) if row["person"] == person or row["sha256"] in photos]
+        samples = [
+            row for row in ShardIndex(dataset.index).samples() if row["person"] == person or row["sha256"] in photos
+        ]
         photos |= {row["sha256"] for row in samples}
         others = {row["person"] for row in samples} - {person}
     return Trace(person, frozenset(photos), frozenset(others))
 
 
-def _bury(dataset: Dataset, names: Iterable[str]) -> None:
-    buried = dataset.catalog.tombstones()
-    dataset.catalog.bury([name for name in names if name not in buried])
-
-
-def _remove_dependent(root: Path, trace: Trace) -> None:
-    """What was made of the person's photos: reports, tables, features, and pictures that runs made of them."""
-    whole = [root / name for name in DEPENDENT]
-    features = [folder for name in {trace.person, *trace.others} for folder in root.glob(f"features/*/{name}")]
-    grids = root.glob("runs/*/validation")  # several people are on one, and a grid does not say who
-    for folder in (*whole, *features, *grids):
-        if folder.exists():
-            shutil.rmtree(folder)
+def _remove_leftovers(dataset: Dataset) -> None:
+    for pattern in _LEFTOVERS:
+        for path in dataset.root.glob(pattern):
+            remove(dataset.root, *path.relative_to(dataset.root).parts)
 
 
 def _remove_from_shards(dataset: Dataset, unwanted: Unwanted) -> dict[str, list[str]]:
     """Which tars have other bytes now, and which are gone."""
     lock = repack.intact_lock(dataset)
-    if lock is None or not repack.repack(dataset, lock, unwanted):
+    try:
+        repacked = lock is not None and repack.repack(dataset, lock, unwanted)
+    except (BolidError, OSError, duckdb.Error) as error:  # a full disk, most likely: removing comes before keeping
+        note(f"forget: {error}")
+        repacked = False
+    if lock is None or not repacked:
         if dataset.shards.exists():
-            note("forget: the shards were not what a lock says, and are removed; run `bolid shard`")
-        repack.drop(dataset)
+            note("forget: the shards could not be written without the person, and are removed; run `bolid shard`")
+        drop(dataset)
         return {"rewritten": [], "removed": []}
     before = {entry["shard"]: entry["sha256"] for entry in lock["shards"]}
     repack.finish(dataset)
@@ -119,19 +130,19 @@ def _remove_from_shards(dataset: Dataset, unwanted: Unwanted) -> dict[str, list[
     }
 
 
-def _runs(folder: Path, person: str) -> list[dict[str, Any]]:
+def _runs(dataset: Dataset, trace: Trace) -> Iterator[dict[str, Any]]:
     """Runs that were trained on a person: True, or None where it cannot be known."""
-    found = []
-    for run in sorted(file.parent for file in folder.glob("*/losses.jsonl")):
-        trained = _trained_on(run / "adapter.json", person)
+    key = make_key(dataset.root)
+    for run in run_folders(dataset.root):
+        trained = _trained_on(read_seen(run), trace, key)
         if trained is not False:
-            found.append({"run": run.name, "trained": trained})
-    return found
+            yield {"run": run.name, "trained": trained}
 
 
-def _trained_on(adapter: Path, person: str) -> bool | None:
-    try:
-        people = json.loads(adapter.read_text(encoding="utf-8"))["people"]
-        return hashlib.sha256((people["salt"] + person).encode()).hexdigest() in people["hashes"]
-    except (OSError, ValueError, KeyError, TypeError):
+def _trained_on(seen: Seen | None, trace: Trace, key: Key) -> bool | None:
+    if seen is None:
         return None
+    if seen.met({key.person(trace.person), *map(key.photo, trace.photos)}, key) or seen.may_have_met(trace.person):
+        return True
+    known = seen.key == key.fingerprint or (seen.key is None and seen.salt is not None)
+    return False if known else None

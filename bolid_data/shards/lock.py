@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bolid_data.catalog import read_index
 from bolid_data.dataset import Dataset
-from bolid_data.errors import UsageError
-from bolid_data.lockfile import VERSION, Recipe, canonical, lock_digest
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.lockfile import VERSION, Recipe, canonical, check_lock, lock_digest, read_sealed
+from bolid_data.paths import regular_file
 from bolid_data.progress import bar, note
+from bolid_data.shard_index import ShardIndex
+from bolid_data.stale import find_stale
+from bolid_data.versions import NewerVersionError
 from bolid_data.weights import file_sha256
 
 
@@ -42,30 +45,36 @@ def seal(lock: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def own_lock(file: Path) -> dict[str, Any] | None:
-    """What a lock says that `bolid shard` wrote here; None for one that was altered or cannot be read. Raises
-    FileNotFoundError."""
+    """What a lock says that `bolid shard` wrote here; None for one that was altered or cannot be read.
+
+    Raises FileNotFoundError, and UsageError for one whose sha256 is right but which `bolid shard` did not write, or a
+    newer one did.
+    """
+    if not file.exists():
+        raise FileNotFoundError(file)
     try:
-        lock = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        content = read_sealed(file)
+    except NewerVersionError:
         raise
-    except (OSError, ValueError):
+    except UsageError:
         return None
-    intact = isinstance(lock, dict) and lock.get("version") == VERSION and lock.get("sha256") == lock_digest(lock)
-    return lock if intact else None
+    check_lock(file, content)
+    return content
 
 
 def index_digest(index: Path) -> str:
     """sha256 of the index's rows (the bytes of a DuckDB file differ from run to run)."""
     digest = hashlib.sha256()
-    for table, row in read_index(index):
+    for table, row in ShardIndex(index).all_rows():
         digest.update(canonical([table, row]))
     return digest.hexdigest()
 
 
 def verify(dataset: Dataset) -> list[dict[str, str]]:
-    """Everything that differs from the lock: `file` and `problem` (changed | missing | extra).
+    """Everything that differs from the lock: `file` and `problem` (changed | missing | extra), and shards that hold
+    what was withdrawn since (stale).
 
-    Raises UsageError when there is no lock.
+    Raises UsageError when there is no lock, or one that `bolid shard` does not write.
     """
     try:
         lock = own_lock(dataset.lock)
@@ -82,28 +91,30 @@ def verify(dataset: Dataset) -> list[dict[str, str]]:
 
 
 def _differences(dataset: Dataset, lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    pinned = {entry["shard"]: entry["sha256"] for entry in lock["shards"]}
-    for name, sha256 in pinned.items():
-        file = dataset.shards / name
-        if not file.is_file():
+    pinned = {entry["shard"]: entry for entry in lock["shards"]}
+    stale = find_stale(dataset)
+    for name, entry in pinned.items():
+        if not (dataset.shards / name).is_file():
             yield f"shards/{name}", "missing"
-        elif file_sha256(file) != sha256:
+        elif file_sha256(regular_file(dataset.shards, name)) != entry["sha256"]:
             yield f"shards/{name}", "changed"
+        elif name in stale.shards:
+            yield f"shards/{name}", "stale"
     for file in sorted(dataset.shards.glob("*")):
         if file.name not in pinned and file.name != dataset.index.name:
             yield f"shards/{file.name}", "extra"
     if not dataset.index.is_file():
         yield "shards/index.duckdb", "missing"
-    elif _index_or_none(dataset) != lock["index"]:
+    elif not _index_is_as_pinned(dataset, lock):
         yield "shards/index.duckdb", "changed"
     if not dataset.measurements.is_file():
         yield dataset.measurements.name, "missing"
     elif file_sha256(dataset.measurements) != lock["measurements"]:
         yield dataset.measurements.name, "changed"
-    yield from _photo_differences(dataset, {photo["sha256"] for photo in lock["photos"]})
+    yield from _photo_differences(dataset, {photo["sha256"] for photo in lock["photos"]}, stale.opted_out)
 
 
-def _photo_differences(dataset: Dataset, pinned: set[str]) -> Iterator[tuple[str, str]]:
+def _photo_differences(dataset: Dataset, pinned: set[str], opted_out: frozenset[str]) -> Iterator[tuple[str, str]]:
     missing = set(pinned)
     with bar() as progress:
         for file in progress.track(list(dataset.store.files()), description="verify"):
@@ -115,11 +126,24 @@ def _photo_differences(dataset: Dataset, pinned: set[str]) -> Iterator[tuple[str
             if file_sha256(file) != file.stem:
                 yield name, "changed"
     for sha256 in sorted(missing):
-        yield f"photos/{sha256[:2]}/{sha256}", "missing"
+        # An opt-out takes the bytes at once; the lock still pins the photo until `bolid shard` has run.
+        yield f"photos/{sha256[:2]}/{sha256}", "stale" if sha256 in opted_out else "missing"
 
 
-def _index_or_none(dataset: Dataset) -> str | None:
+def check_places(index: Path, lock: dict[str, Any]) -> None:
+    """Raises UsageError for a sample that does not lie in one of the pinned shards."""
+    sizes = {entry["shard"]: entry["bytes"] for entry in lock["shards"]}
+    for row in ShardIndex(index).samples():
+        if row["offset"] + row["size"] > sizes.get(row["shard"], 0):
+            raise UsageError(f"{index}: sample {row['key']} does not lie in {row['shard']}, by the lock")
+
+
+def _index_is_as_pinned(dataset: Dataset, lock: dict[str, Any]) -> bool:
     try:
-        return index_digest(dataset.index)
-    except UsageError:
-        return None
+        if index_digest(dataset.index) != lock["index"]:
+            return False
+        check_places(dataset.index, lock)
+    except BolidError as error:
+        note(f"verify: {error}")
+        return False
+    return True

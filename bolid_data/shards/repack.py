@@ -5,18 +5,24 @@ ones; a lock among them says that they are whole, and from then on only renames 
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bolid_data.catalog import Index, indexed_samples, indexed_sources, without_photos
+from bolid_data.catalog import Index, without_photos
 from bolid_data.dataset import Dataset
-from bolid_data.errors import UsageError
-from bolid_data.shards.lock import index_digest, own_lock, seal
+from bolid_data.errors import BolidError
+from bolid_data.keyed import make_key
+from bolid_data.paths import inside, regular_file, remove
+from bolid_data.progress import note
+from bolid_data.shard_index import SampleRow, ShardIndex
+from bolid_data.shards.lock import check_places, index_digest, own_lock, seal
 from bolid_data.shards.writer import Sample, ShardWriter
 from bolid_data.weights import file_sha256
+
+_NEW = ".new"
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Unwanted:
     person: str
     photos: frozenset[str]
 
-    def holds(self, row: dict[str, Any]) -> bool:
+    def holds(self, row: Mapping[str, Any]) -> bool:
         return row["person"] == self.person or row["sha256"] in self.photos
 
 
@@ -35,9 +41,12 @@ def intact_lock(dataset: Dataset) -> dict[str, Any] | None:
     try:
         lock = own_lock(dataset.lock)
         if lock and index_digest(dataset.index) == lock["index"]:
+            check_places(dataset.index, lock)
             return lock if file_sha256(dataset.measurements) == lock["measurements"] else None
-    except (FileNotFoundError, UsageError):
+    except FileNotFoundError:
         pass
+    except BolidError as error:
+        note(str(error))
     return None
 
 
@@ -47,10 +56,12 @@ def repack(dataset: Dataset, lock: dict[str, Any], unwanted: Unwanted) -> bool:
     stay = [entry for entry in lock["shards"] if entry["split"] not in first or _number(entry) < first[entry["split"]]]
     for entry in lock["shards"]:
         tar = dataset.shards / entry["shard"]
-        if entry not in stay and not (tar.is_file() and file_sha256(tar) == entry["sha256"]):
+        if entry not in stay and not (
+            tar.is_file() and file_sha256(inside(dataset.shards, tar.name)) == entry["sha256"]
+        ):
             return False
+    remove(dataset.shards, _NEW)
     new = _new_folder(dataset)
-    shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     shards = _write_tars(dataset, lock["max_size"], unwanted, first, stay)
     without_photos(dataset.measurements, new / dataset.measurements.name, sorted(unwanted.photos))
@@ -69,12 +80,16 @@ def repack(dataset: Dataset, lock: dict[str, Any], unwanted: Unwanted) -> bool:
 def finish(dataset: Dataset) -> bool:
     """Puts new files in place of the old ones, if all of them are there; returns whether they were. Killed, it can be
     called again."""
-    new = _new_folder(dataset)
+    if not (dataset.shards / _NEW).exists():
+        return False
+    new = inside(dataset.shards, _NEW)
     try:
         lock = own_lock(new / dataset.lock.name)
-    except FileNotFoundError:
+    except (FileNotFoundError, BolidError):
+        lock = None
+    if lock is None:  # a run was killed before they were all there
+        remove(dataset.shards, _NEW)
         return False
-    assert lock, "it was renamed to its name when it was whole"
     dataset.lock.unlink(missing_ok=True)
     for file in new.glob("*.tar"):
         file.replace(dataset.shards / file.name)
@@ -90,20 +105,11 @@ def finish(dataset: Dataset) -> bool:
     return True
 
 
-def drop(dataset: Dataset) -> None:
-    """Removes all that `bolid shard` writes."""
-    dataset.lock.unlink(missing_ok=True)
-    if dataset.shards.exists():
-        shutil.rmtree(dataset.shards)
-    for file in (dataset.measurements, *dataset.root.glob(".*.part")):
-        file.unlink(missing_ok=True)
-
-
 def _first_tars(dataset: Dataset, unwanted: Unwanted) -> dict[str, int]:
     """By split the number of the first tar that changes. The one before a person's changes too where the person after
     them now fits into it."""
     first: dict[str, int] = {}
-    for row in indexed_samples(dataset.index):
+    for row in ShardIndex(dataset.index).samples():
         if unwanted.holds(row):
             first.setdefault(row["split"], max(_number(row) - 1, 0))
     return first
@@ -114,12 +120,13 @@ def _write_tars(
 ) -> list[dict[str, Any]]:
     """Tars and index of what is left. Returns the rows of the index's table `shards`."""
     new = _new_folder(dataset)
-    index = Index(new / dataset.index.name)
+    old, key = ShardIndex(dataset.index), make_key(dataset.root)
+    index = Index(new / dataset.index.name, key.fingerprint, old.cut_addresses)
     writer = ShardWriter(new, max_size, index)
     staying = {entry["shard"] for entry in stay}
-    for shard, rows in groupby(indexed_samples(dataset.index), key=lambda row: row["shard"]):
+    for shard, rows in groupby(old.samples(), key=lambda row: row["shard"]):
         if shard in staying:
-            index.add("samples", list(rows))
+            index.add("samples", [dict(row) for row in rows])
             continue
         for sample in _read(dataset.shards / shard, rows, unwanted):
             split = sample.row["split"]
@@ -127,27 +134,29 @@ def _write_tars(
             writer.add(sample)
     shards = sorted(stay + writer.close(), key=lambda entry: (entry["split"], entry["shard"]))
     index.add("shards", shards)
-    sources = (row for row in indexed_sources(dataset.index) if row["sha256"] not in unwanted.photos)
-    index.add("sources", list(sources))
+    index.add("sources", [dict(row) for row in old.sources() if row["sha256"] not in unwanted.photos])
+    staying_rows = [(row["person"], row["sha256"]) for row in old.samples() if not unwanted.holds(row)]
+    ids = key.ids({person for person, _ in staying_rows}, {sha256 for _, sha256 in staying_rows})
+    index.add("ids", [{"name": name, "id": keyed_id} for name, keyed_id in sorted(ids.items())])
     index.close()
     return shards
 
 
-def _read(tar: Path, rows: Iterator[dict[str, Any]], unwanted: Unwanted) -> Iterator[Sample]:
-    with tar.open("rb") as file:
+def _read(tar: Path, rows: Iterator[SampleRow], unwanted: Unwanted) -> Iterator[Sample]:
+    with regular_file(tar.parent, tar.name).open("rb") as file:
         for row in rows:
             if not unwanted.holds(row):
                 file.seek(row["offset"])
-                yield Sample(file.read(row["size"]), row)
+                yield Sample(file.read(row["size"]), dict(row))
 
 
 def _others(part: float | list[str], person: str) -> float | list[str]:
     return [slug for slug in part if slug != person] if isinstance(part, list) else part
 
 
-def _number(row: dict[str, Any]) -> int:
+def _number(row: Mapping[str, Any]) -> int:
     return int(Path(row["shard"]).stem.rpartition("-")[2])
 
 
 def _new_folder(dataset: Dataset) -> Path:
-    return dataset.shards / ".new"
+    return dataset.shards / _NEW

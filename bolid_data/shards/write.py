@@ -12,9 +12,11 @@ from typing import Any
 from bolid_data.catalog import Index
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
+from bolid_data.keyed import make_key
 from bolid_data.lockfile import Recipe
 from bolid_data.manifest import Manifest
 from bolid_data.progress import bar, note
+from bolid_data.shards.dependent import discard_stale
 from bolid_data.shards.lock import write_lock
 from bolid_data.shards.samples import samples
 from bolid_data.shards.writer import ShardWriter
@@ -26,7 +28,9 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     Raises BolidError when nothing is kept, or captions are missing.
     """
     dataset.catalog.require()
+    dataset.prepare()
     people = dataset.catalog.people_kept()
+    discard_stale(dataset, keeps_some=bool(people))
     if not people:
         raise BolidError("no photo is kept, so there is nothing to shard; see `bolid status` for the reasons")
     if missing := sum(count for _, count in people):
@@ -46,12 +50,20 @@ def write_shards(recipe: Recipe, dataset: Dataset, measurements: Path | None = N
     fresh = dataset.shards / ".new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    shards, index = _write_tars(recipe, dataset, fresh)
+    key = make_key(dataset.root)
     pins = dataset.catalog.pins()
+    kept = [photo for photo in pins["photos"] if photo["kept"]]
+    sightings = [(photo["sha256"], sighting) for photo in kept for sighting in photo["sightings"]]
+    cut = sum("left_out" in sighting for _, sighting in sightings)
+    index = Index(fresh / "index.duckdb", key.fingerprint, cut)
+    shards = _write_tars(recipe, dataset, fresh, index)
     index.add("shards", shards)
-    sources = [{"sha256": p["sha256"], "url": s["url"]} for p in pins["photos"] if p["kept"] for s in p["sightings"]]
-    index.add("sources", sources)
+    index.add("sources", [{"sha256": sha256, "url": sighting["url"]} for sha256, sighting in sightings])
+    ids = key.ids({person for person, _ in dataset.catalog.people_kept()}, (photo["sha256"] for photo in kept))
+    index.add("ids", [{"name": name, "id": keyed_id} for name, keyed_id in sorted(ids.items())])
     index.close()
+    if cut:
+        note(f"shard: {cut} addresses hold what may be secret (a user, a token, a signature); lock and index do not")
     _swap(fresh, dataset.shards)
     if measurements:
         shutil.copyfile(measurements, dataset.measurements)
@@ -60,11 +72,10 @@ def write_shards(recipe: Recipe, dataset: Dataset, measurements: Path | None = N
     return write_lock(recipe, dataset, pins, shards)
 
 
-def _write_tars(recipe: Recipe, dataset: Dataset, folder: Path) -> tuple[list[dict[str, Any]], Index]:
-    """Returns the rows of the index's table `shards`, and the index with its samples."""
+def _write_tars(recipe: Recipe, dataset: Dataset, folder: Path, index: Index) -> list[dict[str, Any]]:
+    """Writes tars, and their samples to the index. Returns the rows of the index's table `shards`."""
     splits = {person: split_of(person, recipe.shape.splits, recipe.seed) for person, _ in dataset.catalog.people_kept()}
     order = sorted(splits, key=lambda person: (splits[person], person))
-    index = Index(folder / "index.duckdb")
     writer = ShardWriter(folder, recipe.shape.max_size, index)
     by_person = groupby(samples(dataset, order), key=lambda sample: sample.row["person"])
     with bar() as progress:
@@ -72,7 +83,7 @@ def _write_tars(recipe: Recipe, dataset: Dataset, folder: Path) -> tuple[list[di
             writer.begin(splits[person])
             for sample in own:
                 writer.add(sample)
-    return writer.close(), index
+    return writer.close()
 
 
 def split_of(person: str, splits: dict[str, float] | dict[str, list[str]], seed: int) -> str:

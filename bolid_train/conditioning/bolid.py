@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,7 +16,7 @@ from bolid_train.body.encoder import BodyEncoder, Posterior
 from bolid_train.body.prior import BodyPrior
 from bolid_train.conditioning.branched import Branched
 from bolid_train.conditioning.prior_training import fit_prior
-from bolid_train.files import write_safetensors
+from bolid_train.files import load_weights, write_safetensors
 from bolid_train.proportions import SPREAD, mean_proportions
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ class Bolid(Branched):
 
     def load(self, folder: Path) -> None:
         super().load(folder)
-        self.prior.load_state_dict(load_file(folder / "prior.safetensors"))
+        load_weights(self.prior, folder / "prior.safetensors")
 
 
 def _off(told: Tensor, keypoints: Tensor, given: Tensor) -> Tensor:

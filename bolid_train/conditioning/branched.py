@@ -6,14 +6,13 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bolid_train.batches import Batch
 from bolid_train.conditioning.branches import Branches
 from bolid_train.conditioning.protocol import Source, UNetInputs
 from bolid_train.conditioning.text import Text, without
-from bolid_train.files import write_safetensors
+from bolid_train.files import load_weights, write_safetensors
 
 
 class Branched(Text):
@@ -71,7 +70,7 @@ class Branched(Text):
         for name in self.widths:
             self.branches.load(name, folder / f"{name}.safetensors")
         if self.encoder is not None:
-            self.encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+            load_weights(self.encoder, folder / "encoder.safetensors")
 
     def _change(self, inputs: UNetInputs, source: Source, change: Callable[[Tensor], Tensor]) -> UNetInputs:
         embeds = list(inputs.added_cond_kwargs["image_embeds"])

@@ -6,13 +6,12 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.embeddings import ImageProjection, MultiIPAdapterImageProjection
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bolid_data.errors import BolidError
 from bolid_train.conditioning.attention import Attention, BranchedAttention
 from bolid_train.conditioning.protocol import Source
-from bolid_train.files import write_safetensors
+from bolid_train.files import read_safetensors, refuse_non_finite, write_safetensors
 
 TOKENS = 4
 _PROJECTION = {"image_embeds": "proj", "norm": "norm"}  # diffusers' name → IP-Adapter's
@@ -55,9 +54,10 @@ class Branches:
     @torch.no_grad()
     def load(self, name: str, path: Path) -> None:
         """Takes up a branch that `save` wrote, for a UNet of the same shape."""
-        stored, mine = load_file(path), self.tensors(name)
+        stored, mine = read_safetensors(path), self.tensors(name)
         if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in mine.items()}:
             raise BolidError(f"{path} does not fit this base: it was trained on a UNet of another shape")
+        refuse_non_finite(stored, path)
         for key, value in mine.items():
             value.copy_(stored[key])
 

@@ -8,13 +8,13 @@ from diffusers import UNet2DConditionModel
 from diffusers.training_utils import cast_training_params
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import load_file
 from torch import nn
 
+from bolid_data.errors import BolidError
 from bolid_train.conditioning.attention import Attention
 from bolid_train.conditioning.protocol import Source
 from bolid_train.conditioning.text import Text
-from bolid_train.files import write_safetensors
+from bolid_train.files import read_safetensors, refuse_non_finite, write_safetensors
 
 _ADAPTER, _FILE = "person", "pytorch_lora_weights.safetensors"
 _LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -48,7 +48,12 @@ class Lora(Text):
         return {_FILE: "lora"}
 
     def load(self, folder: Path) -> None:
-        tensors = {name.removeprefix("unet."): value for name, value in load_file(folder / _FILE).items()}
+        stored, file = read_safetensors(folder / _FILE), folder / _FILE
+        tensors = {name.removeprefix("unet."): value for name, value in stored.items()}
+        mine = get_peft_model_state_dict(self.unet, adapter_name=_ADAPTER)
+        if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in mine.items()}:
+            raise BolidError(f"{file} does not fit this base: it was trained on a UNet of another shape or rank")
+        refuse_non_finite(stored, file)
         set_peft_model_state_dict(self.unet, tensors, adapter_name=_ADAPTER)
 
     def _layers(self) -> list[LoraLayer]:

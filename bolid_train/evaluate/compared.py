@@ -10,6 +10,7 @@ from pathlib import Path
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
 from bolid_data.progress import note
+from bolid_data.shard_index import ShardIndex
 from bolid_train import adapter
 from bolid_train.adapter import Adapter
 from bolid_train.features import SETTINGS
@@ -26,6 +27,7 @@ class Compared:
 
     folder: Path
     made: Adapter
+    index: ShardIndex | None = None  # of the shards that it is measured on
 
     @property
     def name(self) -> str:
@@ -35,17 +37,23 @@ class Compared:
     @property
     def look(self) -> Train:
         """How it looks at photos."""
-        return look(Train.model_validate(self.made.settings))
+        return look(self.made.train_settings(self.folder / "adapter.json"))
 
     @property
     def draws_bodies(self) -> bool:
         """Whether it can do without photos."""
-        return any(component["kind"] == "body-prior" for component in self.made.components)
+        return any(component.kind == "body-prior" for component in self.made.components)
 
     def trained_on(self, people: Iterable[str]) -> list[str]:
-        """Those of the people whom it has seen in training."""
-        salt, hashes = self.made.people["salt"], set(self.made.people["hashes"])
-        return [person for person in people if hashlib.sha256((salt + person).encode()).hexdigest() in hashes]
+        """Those of the people whom it has seen in training, as far as its ids can be told here."""
+        seen, before = self.made.trained_on, self.made.people or {}
+        ids = set(seen.people) if seen and self.index and seen.key == self.index.fingerprint else set()
+        here = self.index.ids() if ids and self.index else {}
+        salt, hashes = str(before.get("salt")), set(before.get("hashes", ()))
+        return [
+            person for person in people
+            if here.get(person) in ids or hashlib.sha256((salt + person).encode()).hexdigest() in hashes
+        ]  # fmt: skip
 
 
 def look(settings: Train) -> Train:
@@ -55,7 +63,7 @@ def look(settings: Train) -> Train:
     return Train(**(kept | {"buckets": False}))
 
 
-def find(folder: Path, names: Sequence[str]) -> list[Compared]:
+def find(folder: Path, names: Sequence[str], index: ShardIndex | None = None) -> list[Compared]:
     """The runs called so, or else all finished ones in the folder. A name is that of a run, or of a method whose runs
     are `<name>-seed<N>`, or `lora`, for the runs `lora-…`. Raises UsageError where one is missing, or there is none."""
     finished = sorted(file.parent.name for file in folder.glob("*/adapter.json"))
@@ -63,7 +71,7 @@ def find(folder: Path, names: Sequence[str]) -> list[Compared]:
         raise UsageError(f"{folder} holds no finished run; `bolid train` makes one")
     wanted = dict.fromkeys(names or [_SEED.sub("", run) for run in finished])
     runs = dict.fromkeys(run for name in wanted if name != BASE for run in _called(name, folder, finished))
-    return [Compared(folder / run, adapter.read(folder / run)) for run in runs]
+    return [Compared(folder / run, adapter.read(folder / run), index) for run in runs]
 
 
 def _called(name: str, folder: Path, finished: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest, Train
 from bolid_data.progress import note
 from bolid_train import lightning
+from bolid_train.adapter import refuse_strange_models
 from bolid_train.base import Base, pick_device
 from bolid_train.doctor import usable_people
 from bolid_train.evaluate.bench import Bench
@@ -62,10 +63,13 @@ def evaluate(
             f"'{split}': test people wait until nothing of the method will change, for what is looked at can no longer "
             "be measured with; evaluate on 'val', or open them with --open-test-sets"
         )
-    compared = find(runs_in or data / "runs", runs)
+    shards = Shards(data / "shards")
+    compared = find(runs_in or data / "runs", runs, shards.index)
+    for run in compared:
+        refuse_strange_models(run.look, manifest, run.folder / "adapter.json")
     looks = [run.look for run in compared] or [look(manifest.train)]
     looks = [one for place, one in enumerate(looks) if one not in looks[:place]]
-    base, how, shards = _base(looks, manifest), how or sampling(manifest), Shards(data / "shards")
+    base, how = _base(looks, manifest), how or sampling(manifest)
     cases = choose(_people(shards, split, looks), manifest.seed, max(1, *views), PROMPTS, people)
     everyone = [case.person for case in cases]
     loras = loras_of((run for run in compared if run.name == LORA), everyone, views)

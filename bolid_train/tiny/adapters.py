@@ -41,9 +41,9 @@ def halve(run: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     components = []
     for component in made.components:
-        file = folder / component["file"]
-        write_safetensors(_halved(load_file(run / component["file"]), run), file)
-        components.append(component | {"sha256": file_sha256(file)})
+        file = folder / component.file
+        write_safetensors(_halved(load_file(run / component.file), run), file)
+        components.append(replace(component, sha256=file_sha256(file)))
     lines = (run / "losses.jsonl").read_text(encoding="utf-8").splitlines()
     thinned = _thin([json.loads(line) for line in lines])
     (folder / "losses.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in thinned), encoding="utf-8")

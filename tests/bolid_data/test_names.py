@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bolid_data.manifest import SLUG
+from bolid_data.fields import SLUG
 from bolid_data.names import clean_name, slug
 
 # `text()` alone draws no lone surrogates, which is what odd bytes in a file's name become.

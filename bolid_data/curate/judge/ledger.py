@@ -22,7 +22,7 @@ def last_models(con: duckdb.DuckDBPyConnection) -> ModelIds:
 
 def draw_up(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
     """Makes the table `ledger` say what these models measured of what is collected now."""
-    state = str(con.execute(_STATE).fetchone()) + str(asdict(models))
+    state = _VERSION + str(con.execute(_STATE).fetchone()) + str(asdict(models))
     con.execute("CREATE TABLE IF NOT EXISTS ledger_state (state VARCHAR)")
     if con.execute("FROM ledger_state").fetchall() == [(state,)]:
         return
@@ -64,6 +64,8 @@ def _run(con: duckdb.DuckDBPyConnection, statement: str, models: ModelIds) -> No
     con.execute(statement, given)
 
 
+_VERSION = "2 "  # raise it when the ledger's columns change
+
 # Sums of hashes: whatever is added, taken away or changed changes them, in whatever order the rows lie.
 _STATE = """
 SELECT (SELECT sum(hash(person, sha256, state)) FROM sightings WHERE sha256 IS NOT NULL),
@@ -72,8 +74,10 @@ SELECT (SELECT sum(hash(person, sha256, state)) FROM sightings WHERE sha256 IS N
 """
 
 _PARTS = {
-    "shown": """SELECT person, sha256, count(*) OVER (PARTITION BY sha256) AS names FROM (
-        SELECT DISTINCT person, sha256 FROM sightings SEMI JOIN chosen USING (sha256))""",
+    # `gone`: deleted from all places in its person's folder; whoever has it no more does not count as one of its names.
+    "shown": """SELECT person, sha256, gone, count(*) FILTER (gone = 0) OVER (PARTITION BY sha256) AS names FROM (
+        SELECT person, sha256, bool_and(state = 'gone')::INTEGER AS gone
+        FROM sightings SEMI JOIN chosen USING (sha256) GROUP BY ALL)""",
     # Whoever listed it, one owner's no is a no.
     "opted": """SELECT sha256, count(*) AS opt_outs FROM sightings SEMI JOIN chosen USING (sha256)
         WHERE state = 'opted_out' GROUP BY sha256""",
@@ -99,7 +103,7 @@ _PARTS = {
 }
 
 _LEDGER = """
-SELECT person, sha256, width, height, bytes, undecodable.error AS broken, names,
+SELECT person, sha256, width, height, bytes, undecodable.error AS broken, names, gone,
     coalesce(opt_outs, 0) AS opt_outs, coalesce(complete, false) AS complete,
     CASE WHEN posed THEN coalesce(bodies, []) END AS bodies, confidences, framing, facing,
     CASE WHEN faced THEN coalesce(faces, []) END AS faces,

@@ -17,7 +17,7 @@ class Rule:
     threshold: str  # a key of the manifest's [filter], or of FIXED
 
 
-FIXED = {"one_name": 1, "no_opt_out": 0}
+FIXED = {"one_name": 1, "no_opt_out": 0, "not_gone": 0}
 
 ALONE = (
     Rule("opted_out", "opt_outs", ">", "no_opt_out"),
@@ -36,6 +36,7 @@ ALONE = (
     Rule("bright", "brightness", ">", "max_brightness"),
     Rule("colourless", "colourfulness", "<", "min_colourfulness"),
     Rule("odd_one_out", "likeness", "<", "min_likeness"),
+    Rule("gone", "gone", ">", "not_gone"),
 )
 """Rules on a photo alone; those on a photo among others (duplicate, few_photos) follow once these are known."""
 
@@ -57,7 +58,7 @@ FAR = 10
 REASONS = ("broken", *dict.fromkeys(rule.reason for rule in RULES), "rejected")
 """Every reason a verdict may have; `rejected` is a person's own decision."""
 
-FINAL = ("broken", "opted_out")
+FINAL = ("broken", "opted_out", "gone")
 """Reasons that no decision by hand overrides."""
 
 

@@ -20,6 +20,7 @@ from bolid_data import manifest as manifests
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
+from bolid_data.removals import removals_of
 from bolid_data.weights import file_sha256
 from tests.bolid_data.collect.faults import FAULTS, HOSTILE_LINKS, READABLE, Hostile, serve
 from tests.bolid_data.collect.site import Site, photo
@@ -278,8 +279,8 @@ def test_photos_on_a_page_that_cannot_be_read_do_not_count_as_gone(tmp_path: Pat
 def test_who_was_forgotten_is_never_asked_for(tmp_path: Path) -> None:
     with serve(Hostile(Site(people(2, 2, 2)))) as site:
         dataset = Dataset(tmp_path / "data")
-        dataset.catalog.create()
-        dataset.catalog.bury(["person_1"])
+        dataset.prepare()
+        dataset.remember(removals_of(dataset.root, "forgotten", people=["person_1"]))
         crawl(site, tmp_path)
         assert not site.sent("/photos/person_1")
         assert not site.sent("/archive/person_1")
@@ -290,8 +291,8 @@ def test_a_photo_that_was_forgotten_does_not_come_back(tmp_path: Path) -> None:
     with serve(one_person(2)) as site:
         (tmp_path / "1.jpg").write_bytes(site.site.people["person_0"][1])
         dataset = Dataset(tmp_path / "data")
-        dataset.catalog.create()
-        dataset.catalog.bury([file_sha256(tmp_path / "1.jpg")])
+        dataset.prepare()
+        dataset.remember(removals_of(dataset.root, "forgotten", sha256s=[file_sha256(tmp_path / "1.jpg")]))
         crawl(site, tmp_path)
     assert stored(tmp_path) == {site.site.people["person_0"][0]}
     assert rows(tmp_path, SOME_PHOTO) == [("refused", "forgotten")]
@@ -324,8 +325,9 @@ def test_a_run_stops_at_max_minutes_and_the_next_goes_on(tmp_path: Path) -> None
 # A list of addresses.
 
 
-def fetch(folder: Path, more: str = "", path: str = "list.csv", **how: Any) -> dict[str, Any]:
-    text = f'name = "list"\n[source]\nkind = "urls"\npath = "{path}"\ndelay = 0.0\ntimeout = 2.0\n{more}\n'
+def fetch(folder: Path, more: str = "", path: str = "list.csv", local: bool = True, **how: Any) -> dict[str, Any]:
+    source = f'kind = "urls"\npath = "{path}"\ndelay = 0.0\ntimeout = 2.0\nallow_local = {str(local).lower()}'
+    text = f'name = "list"\n[source]\n{source}\n{more}\n'
     (folder / "m.toml").write_text(text)
     return scrape(manifests.load(folder / "m.toml"), Dataset(folder / "data"), **how)
 

@@ -390,11 +390,13 @@ def test_a_wrong_lock_is_one_clear_error(listed: Listed, tmp_path: Path) -> None
             read_lock(path)
 
     refused(tmp_path / "none.json", "no such lock")
-    refused(rewritten(lock, tmp_path / "version", version=2), "version 2; this bolid reads version 1")
+    refused(
+        rewritten(lock, tmp_path / "version", version=3), "a lock of version 3, and this bolid reads up to 2; update"
+    )
     refused(rewritten(lock, tmp_path / "measurements", measurements="0" * 64), "measurements.parquet: not the one")
     for name, text in (("json", "{"), ("deep", "[" * 100_000), ("list", "[]"), ("bytes", "\udcff")):
         (tmp_path / name).write_bytes(text.encode(errors="surrogateescape"))
-        refused(tmp_path / name, "not JSON|version None")
+        refused(tmp_path / name, "not JSON|no JSON object")
     altered = rewritten(lock, tmp_path / "altered")
     altered.write_text(altered.read_text().replace("/anna/1.jpg", "/anna/2.jpg"))
     refused(altered, "was altered")

@@ -268,7 +268,7 @@ def test_who_is_meant_is_asked(world: World) -> None:
 def test_the_command_does_it_and_says_so(world: World, tmp_path: Path) -> None:
     manifest(tmp_path)
     command = [sys.executable, "-m", "cli", "forget", str(tmp_path / "m.toml"), GONE, "--json"]
-    command += ["--data", str(world.dataset.root)]
+    command += ["--data", str(world.dataset.root), "--yes"]
     first, second = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2))
     assert json.loads(first.stdout)["photos"] == 4
     assert json.loads(second.stdout) == {"person": GONE, "already": True}

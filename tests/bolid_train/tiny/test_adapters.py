@@ -60,7 +60,7 @@ def test_a_halved_adapter_paints_the_same_picture(method: str, tmp_path: Path) -
     halve(run, halved)
     made, before = adapter.read(halved), adapter.read(run)
     assert (made.method, made.settings, made.people, made.photos) == (method, before.settings, before.people, 4)
-    names = {component["file"] for component in made.components}
+    names = {component.file for component in made.components}
     assert {file.name for file in halved.iterdir()} == names | {"adapter.json", "losses.jsonl"}
     sizes = [sum((folder / name).stat().st_size for name in names) for folder in (run, halved)]
     assert 0.5 <= sizes[1] / sizes[0] < 0.55

@@ -1,0 +1,27 @@
+"""Types of what is read from files that may come from a stranger: names that become paths, hashes, counts, text.
+
+pydantic checks them. In its patterns `$` is the end of the text alone, never the place before a last line break.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+SLUG = r"[a-z0-9_-]{1,80}"
+MAX_SAMPLE = 300_000_000
+"""Bytes of one sample in a shard: a photo of 100 MB encoded anew stays below."""
+
+Slug = Annotated[str, Field(pattern=f"^{SLUG}$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+KeyedId = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
+SplitName = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
+ShardName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}-[0-9]{6,9}\.tar$")]
+SampleKey = Annotated[str, Field(pattern="^[a-z0-9_-]{1,100}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}$")]
+Words = Annotated[str, Field(max_length=20_000)]
+"""A caption or a prompt."""
+Side = Annotated[int, Field(ge=1, le=1_000_000)]
+Offset = Annotated[int, Field(ge=0, le=2**50)]
+Count = Annotated[int, Field(ge=0, le=2**40)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Keypoints = Annotated[tuple[tuple[Finite, Finite, Finite], ...], Field(min_length=17, max_length=17)]

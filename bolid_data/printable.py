@@ -1,0 +1,51 @@
+"""What is shown to a person, as text that does nothing to a terminal.
+
+Names, captions, keys and addresses come from strangers, and an escape sequence in one of them could move the cursor,
+hide lines or set the clipboard. Whatever is printed or logged passes one of these functions.
+"""
+
+import json
+import re
+import sys
+from typing import Any
+
+_CONTROLS = r"\x00-\x1f\x7f-\x9f"
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they reorder what follows
+_SEPARATORS = "\u2028\u2029"
+_UNPRINTABLE = re.compile(f"[{_CONTROLS}{_BIDI}{_SEPARATORS}\ud800-\udfff]")
+_BREAKS = re.compile(r"[ \t\n]*\n[ \t\n]*")
+
+
+def printable(text: object) -> str:
+    r"""`text` with control characters, bidirectional marks and lone surrogates spelt out (`\x1b`, `\u202e`).
+
+    >>> printable("a caption\x1b[2J")
+    'a caption\\x1b[2J'
+    """
+    return _UNPRINTABLE.sub(_spelt, str(text))
+
+
+def printable_lines(text: object) -> str:
+    """The same for text of several lines, which keeps its line breaks and tabs."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in str(text).split("\n"))
+
+
+def one_line(text: object) -> str:
+    """The same for text that belongs on one line: its line breaks become spaces."""
+    return printable(_BREAKS.sub(" ", str(text)).strip())
+
+
+def printable_json(value: Any) -> str:
+    """One line of JSON: what a terminal would act on stands in it as `\\uXXXX`, which every reader reads back."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def say(text: object = "") -> None:
+    """Prints text of one or several lines on stdout."""
+    print(printable_lines(text), file=sys.stdout)
+
+
+def _spelt(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

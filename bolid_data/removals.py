@@ -1,0 +1,140 @@
+"""Who and what must not come back: people and photos that were forgotten, photos and addresses that were opted out.
+
+Kept as keyed ids (`keyed.py`) in `removed.jsonl` beside the key, and in the catalog: a catalog that is lost brings
+nobody back. Tombstones of earlier versions are salted hashes, which stay as they are: their names are not known.
+"""
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from bolid_data import keyed
+from bolid_data.errors import BolidError
+from bolid_data.fields import KeyedId, Sha256
+from bolid_data.keyed import Key, make_key, read_key
+
+FILE = "removed.jsonl"
+_TAIL = 4096  # bytes, more than a line takes
+
+Why = Literal["forgotten", "opted_out"]
+
+
+@dataclass(frozen=True)
+class Removal:
+    id: KeyedId
+    kind: Literal["person", "photo", "address"]
+    why: Why
+    key: KeyedId  # fingerprint of the key that the id was made with
+
+
+@dataclass(frozen=True)
+class SaltedRemoval:
+    """A person or photo forgotten by an earlier version."""
+
+    salt: Annotated[str, Field(pattern="^[0-9a-f]{1,64}$")]
+    hash: Sha256
+
+
+_ENTRY: TypeAdapter[Removal | SaltedRemoval] = TypeAdapter(Removal | SaltedRemoval)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Looks removals up by name, in time that does not grow with their number."""
+
+    key: Key | None = None
+    why: Mapping[str, Why] = field(default_factory=dict)  # by id
+    salted: Mapping[str, frozenset[str]] = field(default_factory=dict)  # hashes by salt
+
+    def person(self, slug: str) -> Why | None:
+        """Why a person must not come back; None for one who may."""
+        return self._keyed(Key.person, slug) or self._salted(slug)
+
+    def photo(self, sha256: str) -> Why | None:
+        return self._keyed(Key.photo, sha256) or self._salted(sha256)
+
+    def address(self, url: str) -> Why | None:
+        return self._keyed(Key.address, url)
+
+    def _keyed(self, make: Any, name: str) -> Why | None:
+        return self.why.get(make(self.key, name)) if self.key and self.why else None
+
+    def _salted(self, name: str) -> Why | None:
+        hit = any(keyed.salted(salt, name) in hashes for salt, hashes in self.salted.items())
+        return "forgotten" if hit else None
+
+
+class RemovalFile:
+    """`removed.jsonl`: a line a removal, appended and never rewritten, readable by its owner alone."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.path = root, root / FILE
+
+    def read(self) -> list[Removal | SaltedRemoval]:
+        """Raises BolidError for a line that is none of ours: whom it stands for could come back."""
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise BolidError(f"{self.path}: cannot be read ({error.strerror})") from error
+        entries = []
+        for number, line in enumerate(lines[:-1], start=1):  # behind the last line break: what a kill cut off
+            try:
+                entries.append(_ENTRY.validate_json(line, strict=True))
+            except ValidationError:
+                raise BolidError(
+                    f"{self.path}:{number}: is no removal; restore the file from a backup of this folder"
+                ) from None
+        return entries
+
+    def append(self, entries: Sequence[Removal | SaltedRemoval]) -> None:
+        """Adds lines; they are on the disk when this returns."""
+        if not entries:
+            return
+        text = "".join(json.dumps(asdict(entry), sort_keys=True) + "\n" for entry in entries)
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+            tail = max(0, file.seek(0, os.SEEK_END) - _TAIL)
+            file.seek(tail)
+            file.truncate(tail + file.read().rfind(b"\n") + 1)  # without the line that a kill cut off
+            file.seek(0, os.SEEK_END)
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def look_up(root: Path, entries: Iterable[Removal | SaltedRemoval]) -> Removed:
+    """The removals of the dataset in `root`.
+
+    Raises BolidError where its key is missing, or is another one than they were made with: with a new key, everybody
+    would come back.
+    """
+    key, why, hashes = read_key(root), {}, defaultdict(set)
+    for entry in entries:
+        if isinstance(entry, SaltedRemoval):
+            hashes[entry.salt].add(entry.hash)
+            continue
+        if key is None or entry.key != key.fingerprint:
+            state = "is missing" if key is None else "is not the key that they were made with"
+            raise BolidError(
+                f"{root / keyed.FILE}: {state}, so the removals in {FILE} cannot be told; restore it from a backup"
+            )
+        why[entry.id] = entry.why
+    return Removed(key, why, {salt: frozenset(own) for salt, own in hashes.items()})
+
+
+def removals_of(
+    root: Path, why: Why, people: Iterable[str] = (), sha256s: Iterable[str] = (), urls: Iterable[str] = ()
+) -> list[Removal]:
+    """Removals of people by their slugs, of photos and of addresses."""
+    key = read_key(root) or make_key(root)
+    named: list[tuple[Any, Any, Iterable[str]]] = [
+        ("person", Key.person, people), ("photo", Key.photo, sha256s), ("address", Key.address, urls),
+    ]  # fmt: skip
+    return [Removal(make(key, name), kind, why, key.fingerprint) for kind, make, names in named for name in names]

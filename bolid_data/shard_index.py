@@ -1,0 +1,192 @@
+"""Reads the shards' index (`shards/index.duckdb`). It may come from a stranger: every row is checked before it is used,
+and nothing in it can make DuckDB open another file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired
+
+import duckdb
+from duckdb import ColumnExpression, ConstantExpression
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from bolid_data.errors import UsageError
+from bolid_data.fields import (
+    MAX_SAMPLE,
+    Count,
+    KeyedId,
+    Keypoints,
+    Offset,
+    SampleKey,
+    Sha256,
+    ShardName,
+    Side,
+    Slug,
+    SplitName,
+    Words,
+)
+from bolid_data.paths import regular_file
+from bolid_data.versions import refuse_newer
+
+VERSION = 2
+"""1: the indexes of version 0.1, which do not say it and have no keyed ids."""
+
+MOST_ROWS = 50_000_000
+_BATCH = 1000
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoload_known_extensions": "false",
+}
+
+
+class SampleRow(TypedDict):
+    key: SampleKey
+    person: Slug
+    sha256: Sha256
+    split: SplitName
+    shard: ShardName
+    offset: Offset
+    size: Annotated[int, Field(ge=512, le=MAX_SAMPLE)]
+    width: Side
+    height: Side
+    caption: Words | None
+    keypoints: Keypoints | None
+    made: NotRequired[Literal["as_is", "stripped", "converted"] | None]  # older indexes lack it
+
+
+class PlaceRow(TypedDict):
+    person: Slug
+    sha256: Sha256
+    split: SplitName
+
+
+class ShardRow(TypedDict):
+    shard: ShardName
+    sha256: Sha256
+    bytes: Offset
+    samples: Count
+    split: SplitName
+
+
+class SourceRow(TypedDict):
+    sha256: Sha256
+    url: Annotated[str, Field(max_length=8000)]
+
+
+class IdRow(TypedDict):
+    name: Slug | Sha256  # of a person, or of a photo
+    id: KeyedId
+
+
+_TABLES: dict[str, tuple[TypeAdapter[Any], tuple[str, ...]]] = {
+    "samples": (TypeAdapter(list[SampleRow]), ("split", "shard", "offset")),
+    "shards": (TypeAdapter(list[ShardRow]), ("shard",)),
+    "sources": (TypeAdapter(list[SourceRow]), ("sha256", "url")),
+    "ids": (TypeAdapter(list[IdRow]), ("name",)),
+}
+
+
+def _strayed(row: SampleRow) -> bool:
+    return not row["shard"].startswith(f"{row['split']}-")
+
+
+class ShardIndex:
+    """An index that is there. Raises UsageError, naming the file, for one that `bolid shard` does not write."""
+
+    def __init__(self, path: Path) -> None:
+        regular_file(path.parent, path.name)
+        self.path = path
+        with self._open() as con:
+            tables = {row[0]: row[1] for row in con.table_function("duckdb_tables").project(
+                "table_name, estimated_size").fetchall()}  # fmt: skip
+            about = dict(con.table("about").fetchall()) if "about" in tables else {"schema_version": "1"}
+        self.tables = tables.keys()
+        refuse_newer(path, "shard index", about.get("schema_version"), VERSION)
+        self.fingerprint: str | None = about.get("key")
+        """Of the key that the ids were made with."""
+        stated = about.get("addresses_without_secrets", "")
+        self.cut_addresses = int(stated) if stated.isdecimal() and len(stated) < 16 else 0
+        for table, rows in tables.items():
+            if table in _TABLES and rows > MOST_ROWS:
+                raise self._bad(f"{table} has {rows} rows")
+
+    def samples(self, split: str | None = None) -> Iterator[SampleRow]:
+        """Samples in the order in which they stand in the shards."""
+        yield from self._rows("samples", split)
+
+    def places(self) -> Iterator[PlaceRow]:
+        """Whose every photo is, and in which split."""
+        yield from self._rows("samples", adapter=TypeAdapter(list[PlaceRow]), columns=("person", "sha256", "split"))
+
+    def shards(self) -> list[ShardRow]:
+        return list(self._rows("shards"))
+
+    def sources(self) -> Iterator[SourceRow]:
+        """Where the samples' photos were seen, without what may be secret in an address."""
+        yield from self._rows("sources")
+
+    def ids(self) -> dict[str, str]:
+        """Keyed ids by the slugs of people and the sha256s of photos; none in an index of version 1."""
+        return {row["name"]: row["id"] for row in self._rows("ids")} if "ids" in self.tables else {}
+
+    def all_rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every row with its table's name, sorted: what a lock pins. Keyed ids are not, as they differ with the key."""
+        for table in ("samples", "shards", "sources"):
+            yield from ((table, row) for row in self._rows(table, order=()))
+
+    def _rows(
+        self,
+        table: str,
+        split: str | None = None,
+        order: tuple[str, ...] | None = None,
+        adapter: TypeAdapter[Any] | None = None,
+        columns: tuple[str, ...] = (),
+    ) -> Iterator[Any]:
+        whole_row, usual_order = _TABLES[table]
+        order = usual_order if order is None else order
+        if table not in self.tables:
+            raise self._bad(f"has no table {table}")
+        number = 0
+        with self._open() as con:
+            relation = con.table(table)
+            if split is not None:
+                relation = relation.filter(ColumnExpression("split") == ConstantExpression(split))
+            relation = relation.sort(*map(ColumnExpression, order)) if order else relation.order("ALL")
+            if columns:
+                relation = relation.select(*map(ColumnExpression, columns))
+            names = relation.columns
+            result = con.execute(relation.sql_query())  # a relation itself keeps no result between two batches
+            while rows := result.fetchmany(_BATCH):
+                batch = [dict(zip(names, row, strict=True)) for row in rows]
+                try:
+                    checked = (adapter or whole_row).validate_python(batch, strict=True)
+                except ValidationError as error:
+                    raise self._invalid(table, number, error) from None
+                if (
+                    whole_row is _TABLES["samples"][0]
+                    and not columns
+                    and (strayed := next(filter(_strayed, checked), None))
+                ):
+                    raise self._bad(f"samples: {strayed['key']} is of '{strayed['split']}', in {strayed['shard']}")
+                yield from checked
+                number += len(rows)
+
+    def _invalid(self, table: str, first: int, error: ValidationError) -> UsageError:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        row, *place = problem["loc"]
+        return self._bad(f"{table}, row {first + int(row) + 1}: {'.'.join(map(str, place))}: {problem['msg']}")
+
+    def _bad(self, what: str) -> UsageError:
+        return UsageError(f"{self.path}: {what}; `bolid shard` writes no such index")
+
+    @contextmanager
+    def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        try:
+            with duckdb.connect(self.path, read_only=True, config=_CONFIG) as con:
+                yield con
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            first = str(error).splitlines()[0]
+            raise UsageError(
+                f"{self.path} cannot be read as an index of shards ({first}); run `bolid shard`"
+            ) from error

@@ -1,0 +1,124 @@
+"""What was built of photos that may no longer be used: an owner opted out, somebody was forgotten, a photo was deleted
+or rejected after shards, features and runs were made of it."""
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bolid_data.dataset import Dataset
+from bolid_data.errors import BolidError
+from bolid_data.keyed import Key, read_key
+from bolid_data.progress import note
+from bolid_data.shard_index import ShardIndex
+
+
+@dataclass(frozen=True)
+class Stale:
+    photos: frozenset[tuple[str, str]] = frozenset()  # (person, sha256) that the shards hold
+    reasons: dict[str, int] = field(default_factory=dict)  # of those, by why they were withdrawn
+    shards: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()  # folders of features of those people
+    runs: tuple[str, ...] = ()  # runs that were, or may have been, trained on what was withdrawn
+    opted_out: frozenset[str] = frozenset()  # sha256s of all photos that were, wherever they are
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "photos": len(self.photos),
+            "reasons": self.reasons,
+            "shards": list(self.shards),
+            "features": list(self.features),
+            "runs": list(self.runs),
+        }
+
+
+def find_stale(dataset: Dataset) -> Stale:
+    """Compares what is built with what is withdrawn; nothing is changed."""
+    withdrawn = dataset.catalog.withdrawn() if dataset.catalog.path.exists() else []
+    reasons = {(row.person, row.sha256): row.reason for row in withdrawn}
+    removed: dict[str, str] = {**dataset.removed().why}
+    photos: dict[tuple[str, str], str] = {}
+    shards: set[str] = set()
+    if dataset.index.is_file():
+        index = ShardIndex(dataset.index)
+        ids = index.ids()
+        for row in index.samples():
+            photo = row["person"], row["sha256"]
+            why = reasons.get(photo) or removed.get(ids.get(photo[0], "")) or removed.get(ids.get(photo[1], ""))
+            if why:
+                photos[photo] = why
+                shards.add(row["shard"])
+    people = {person for person, _ in photos} | {row.person for row in withdrawn if row.reason == "opted_out"}
+    folders = [folder for person in sorted(people) for folder in dataset.root.glob(f"features/*/{person}")]
+    return Stale(
+        photos=frozenset(photos),
+        reasons=dict(Counter(photos.values())),
+        shards=tuple(sorted(shards)),
+        features=tuple(f"features/{folder.parent.name}/{folder.name}" for folder in folders) if photos else (),
+        runs=tuple(_stale_runs(dataset, list(reasons), removed)),
+        opted_out=frozenset(row.sha256 for row in withdrawn if row.reason == "opted_out"),
+    )
+
+
+def note_runs(stale: Stale) -> None:
+    """Names stale runs, which nothing refuses."""
+    for run in stale.runs:
+        note(f"runs/{run}: stale: what it was trained on was withdrawn since; delete it, and train again")
+
+
+def refuse_stale(dataset: Dataset) -> None:
+    """Raises BolidError where the shards hold what was withdrawn."""
+    if (stale := find_stale(dataset)).photos:
+        why = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in sorted(stale.reasons.items()))
+        raise BolidError(
+            f"{dataset.shards}: stale: {len(stale.photos)} photos in them were withdrawn since ({why}); run `bolid "
+            "dataset`, or train on them all the same with --allow-stale"
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Whom and what a run was trained on, as its `adapter.json` or `trained_on.json` says."""
+
+    key: str | None  # fingerprint of the key of the ids
+    ids: frozenset[str]
+    salt: str | None = None  # runs of version 0.1 have salted hashes of people, and nothing of photos
+    hashes: frozenset[str] = frozenset()
+
+    def met(self, ids: set[str], key: Key | None) -> bool:
+        """Whether the run was trained on any of these, whose ids were made with `key`."""
+        return key is not None and self.key == key.fingerprint and not self.ids.isdisjoint(ids)
+
+    def may_have_met(self, person: str) -> bool:
+        """Whether a run of version 0.1 was trained on a person."""
+        return self.salt is not None and hashlib.sha256((self.salt + person).encode()).hexdigest() in self.hashes
+
+
+def read_seen(run: Path) -> Seen | None:
+    """None where it cannot be read: a run that is not finished, or a stranger's."""
+    for name in ("adapter.json", "trained_on.json"):
+        try:
+            content = json.loads((run / name).read_text(encoding="utf-8"))
+            seen, people = content.get("trained_on") or {}, content.get("people") or {}
+            ids = frozenset([*seen.get("people", ()), *seen.get("photos", ())])
+            return Seen(seen.get("key"), ids, people.get("salt"), frozenset(people.get("hashes", ())))
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            continue
+    return None
+
+
+def run_folders(root: Path) -> list[Path]:
+    """The folders of runs, finished or not."""
+    files = (file for name in ("losses.jsonl", "adapter.json") for file in root.glob(f"runs/*/{name}"))
+    return sorted({file.parent for file in files})
+
+
+def _stale_runs(dataset: Dataset, withdrawn: list[tuple[str, str]], removed: dict[str, str]) -> list[str]:
+    if not withdrawn and not removed:
+        return []
+    key, people = read_key(dataset.root), {person for person, _ in withdrawn}
+    ids = set(removed) | {key.photo(sha256) for _, sha256 in withdrawn} if key else set()
+    runs = ((run.name, seen) for run in run_folders(dataset.root) if (seen := read_seen(run)))
+    return [name for name, seen in runs if seen.met(ids, key) or any(map(seen.may_have_met, people))]
