@@ -163,11 +163,11 @@ def explain(
 def verify(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
     """Compare photos, shards and the lock: whatever changed, is missing or extra is named, with exit code 1."""
     from bolid_data.shards.lock import verify as run
-    from bolid_data.stale import find_stale, note_runs
+    from bolid_data.stale import find_stale, note_stale_runs
 
     _, dataset = _open(manifest, data)
     problems, stale = run(dataset), find_stale(dataset)
-    note_runs(stale)
+    note_stale_runs(stale)
     _tell({"ok": not problems, "problems": problems, "stale_runs": list(stale.runs)}, as_json)
     if problems:
         raise BolidError(f"{dataset.root} is not what its lock says: {len(problems)} differences, listed above")

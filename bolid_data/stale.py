@@ -4,15 +4,16 @@ or rejected after shards, features and runs were made of it."""
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bolid_data.dataset import Dataset
-from bolid_data.errors import BolidError
+from bolid_data.errors import BolidError, UsageError
 from bolid_data.keyed import Key, read_key
 from bolid_data.progress import note
-from bolid_data.shard_index import ShardIndex
+from bolid_data.shard_index import SampleRow, ShardIndex
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Stale:
     features: tuple[str, ...] = ()  # folders of features of those people
     runs: tuple[str, ...] = ()  # runs that were, or may have been, trained on what was withdrawn
     opted_out: frozenset[str] = frozenset()  # sha256s of all photos that were, wherever they are
+    problem: str | None = None  # why it cannot be told what the shards hold
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -39,17 +41,15 @@ def find_stale(dataset: Dataset) -> Stale:
     withdrawn = dataset.catalog.withdrawn() if dataset.catalog.path.exists() else []
     reasons = {(row.person, row.sha256): row.reason for row in withdrawn}
     removed: dict[str, str] = {**dataset.removed().why}
-    photos: dict[tuple[str, str], str] = {}
-    shards: set[str] = set()
-    if dataset.index.is_file():
-        index = ShardIndex(dataset.index)
-        ids = index.ids()
-        for row in index.samples():
+    problem, photos, shards = None, {}, set()
+    try:
+        for row, ids in _indexed(dataset):
             photo = row["person"], row["sha256"]
-            why = reasons.get(photo) or removed.get(ids.get(photo[0], "")) or removed.get(ids.get(photo[1], ""))
-            if why:
+            if why := reasons.get(photo) or next((removed[own] for own in ids if own in removed), None):
                 photos[photo] = why
                 shards.add(row["shard"])
+    except UsageError as error:
+        problem = str(error)
     people = {person for person, _ in photos} | {row.person for row in withdrawn if row.reason == "opted_out"}
     folders = [folder for person in sorted(people) for folder in dataset.root.glob(f"features/*/{person}")]
     return Stale(
@@ -59,10 +59,20 @@ def find_stale(dataset: Dataset) -> Stale:
         features=tuple(f"features/{folder.parent.name}/{folder.name}" for folder in folders) if photos else (),
         runs=tuple(_stale_runs(dataset, list(reasons), removed)),
         opted_out=frozenset(row.sha256 for row in withdrawn if row.reason == "opted_out"),
+        problem=problem,
     )
 
 
-def note_runs(stale: Stale) -> None:
+def _indexed(dataset: Dataset) -> Iterator[tuple[SampleRow, list[str]]]:
+    """The samples of the shards, each with the keyed ids of its person and its photo, where the index has them."""
+    if dataset.index.is_file():
+        index = ShardIndex(dataset.index)
+        ids = index.ids()
+        for row in index.samples():
+            yield row, [ids[name] for name in (row["person"], row["sha256"]) if name in ids]
+
+
+def note_stale_runs(stale: Stale) -> None:
     """Names stale runs, which nothing refuses."""
     for run in stale.runs:
         note(f"runs/{run}: stale: what it was trained on was withdrawn since; delete it, and train again")

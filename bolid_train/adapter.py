@@ -50,6 +50,17 @@ class TrainedOn:
 
 
 @dataclass(frozen=True)
+class Salted:
+    """People that a run has seen as earlier versions wrote them down: whoever guesses a slug can test it."""
+
+    salt: Annotated[str, Field(max_length=200)]
+    hashes: list[Sha256]  # sha256(salt + slug)
+
+    def has(self, slug: str) -> bool:
+        return hashlib.sha256((self.salt + slug).encode()).hexdigest() in self.hashes
+
+
+@dataclass(frozen=True)
 class Adapter:
     """What `adapter.json` holds. It may come from a stranger, so `read` checks every field."""
 
@@ -62,7 +73,7 @@ class Adapter:
     settings: dict[str, Any]  # the manifest's [train], without a person's name and photos
     lock: Sha256 | None  # sha256 of dataset.lock.json
     licences: dict[str, Text]
-    people: dict[str, Any] | None = None  # of version 1: salt, and hashes: sha256(salt + slug) of everyone trained on
+    people: Salted | None = None  # of version 1: everyone trained on
     photos: Count | None = None  # how many it was trained on; older files do not say
     trained_on: TrainedOn | None = None
     version: int = 1
@@ -109,7 +120,7 @@ def publish(
         steps=steps,
         settings=settings.model_dump(mode="json", exclude={"person", "photos"}),
         lock=file_sha256(lock) if (lock := data / "dataset.lock.json").is_file() else None,
-        people=_salted(() if trained_on else people, (start and start.people) or {}),
+        people=_salted(() if trained_on else people, start.people if start else None),
         licences={"base": _licence(base)},
         photos=photos,
         trained_on=trained_with(trained_on, start.trained_on if start else None),
@@ -182,17 +193,14 @@ def trained_with(trained_on: TrainedOn | None, start: TrainedOn | None) -> Train
     return TrainedOn(trained_on.key, sorted(people), sorted(photos))
 
 
-def _salted(people: Iterable[str], before: dict[str, Any]) -> dict[str, Any] | None:
+def _salted(people: Iterable[str], before: Salted | None) -> Salted | None:
     """Of version 1: where an index has no ids, or a run started from one that had none."""
     names = list(people)
-    if not names and not before:
-        return None
-    salt = before.get("salt") or secrets.token_hex(16)
+    if not names:
+        return before
+    salt = before.salt if before else secrets.token_hex(16)
     hashes = {hashlib.sha256((salt + slug).encode()).hexdigest() for slug in names}
-    return {
-        "salt": salt,
-        "hashes": sorted(hashes.union(before.get("hashes", ()))),
-    }
+    return Salted(salt, sorted(hashes.union(before.hashes if before else ())))
 
 
 def _licence(base: Base) -> str:

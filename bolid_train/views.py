@@ -77,8 +77,8 @@ class Shards:
         piece = io.BytesIO(self._read(sample))
         try:
             with tarfile.open(fileobj=piece, mode="r:") as tar:
-                # A sparse file unpacks to any length.
-                files = {member.name: tar.extractfile(member) for member in tar if not member.issparse()}
+                # A link leads elsewhere, and a sparse file unpacks to any length.
+                files = {member.name: tar.extractfile(member) for member in tar if _is_plain(member)}
                 found = {name: file.read() for name, file in files.items() if file}
         except (OSError, tarfile.TarError, ValueError, OverflowError) as error:
             raise self._unreadable(sample, error) from error
@@ -110,6 +110,10 @@ class Shards:
 
     def _misplaced(self, sample: Sample) -> BolidError:
         return BolidError(f"{self.folder}/{sample.shard}: sample '{sample.key}' is not where the index says; {_REPAIR}")
+
+
+def _is_plain(member: tarfile.TarInfo) -> bool:
+    return member.isreg() and not member.issparse()
 
 
 def _size(piece: bytes) -> int:

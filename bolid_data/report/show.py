@@ -11,6 +11,7 @@ from bolid_data.curate.judge import explain
 from bolid_data.curate.judge.views import FACINGS, FRAMINGS
 from bolid_data.dataset import Dataset
 from bolid_data.printable import printable, say
+from bolid_data.progress import note
 from bolid_data.stale import find_stale
 
 VIEWS = tuple(f"{framing} {facing}" for framing in FRAMINGS for facing in FACINGS)
@@ -31,6 +32,8 @@ def status(dataset: Dataset) -> dict[str, Any]:
         for row in people:
             total[words].update(row[words])
     stale = find_stale(dataset)
+    if stale.problem:
+        note(f"status: {stale.problem}")
     return {"people": people, "total": total, "locked": dataset.lock.exists(), "stale": stale.summary()}
 
 

@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bolid_data.printable import one_line, printable_lines
+
 _SIDE, _WORDS, _HEAD = 1.8, 0.75, 0.45  # inches: of a picture, of the words under it, of the titles
-_DPI, _LETTERS = 96, 34
+_DPI, _LETTERS, _LINES = 96, 34, 8
 
 Tile = tuple[Image.Image, str]
 """A picture and what stands under it."""
@@ -27,9 +29,10 @@ def write_grid(titles: Sequence[str], rows: Sequence[Sequence[Tile | None]], pat
             axis.set(xticks=[], yticks=[], frame_on=False)
             if tile:
                 axis.imshow(np.asarray(tile[0]), interpolation="lanczos")
-                axis.set_xlabel(textwrap.fill(tile[1], _LETTERS), fontsize=6)
+                words = textwrap.wrap(one_line(tile[1]), _LETTERS, max_lines=_LINES, placeholder=" …")
+                axis.set_xlabel("\n".join(words), fontsize=6, parse_math=False)  # a caption is no formula
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(printable_lines(title), fontsize=9, parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     figure.savefig(unfinished, dpi=_DPI, format="png")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -313,3 +314,52 @@ def test_a_folder_that_still_has_the_person_does_not_bring_them_back(tmp_path: P
     scrape(loaded, dataset)
     assert mentions(dataset.root, GONE, NAME, [photo(2), photo(99)]) == []
     assert len(list(dataset.store.files())) == 4
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting a disk is not allowed here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Takes all that is left of a disk."""
+    with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+def test_on_a_full_disk_it_deletes_before_it_writes_anew(world: World, disk: Path, tmp_path: Path) -> None:
+    shutil.copytree(world.dataset.root, disk / "data")
+    # As large as a report is: what goes first makes room for what is written then.
+    (disk / "data" / "report" / "large.html").write_bytes(bytes(30_000_000))
+    fill(disk)
+    manifest(tmp_path)
+    command = [sys.executable, "-m", "cli", "forget", str(tmp_path / "m.toml"), GONE, "--yes", "--data"]
+    done = subprocess.run([*command, str(disk / "data")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert mentions(disk / "data", GONE, NAME, theirs()) == []
+    assert verify(World(disk / "data").dataset) == []
+
+
+def test_on_a_disk_that_stays_full_the_persons_photos_are_gone_all_the_same(
+    world: World, disk: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(world.dataset.root, disk / "data")
+    fill(disk)
+    manifest(tmp_path)
+    command = [sys.executable, "-m", "cli", "forget", str(tmp_path / "m.toml"), GONE, "--yes", "--data"]
+    first = subprocess.run([*command, str(disk / "data")], capture_output=True, text=True)
+    assert first.returncode == 1 and "Traceback" not in first.stderr, first.stderr
+    assert not {file.stem for file in World(disk / "data").dataset.store.files()} & {
+        hashlib.sha256(data).hexdigest() for data in theirs()
+    }
+    (disk / "filler").unlink()
+    again = subprocess.run([*command, str(disk / "data")], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert mentions(disk / "data", GONE, NAME, theirs()) == []
