@@ -59,6 +59,7 @@ class PlaceRow(TypedDict):
     person: Slug
     sha256: Sha256
     split: SplitName
+    shard: ShardName
 
 
 class ShardRow(TypedDict):
@@ -87,7 +88,10 @@ _TABLES: dict[str, tuple[TypeAdapter[Any], tuple[str, ...]]] = {
 }
 
 
-def _strayed(row: SampleRow) -> bool:
+_PLACES = TypeAdapter(list[PlaceRow])
+
+
+def _strayed(row: SampleRow | PlaceRow) -> bool:
     return not row["shard"].startswith(f"{row['split']}-")
 
 
@@ -116,8 +120,8 @@ class ShardIndex:
         yield from self._rows("samples", split)
 
     def places(self) -> Iterator[PlaceRow]:
-        """Whose every photo is, and in which split."""
-        yield from self._rows("samples", adapter=TypeAdapter(list[PlaceRow]), columns=("person", "sha256", "split"))
+        """Whose every photo is, and where: quicker than all that `samples` tells."""
+        yield from self._rows("samples", adapter=_PLACES, columns=tuple(PlaceRow.__annotations__))
 
     def shards(self) -> list[ShardRow]:
         return list(self._rows("shards"))
@@ -163,12 +167,8 @@ class ShardIndex:
                     checked = (adapter or whole_row).validate_python(batch, strict=True)
                 except ValidationError as error:
                     raise self._invalid(table, number, error) from None
-                if (
-                    whole_row is _TABLES["samples"][0]
-                    and not columns
-                    and (strayed := next(filter(_strayed, checked), None))
-                ):
-                    raise self._bad(f"samples: {strayed['key']} is of '{strayed['split']}', in {strayed['shard']}")
+                if table == "samples" and (strayed := next(filter(_strayed, checked), None)):
+                    raise self._bad(f"samples: one of split '{strayed['split']}' is in {strayed['shard']}")
                 yield from checked
                 number += len(rows)
 

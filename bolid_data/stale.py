@@ -13,7 +13,7 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.keyed import Key, read_key
 from bolid_data.progress import note
-from bolid_data.shard_index import SampleRow, ShardIndex
+from bolid_data.shard_index import PlaceRow, ShardIndex
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def find_stale(dataset: Dataset) -> Stale:
     removed: dict[str, str] = {**dataset.removed().why}
     problem, photos, shards = None, {}, set()
     try:
-        for row, ids in _indexed(dataset):
+        # Where nothing was withdrawn, what the shards hold need not be read.
+        for row, ids in _indexed(dataset, bool(removed)) if reasons or removed else ():
             photo = row["person"], row["sha256"]
             if why := reasons.get(photo) or next((removed[own] for own in ids if own in removed), None):
                 photos[photo] = why
@@ -63,12 +64,12 @@ def find_stale(dataset: Dataset) -> Stale:
     )
 
 
-def _indexed(dataset: Dataset) -> Iterator[tuple[SampleRow, list[str]]]:
+def _indexed(dataset: Dataset, with_ids: bool) -> Iterator[tuple[PlaceRow, list[str]]]:
     """The samples of the shards, each with the keyed ids of its person and its photo, where the index has them."""
     if dataset.index.is_file():
         index = ShardIndex(dataset.index)
-        ids = index.ids()
-        for row in index.samples():
+        ids = index.ids() if with_ids else {}
+        for row in index.places():
             yield row, [ids[name] for name in (row["person"], row["sha256"]) if name in ids]
 
 

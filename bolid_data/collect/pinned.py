@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -39,6 +40,8 @@ class PinnedList:
     ) -> None:
         """`whole` has addresses with what the lock left out of them, by person and by the lock's address."""
         self._whole, self._allow_local = whole or {}, allow_local
+        self._busy: dict[str, asyncio.Lock] = {}
+        self._sha256s: dict[str, str] = {}  # of photos that are another's, by the address they came from
         self.photos, self.source, self.fetcher, self.intake = photos, source, fetcher, intake
         self._folder = Path(os.path.realpath(folder)) if folder else None
         self._visitor = Visitor(fetcher, intake)
@@ -90,18 +93,27 @@ class PinnedList:
     async def _store(self, photo: PinnedPhoto, places: list[PinnedSighting], misses: list["_Miss"]) -> bool:
         """Whether a place gave the photo, or its bytes at least; those that did not are added to `misses`."""
         for place in places:
-            try:
-                found = await (self._read(place) if place.url.startswith(FILE) else self._fetch(place))
-            except FetchError as error:
-                misses.append(_Miss(place, error))
-                if error.reason == "opted_out":
-                    return False  # who does not want it used does not want it taken from elsewhere
-                continue
-            if found.sha256 == photo.sha256:
-                await self._take(found, photo, place)
-                return True
-            changed = FetchError(place.url, "changed", final=True)
-            misses.append(_Miss(place, changed, found.file if found.validators else None))
+            # Photos whose addresses differ in what was left out alone have the same places: one of them at a time.
+            async with self._busy.setdefault(place.url, asyncio.Lock()) if place.left_out else nullcontext():
+                if self._sha256s.get(place.url, photo.sha256) != photo.sha256:
+                    continue
+                try:
+                    found = await (self._read(place) if place.url.startswith(FILE) else self._fetch(place))
+                except FetchError as error:
+                    misses.append(_Miss(place, error))
+                    if error.reason == "opted_out":
+                        return False  # who does not want it used does not want it taken from elsewhere
+                    continue
+                if found.sha256 == photo.sha256:
+                    await self._take(found, photo, place)
+                    return True
+                changed = FetchError(place.url, "changed", final=True)
+                if place.left_out:
+                    self._sha256s[place.url] = found.sha256
+                    found.file.unlink(missing_ok=True)
+                    misses.append(_Miss(place, changed))
+                else:
+                    misses.append(_Miss(place, changed, found.file if found.validators else None))
         return False
 
     async def _fetch(self, place: PinnedSighting) -> "_Found":

@@ -9,6 +9,7 @@ from typing import Any
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest, Train
+from bolid_data.paths import refuse_links
 from bolid_data.progress import note
 from bolid_train import lightning
 from bolid_train.adapter import refuse_strange_models
@@ -63,6 +64,7 @@ def evaluate(
             f"'{split}': test people wait until nothing of the method will change, for what is looked at can no longer "
             "be measured with; evaluate on 'val', or open them with --open-test-sets"
         )
+    refuse_links(data)
     shards = Shards(data / "shards")
     compared = find(runs_in or data / "runs", runs, shards.index)
     for run in compared:

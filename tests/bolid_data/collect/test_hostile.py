@@ -88,11 +88,37 @@ def test_slow_photos_are_given_up_and_the_others_are_stored(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("few_tries")
-@pytest.mark.parametrize("name", ["endless_body", "gzip_bomb", "brotli", "html_as_jpeg"])
-def test_what_is_refused_leaves_nothing_in_the_inbox(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["endless_body", "gzip_bomb", "brotli", "html_as_jpeg", "length_too_long", "length_of_gigabytes", "bad_chunks_late",
+     "cut_chunks", "truncated_file", "opted_out_header", "tdm_header", "robots_disallowed"],
+)  # fmt: skip
+def test_nothing_stays_in_the_inbox_of_which_nothing_can_come(name: str, tmp_path: Path) -> None:
     with serve(one_person(2, **{name: 1})) as site:
         crawl(site, tmp_path)
     assert list(Dataset(tmp_path / "data").store.inbox.iterdir()) == []
+
+
+@pytest.mark.usefixtures("few_tries")
+@pytest.mark.parametrize("name", ["opted_out_header", "tdm_header", "length_of_gigabytes", "http_410"])
+def test_what_had_come_of_a_photo_before_it_was_refused_is_discarded(name: str, tmp_path: Path) -> None:
+    with serve(one_person(2, stalls_once=0)) as site:
+        killed_at_half(site, tmp_path)
+        assert list((tmp_path / "data/photos/.inbox").iterdir()), "half a photo"
+        site.plan("person_0", 0, name)
+        crawl(site, tmp_path)
+    assert list(Dataset(tmp_path / "data").store.inbox.iterdir()) == []
+    assert stored(tmp_path) == {site.site.people["person_0"][1]}
+
+
+def test_a_download_that_nothing_came_of_expires(tmp_path: Path) -> None:
+    store = Dataset(tmp_path).store
+    store.arrivals()
+    for name, days in (("old.part", 8), ("old.W251bGwsbnVsbF0=.whole", 8), ("new.W251bGwsbnVsbF0=.part", 1)):
+        (store.inbox / name).write_bytes(b"half a photo")
+        os.utime(store.inbox / name, (time.time() - days * 24 * 3600,) * 2)
+    store.arrivals()
+    assert [file.name for file in store.inbox.iterdir()] == ["new.W251bGwsbnVsbF0=.part"]
 
 
 @pytest.mark.usefixtures("few_tries")

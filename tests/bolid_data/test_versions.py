@@ -1,0 +1,98 @@
+"""A folder of the version before: upgraded, read as it is, rebuilt; one of a newer version is refused by name."""
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from bolid_data.dataset import Dataset
+from bolid_data.errors import UsageError
+from bolid_data.lockfile import lock_digest, read_lock
+from bolid_data.shard_index import ShardIndex
+from bolid_train import adapter
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "v1.tar.xz"
+"""Version 0.1: eight drawn photos of two people as a folder, its dataset, a LoRA of alice_marsh, and clara_haas, who
+was forgotten though the folder has her."""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    with tarfile.open(FIXTURE) as tar:
+        tar.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+def bolid(command: str, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "cli", command, *options]
+    return subprocess.run(line, capture_output=True, text=True, timeout=300)
+
+
+def run(command: str, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return bolid(command, home, str(home / "v1.toml"), *options, "--data", str(home / "d"))
+
+
+def test_it_is_read_as_it_is(old: Path) -> None:
+    catalog = (old / "d" / "catalog.duckdb").read_bytes()
+    found = json.loads(run("status", old, "--json").stdout)
+    assert (found["total"]["kept"], found["stale"]["photos"]) == (8, 0)
+    assert run("verify", old).returncode == 0
+    assert adapter.read(old / "d" / "runs" / "lora").people is not None
+    assert (old / "d" / "catalog.duckdb").read_bytes() == catalog
+    again = json.loads(bolid("rebuild", old, str(old / "d/dataset.lock.json"), "--folder", str(old / "photos"),
+                             "--data", str(old / "again"), "--json").stdout)  # fmt: skip
+    assert (again["problem"], again["missing"]) == (None, 0)
+    tar = "shards/train-000000.tar"
+    assert (old / "again" / tar).read_bytes() == (old / "d" / tar).read_bytes()
+
+
+def test_it_is_upgraded(old: Path) -> None:
+    before = {entry["shard"]: entry["sha256"] for entry in read_json(old / "d" / "dataset.lock.json")["shards"]}
+    assert run("dataset", old).returncode == 0
+    lock = read_json(old / "d" / "dataset.lock.json")
+    assert lock["version"] == 2
+    assert {entry["shard"]: entry["sha256"] for entry in lock["shards"]} == before, "its tars stay what they were"
+    assert run("verify", old).returncode == 0
+    index = ShardIndex(old / "d" / "shards" / "index.duckdb")
+    assert {"alice_marsh", "anton_berg"} < index.ids().keys()
+    with Dataset(old / "d").catalog.open(read_only=True) as con:
+        assert con.execute("SELECT count(*) FROM people WHERE person = 'clara_haas'").fetchone() == (0,)
+    assert "clara_haas was forgotten before" in run("forget", old, "clara_haas", "--yes").stdout
+
+
+def test_its_run_is_traced_generates_and_is_gone_on_with(old: Path) -> None:
+    done = run("generate", old, "--run", "lora", "--prompt", "a person", "--steps", "2", "--out", str(old / "a.png"))
+    assert done.returncode == 0, done.stderr
+    forgotten = json.loads(run("forget", old, "alice_marsh", "--yes", "--json").stdout)
+    assert forgotten["runs"] == [{"run": "lora", "trained": True}]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def test_what_a_newer_version_wrote_is_refused_by_name(old: Path) -> None:
+    run("dataset", old)
+    data = old / "d"
+    file = data / "runs" / "lora" / "adapter.json"
+    file.write_text(json.dumps(read_json(file) | {"version": 3}))
+    with pytest.raises(
+        UsageError, match=r"adapter\.json: a run of version 3, and this bolid reads up to 2; update bolid"
+    ):
+        adapter.read(file.parent)
+    lock = read_json(data / "dataset.lock.json") | {"version": 3}
+    (data / "dataset.lock.json").write_text(json.dumps(lock | {"sha256": lock_digest(lock)}))
+    with pytest.raises(UsageError, match=r"lock\.json: a lock of version 3"):
+        read_lock(data / "dataset.lock.json")
+    assert "a lock of version 3" in run("verify", old).stderr
+    for database, what in (("shards/index.duckdb", "shard index"), ("catalog.duckdb", "catalog")):
+        with duckdb.connect(data / database) as con:
+            con.execute("UPDATE about SET value = '3' WHERE key = 'schema_version'")
+        refused = run("train" if what == "shard index" else "status", old)
+        assert refused.returncode == 2
+        assert f"{database}: a {what} of version 3, and this bolid reads up to 2; update bolid" in refused.stderr
