@@ -3,6 +3,7 @@ or rejected after shards, features and runs were made of it."""
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
+from bolid_data.fields import SLUG
 from bolid_data.keyed import Key, read_key
 from bolid_data.progress import note
 from bolid_data.shard_index import PlaceRow, ShardIndex
@@ -52,6 +54,7 @@ def find_stale(dataset: Dataset) -> Stale:
     except UsageError as error:
         problem = str(error)
     people = {person for person, _ in photos} | {row.person for row in withdrawn if row.reason == "opted_out"}
+    people = {person for person in people if re.fullmatch(SLUG, person)}
     folders = [folder for person in sorted(people) for folder in dataset.root.glob(f"features/*/{person}")]
     return Stale(
         photos=frozenset(photos),

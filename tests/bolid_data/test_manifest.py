@@ -66,3 +66,24 @@ def test_flags_override_the_source_and_are_checked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(Path("manifests").glob("*.toml")), ids=lambda path: path.name)
 def test_the_manifests_we_ship_are_valid(path: Path) -> None:
     assert manifest.load(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[shards]\nsplits = { train = nan }", "shards.splits.train: Input should be a finite number"),
+        ("[shards]\nsplits = { train = 0.5, val = nan }", "finite number"),
+        ("[filter]\nmin_aspect = inf", "filter.min_aspect: Input should be a finite number"),
+        ("x = " + "[" * 10_000 + "]" * 10_000, "not valid TOML"),
+        ("x" + ".x" * 100_000 + " = 1", "a key of more than 50 parts"),
+        ("[x" + ".x" * 100_000 + "]", "a key of more than 50 parts"),
+        ("x = " + "9" * 10_000, "not valid TOML"),
+        ("[shards]\nsplits = { train = " + "[" * 90 + "]" * 90 + " }", "shards.splits.train"),
+    ],
+    ids=["nan", "another nan", "inf", "deep list", "deep key", "deep table", "long number", "deep value"],
+)
+def test_numbers_that_are_none_and_depth_are_one_clear_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(f'name = "x"\n[source]\nkind = "folder"\npath = "p"\n{text}\n')
+    with pytest.raises(UsageError, match=message) as error:
+        manifest.load(tmp_path / "m.toml")
+    assert len(str(error.value)) < 500
