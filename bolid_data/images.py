@@ -1,25 +1,31 @@
-"""Photos as files: what the header says, whether the file is whole, and upright RGB pixels."""
+"""Photos as files: what the header says, whether the file is whole, and upright sRGB pixels without alpha.
+
+`read_upright` is the one way to a photo's pixels, for whoever reads them.
+"""
 
 import io
 import os
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from bolid_data.colour import WHITE, has_srgb_profile, to_srgb, traits
+from bolid_data.damage import damage
+from bolid_data.decoding import MAX_PIXELS, decoding
 from bolid_data.errors import BolidError
+from bolid_data.manifest import USUAL_FORMATS
 
-if TYPE_CHECKING:  # imported where it is used: a crawl needs none of it, and it takes longer than all else here
-    import numpy as np
-
-MAX_PIXELS = 120_000_000
-"""A header that claims more than this is a decompression bomb, not a photo."""
+PIXELS_VERSION = 2
+"""Of what `read_upright` makes of a photo; 1 knew no colour profiles and no transparency, and turned photos by XMP.
+Raise it where the pixels of some photos change: those whose `Header.traits` say so are measured again."""
 
 # Pillow warns at half of what it refuses; we refuse there ourselves.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -36,7 +42,17 @@ _EXTENSIONS = {
     "AVIF": "avif",
     "HEIF": "heic",
     "JPEG2000": "jp2",
+    "PSD": "psd",
+    "TGA": "tga",
+    "PPM": "ppm",
 }
+FORMATS = {
+    "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF", "heic": "HEIF", "avif": "AVIF", "gif": "GIF",
+    "bmp": "BMP", "jpeg2000": "JPEG2000", "psd": "PSD", "tga": "TGA", "ppm": "PPM",
+}  # fmt: skip
+"""Names that a manifest's `[source] formats` may have → Pillow's."""
+_XMP = ("xmp", "XML:com.adobe.xmp")
+_XMP_TURNED = re.compile(rb"tiff:Orientation[\s\"'=>]{1,4}[2-8]")
 _TAIL = 65536  # bytes at a file's end in which its last marker is looked for
 _JPEG_END = b"\xff\xd9"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -63,8 +79,11 @@ class Header:
     format: str
     width: int
     height: int
+    mode: str  # Pillow's
     upright: bool  # stored upright already
     metadata: bool  # carries EXIF, or more pictures
+    srgb_profile: bool = False  # carries a profile that says that it is sRGB
+    traits: tuple[str, ...] = ()  # why it is not plain sRGB: profile, alpha, 16bit; and xmp, which once turned it
 
     @property
     def extension(self) -> str:
@@ -77,28 +96,67 @@ def read_header(data: bytes | Path) -> Header:
         return _header(image)
 
 
-def inspect(file: Path) -> Header:
-    """The header of a whole photo. Raises BrokenPhotoError, for a file that was cut off too.
+def inspect(file: Path, formats: Sequence[str] = USUAL_FORMATS) -> Header:
+    """The header of a whole photo. Raises BrokenPhotoError, for a file that was cut off and for other formats too.
 
     Decodes only where the file's end does not show that it is whole, so that no photo that can be decoded is refused.
     """
-    with _open(file) as (image, stream):
-        header = _header(image)
-        whole = _ends_well(header.format, stream)
+    header, whole = inspect_quickly(file, formats)
     if not whole:
         read_upright(file)
     return header
 
 
-def read_upright(data: bytes | Path) -> Image.Image:
-    """The photo as an upright RGB image, wholly decoded. Raises BrokenPhotoError (a truncated file included)."""
-    with _open(data) as (image, _):
+def inspect_quickly(file: Path, formats: Sequence[str] = USUAL_FORMATS) -> tuple[Header, bool]:
+    """The header, and whether the file's end shows that it is whole; nothing is decoded. Raises BrokenPhotoError."""
+    with _open(file) as (image, stream):
+        if image.format not in {FORMATS[name] for name in formats}:
+            raise BrokenPhotoError(f"a {image.format}, which [source] formats does not name")
+        header = _header(image)
+        return header, _ends_well(header.format, stream)
+
+
+def is_quick(file: Path) -> bool:
+    """Whether a file begins as one whose header takes no time to read."""
+    with file.open("rb") as stream:
+        first = stream.read(12)
+    return first.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"RIFF", b"<"))
+
+
+def read_upright(data: bytes | Path, background: str = WHITE) -> Image.Image:
+    """The photo as an upright sRGB image without alpha, wholly decoded: its first frame, turned by EXIF alone, with its
+    colour profile applied, laid on `background` where it is transparent.
+
+    Waits while other threads decode as much as memory should hold. Raises BrokenPhotoError (a truncated or damaged
+    file included).
+    """
+    if isinstance(data, Path):
+        data = _bytes(data)
+    with _open(data) as (image, _), decoding(image.width * image.height):
+        _forget_xmp(image)
         orientation, _ = _read_exif(image)
         try:
+            image.seek(0)
             turn = None if _turned_by_decoder(image) else _TURNS.get(orientation)
-            return _to_rgb(image if turn is None else image.transpose(turn))
+            upright = to_srgb(image if turn is None else image.transpose(turn), background)
+            upright.load()
+            broken = damage(data) if image.format == "JPEG" else None
         except Exception as error:  # decoders fed hostile bytes raise anything
             raise BrokenPhotoError(f"cannot be decoded: {error}") from None
+        if broken:
+            raise BrokenPhotoError(f"is damaged: {broken}")
+        profile = image.info.get("icc_profile") if upright.mode == image.mode and has_srgb_profile(image) else None
+        upright.info = {"icc_profile": profile} if profile else {}  # no comments, which Pillow would write again
+        return upright
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise BrokenPhotoError("its file is missing") from None
+    except OSError as error:
+        raise BrokenPhotoError(f"its file cannot be read: {error}") from None
 
 
 @contextmanager
@@ -134,7 +192,8 @@ def _recognise(stream: BinaryIO) -> Image.Image:
     if first[4:8] == b"ftyp":
         _register_heif()
     known = [name for name in _EXTENSIONS if name != "HEIF" or name in Image.OPEN]
-    return Image.open(stream, formats=known)
+    image = Image.open(stream, formats=known)
+    return image
 
 
 @cache
@@ -146,10 +205,20 @@ def _register_heif() -> None:
 
 
 def _header(image: Image.Image) -> Header:
+    turned_by_xmp = _forget_xmp(image)
     orientation, exif = _read_exif(image)
     sideways = orientation > 4 and not _turned_by_decoder(image)
     width, height = image.size[::-1] if sideways else image.size
-    return Header(image.format or "", width, height, orientation == 1, exif or "mp" in image.info)
+    odd = (*traits(image), *(["xmp"] if turned_by_xmp and orientation == 1 else []))
+    more = exif or "mp" in image.info
+    return Header(image.format or "", width, height, image.mode, orientation == 1, more, has_srgb_profile(image), odd)
+
+
+def _forget_xmp(image: Image.Image) -> bool:
+    """Takes XMP away from an image that is not yet decoded: Pillow turns images by it, and viewers do not. Returns
+    whether it would have turned this one."""
+    texts = [image.info.pop(name, b"") for name in _XMP]
+    return any(_XMP_TURNED.search(text.encode() if isinstance(text, str) else text) for text in texts)
 
 
 def _read_exif(image: Image.Image) -> tuple[int, bool]:
@@ -168,17 +237,6 @@ def _turned_by_decoder(image: Image.Image) -> bool:
     return image.format in ("TIFF", "HEIF")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # 16 bits of grey, which Pillow would clip to white
-        import numpy as np
-
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "RGB":  # `convert` would copy it
-        image.load()
-        return image
-    return image.convert("RGB")
-
-
 def _ends_well(format: str, stream: BinaryIO) -> bool:
     """Whether the file's end shows that the photo is whole; garbage may follow. False says only: decode it."""
     scan = stream.tell()
@@ -195,17 +253,3 @@ def _ends_well(format: str, stream: BinaryIO) -> bool:
             stream.seek(4)
             return int.from_bytes(stream.read(4), "little") + 8 <= size
     return False
-
-
-def letterbox(image: Image.Image, side: int) -> tuple["np.ndarray", float]:
-    """The image shrunk or grown to fit a square of `side` pixels, top left, the rest grey.
-
-    Returns uint8 (side, side, 3) and the scale: a point of the image times the scale is its point in the square.
-    """
-    import numpy as np
-
-    scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    square = np.full((side, side, 3), 114, dtype=np.uint8)
-    square[: size[1], : size[0]] = np.asarray(image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
-    return square, scale

@@ -87,6 +87,7 @@ class Lock(BaseModel):
     """A lock whose own sha256 is right. What older locks lack is None."""
 
     version: Annotated[int, Field(ge=1, le=VERSION)]
+    pixels: Annotated[int, Field(ge=1, le=1000)] = 1  # version of the function that made them
     name: Slug
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     shape: Shards  # `max_size` and `splits`
@@ -127,15 +128,20 @@ class Recipe(BaseModel):
     seed: int
     shape: Shards
     source: Source | None
+    background: str = "white"  # what transparent pixels are laid on
 
     @classmethod
     def of(cls, made_by: Manifest | Lock) -> Self:
         if isinstance(made_by, Lock):
-            return cls(name=made_by.name, seed=made_by.seed, shape=made_by.shape, source=made_by.source)
+            background = made_by.thresholds.background
+            return cls(
+                name=made_by.name, seed=made_by.seed, shape=made_by.shape, source=made_by.source, background=background
+            )
         source = Source(kind=made_by.source.kind)
         if isinstance(made_by.source, ThePlaceSource):
             source.profile, source.serve_gallery = made_by.source.profile, made_by.source.serve_gallery
-        return cls(name=made_by.name, seed=made_by.seed, shape=made_by.shards, source=source)
+        background = made_by.filter.background
+        return cls(name=made_by.name, seed=made_by.seed, shape=made_by.shards, source=source, background=background)
 
 
 def read_lock(path: Path) -> Lock:

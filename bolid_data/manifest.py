@@ -19,6 +19,11 @@ from pydantic import (
 from bolid_data.errors import UsageError
 from bolid_data.fields import Sha256, Slug
 
+Format = Literal[
+    "jpeg", "png", "webp", "tiff", "heic", "avif", "gif", "bmp", "jpeg2000", "psd", "tga", "ppm"
+]  # fmt: skip
+USUAL_FORMATS: tuple[Format, ...] = ("jpeg", "png", "webp", "tiff", "heic", "avif", "gif", "bmp")
+"""What galleries and phones have; a decoder of anything else is a risk that few need."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -37,6 +42,7 @@ class _Section(BaseModel):
 class _Source(_Section):
     people: list[Slug] = []
     max_people: Positive = 500
+    formats: list[Format] = list(USUAL_FORMATS)  # of photos; whatever else comes is broken
 
 
 class WebSource(_Source):
@@ -99,6 +105,8 @@ class Filter(_Section):
     min_keypoints: Annotated[int, Field(ge=0, le=17)] = 6
     min_keypoint_confidence: Fraction = 0.5
     max_hamming: Annotated[int, Field(ge=0, le=10)] = 4
+    max_hamming_between: Annotated[int, Field(ge=0, le=10)] | Literal[False] = 4  # false: identical bytes only
+    background: str = "white"  # what transparent pixels are laid on: a colour as CSS names it
     min_photos_per_person: Count = 100
     # Off unless given.
     min_sharpness: Annotated[float, Field(ge=0)] | None = None
@@ -108,6 +116,17 @@ class Filter(_Section):
     min_aspect: Annotated[float, Field(gt=0)] | None = None  # width / height
     max_aspect: Annotated[float, Field(gt=0)] | None = None
     min_likeness: Annotated[float, Field(ge=-1, le=1)] | None = None  # to the person's other photos; needs identity
+
+    @field_validator("background")
+    @classmethod
+    def _colour(cls, name: str) -> str:
+        from PIL import ImageColor  # most commands need no colour
+
+        try:
+            ImageColor.getrgb(name)
+        except ValueError:
+            raise ValueError(f"'{name[:40]}' is no colour; name one as CSS does, such as white or #8090a0") from None
+        return name
 
 
 class Models(_Section):

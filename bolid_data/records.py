@@ -21,6 +21,7 @@ class StoredPhoto:
     width: int
     height: int
     bytes: int
+    traits: str | None = ""  # why it is not plain sRGB, words with spaces between them; None: nobody has looked
 
 
 @dataclass(frozen=True)

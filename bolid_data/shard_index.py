@@ -4,7 +4,7 @@ and nothing in it can make DuckDB open another file."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, NotRequired
 
 import duckdb
 from duckdb import ColumnExpression, ConstantExpression
@@ -40,6 +40,9 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+_MADE = r"^(as_is|stripped|converted(: [a-z0-9 ,]{1,80})?)$"
+
+
 class SampleRow(TypedDict):
     key: SampleKey
     person: Slug
@@ -52,7 +55,7 @@ class SampleRow(TypedDict):
     height: Side
     caption: Words | None
     keypoints: Keypoints | None
-    made: NotRequired[Literal["as_is", "stripped", "converted"] | None]  # older indexes lack it
+    made: NotRequired[Annotated[str, Field(pattern=_MADE)] | None]  # older indexes lack it
 
 
 class PlaceRow(TypedDict):

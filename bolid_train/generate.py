@@ -57,8 +57,9 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
     made = adapter.read(folder)
     settings, device = made.train_settings(folder / "adapter.json"), pick_device()
     adapter.refuse_strange_models(settings, manifest, folder / "adapter.json")
-    people, others = (find_people(paths, settings, device) for paths in (request.photos, request.blend))
-    image_prompt = open_photo(request.image_prompt) if request.image_prompt else None
+    background = manifest.filter.background
+    people, others = (find_people(paths, settings, device, background) for paths in (request.photos, request.blend))
+    image_prompt = open_photo(request.image_prompt, background) if request.image_prompt else None
     fast = lightning.find(request.lightning, Path()) if request.lightning else None
     body = "photos" if people else "drawn" if _has_prior(made) else "none"
     if body == "drawn":

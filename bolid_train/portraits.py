@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
+from bolid_data.colour import WHITE
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.images import read_upright
 from bolid_data.manifest import Train
@@ -24,25 +25,27 @@ class Portrait:
     keypoints: Keypoints
 
 
-def open_photo(path: Path) -> Image.Image:
+def open_photo(path: Path, background: str = WHITE) -> Image.Image:
     """The upright photo, RGB. Raises UsageError for none, BolidError for a broken one, naming it."""
     if not path.is_file():
         raise UsageError(f"{path}: no such photo")
     try:
-        return read_upright(path)
+        return read_upright(path, background)
     except BolidError as error:
         raise BolidError(f"{path}: {error}; give another photo") from error
 
 
 @torch.inference_mode()
-def find_people(paths: Sequence[Path], settings: Train, device: torch.device) -> list[Portrait]:
+def find_people(
+    paths: Sequence[Path], settings: Train, device: torch.device, background: str = WHITE
+) -> list[Portrait]:
     """A portrait of each photo, by the detector that the objective names.
 
     Raises BolidError, naming the photo, for one that is broken, or shows no one or no visible keypoint.
     """
     if not paths:
         return []
-    photos = [open_photo(path) for path in paths]
+    photos = [open_photo(path, background) for path in paths]
     detector = load_keypoints(settings.objective.detector, str(device))
     portraits = []
     for path, photo in zip(paths, photos, strict=True):

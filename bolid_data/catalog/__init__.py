@@ -10,6 +10,7 @@ from bolid_data.catalog.forgotten import Forgotten, without_photos
 from bolid_data.catalog.hashed import Hashed
 from bolid_data.catalog.index import Index, Sharded
 from bolid_data.catalog.pins import Pinned
+from bolid_data.catalog.pixels import Pixels
 from bolid_data.catalog.rows import dicts, insert, upsert, utc_now
 from bolid_data.catalog.summary import Summarised
 from bolid_data.catalog.withdrawn import Withdrawn, WithdrawnPhoto
@@ -20,6 +21,9 @@ __all__ = [
 
 
 class Catalog(
-    Captioned, Collected, Curated, Decided, Embedded, Forgotten, Hashed, Pinned, Sharded, Summarised, Withdrawn
-):
+    
+    Captioned, Collected, Curated, Decided, Embedded, Forgotten, Hashed, Pinned,
+    Pixels, Sharded, Summarised, Withdrawn
+,
+):  # fmt: skip
     """Every method is one short batch of its own; `open` is one of the caller's."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import insert, upsert
 from bolid_data.records import Measurements
 
@@ -24,8 +25,14 @@ class Curated(Connection):
             ).fetchall()
         return [sha256 for (sha256,) in rows]
 
-    def record_measurements(self, batches: Sequence[Measurements], undecodable: dict[str, str]) -> None:
-        """Commits what models saw, whole batches at once; a photo is measured by a model once."""
+    def record_measurements(
+        self,
+        batches: Sequence[Measurements],
+        undecodable: dict[str, str],
+        pixels: tuple[int, str] = (1, "white"),
+    ) -> None:
+        """Commits what models saw, whole batches at once; a photo is measured by a model once. `pixels` is the version
+        of the function that made them, and the background."""
         with self.open() as con:
             upsert(con, "undecodable", [{"sha256": sha, "error": error} for sha, error in undecodable.items()])
             for batch in batches:
@@ -33,6 +40,15 @@ class Curated(Connection):
                 upsert(con, "measured", [{"sha256": sha, "model": batch.model.id} for sha in batch.sha256s])
                 for table, rows in batch.rows.items():
                     insert(con, table, [{"model": batch.model.id} | row for row in rows])
+            mark_pixels(con, sorted({sha256 for batch in batches for sha256 in batch.sha256s}), *pixels)
+
+    def large_photos(self, least: int) -> dict[str, int]:
+        """Pixels of the photos that have more than `least`."""
+        with self.open() as con:
+            rows = con.execute(
+                "SELECT sha256, width::BIGINT * height FROM photos WHERE width::BIGINT * height > ?", [least]
+            ).fetchall()
+        return dict(rows)
 
     def keypoints(self, sha256s: Sequence[str]) -> dict[str, list[list[float]]]:
         """Of each photo the 17 keypoints (x, y, confidence) of its most certain person, in upright pixels, by the

@@ -57,6 +57,26 @@ class Hashed(Connection):
             )
             return [Uncompared(**row) for row in dicts(found)]
 
+    def uncompared_between(self, model_id: str) -> Uncompared | None:
+        """All hashed photos as those of nobody (""), where others were last compared."""
+        with self.open() as con:
+            row = con.execute(
+                """SELECT count(*), coalesce(sum(hash(sha256)), 0) FROM hashes WHERE model = ? HAVING (count(*),
+                   coalesce(sum(hash(sha256)), 0)) NOT IN (SELECT (photos, digest) FROM compared WHERE person = '')""",
+                [model_id],
+            ).fetchone()
+        return Uncompared("", *row) if row and row[0] else None
+
+    def all_hashes(self, model_id: str) -> Hashes:
+        """Every photo hashed by this model."""
+        with self.open() as con:
+            found = con.execute(
+                """SELECT sha256, list_concat([phash], coalesce(views, [])) AS hashes FROM hashes WHERE model = ?
+                   ORDER BY sha256""",
+                [model_id],
+            ).fetchnumpy()
+        return Hashes(found["sha256"], found["hashes"])
+
     def hashes(self, people: Sequence[str], model_id: str) -> list[Hashes]:
         """The photos of each of these people, hashed by this model."""
         with self.open() as con:

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import dicts, first_line, insert
 from bolid_data.errors import UsageError
 from bolid_data.public_address import public_address
@@ -97,7 +98,9 @@ class Pinned(Connection):
             if con.execute("FROM rebuilt").fetchall() != [(lock,)]:
                 raise UsageError(f"{self.path.parent}: holds another dataset; name an empty folder with --data")
 
-    def import_pins(self, pins: dict[str, Any], kept: Sequence[str], file: Path) -> None:
+    def import_pins(
+        self, pins: dict[str, Any], kept: Sequence[str], file: Path, pixels: tuple[int, str] = (1, "white")
+    ) -> None:
         """Takes what was measured, judged and captioned of the photos that are here from a Parquet file of
         `export_measurements`, and by which models from `pins`; it replaces what the catalog said of that.
 
@@ -117,6 +120,8 @@ class Pinned(Connection):
                 judgement = pins["judgement"] or dicts(con.execute(_JUDGEMENT_OF_OLD_LOCK))[0]
                 insert(con, "judgement", [judgement | {"thresholds": pins["thresholds"]}])
                 insert(con, "captioner", [pins["captioner"]] if pins["captioner"] else _old_captioner(con))
+                if pixels[0] > 1:  # before that, photos that are no plain sRGB were read wrong
+                    mark_pixels(con, None, *pixels)
                 odd = con.execute(_ODD).fetchone()
                 lacking = con.execute(_LACKING, {"kept": list(kept)}).fetchone()
             except _NOT_OURS as error:

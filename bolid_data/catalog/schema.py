@@ -86,4 +86,7 @@ ALTER TABLE judged ADD COLUMN IF NOT EXISTS framing VARCHAR;
 ALTER TABLE judged ADD COLUMN IF NOT EXISTS facing VARCHAR;
 ALTER TABLE judgement ADD COLUMN IF NOT EXISTS quality VARCHAR;
 ALTER TABLE judgement ADD COLUMN IF NOT EXISTS identity VARCHAR;
+-- Catalogs of version 1 do not say how pixels were made of photos.
+ALTER TABLE photos ADD COLUMN IF NOT EXISTS traits VARCHAR;
+ALTER TABLE measured ADD COLUMN IF NOT EXISTS pixels VARCHAR DEFAULT '';
 """

@@ -10,7 +10,8 @@ from pathlib import Path
 from bolid_data.catalog import utc_now
 from bolid_data.collect.tally import Tally
 from bolid_data.dataset import Dataset
-from bolid_data.images import BrokenPhotoError, inspect
+from bolid_data.images import BrokenPhotoError, inspect_quickly, is_quick, read_upright
+from bolid_data.manifest import USUAL_FORMATS
 from bolid_data.records import Person, ReadPage, Sighting, StoredPhoto, Validators
 from bolid_data.weights import file_sha256
 
@@ -25,8 +26,9 @@ _REMEMBERED = 4 * BATCH
 class Intake:
     """Takes files in, one at a time or from many tasks, and commits them to store and catalog together."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        """Of a dataset that is prepared."""
+    def __init__(self, dataset: Dataset, formats: Sequence[str] = USUAL_FORMATS) -> None:
+        """Of a dataset that is prepared; photos of other `formats` are broken."""
+        self.formats = formats
         self.dataset, self.catalog, self.store, self.tally = dataset, dataset.catalog, dataset.store, Tally()
         self.removed = dataset.removed()
         self._batch = _Batch()
@@ -46,31 +48,41 @@ class Intake:
     def photo(self, file: Path, url: str, person: str, page_url: str) -> bool:
         """Takes in a file of this machine; its bytes go to the store unless they are no photo. The file stays.
         Returns whether they did."""
-        return self._record(self._keep(file), Sighting(url, person, page_url, "stored"))
+        kept = self._keep(file)
+        assert kept is not None, "only without decoding it may not be known"
+        return self._record(kept, Sighting(url, person, page_url, "stored"))
 
     async def download(self, file: Path, url: str, person: str, page_url: str, validators: Validators) -> bool:
         """Takes in a file that waits in the inbox; it is taken out of it once it is committed."""
-        # Most photos are looked at in less time than it takes to hand them to a thread.
-        large = file.stat().st_size > LARGE
-        kept = await asyncio.to_thread(self._keep, file) if large else self._keep(file)
+        # Most photos are looked at in less time than it takes to hand them to a thread. Nothing is decoded in the loop.
+        quick = file.stat().st_size <= LARGE and is_quick(file)
+        kept = self._keep(file, decode=False) if quick else None
+        if kept is None:
+            kept = await asyncio.to_thread(self._keep, file)
         self._batch.waiting.append(file)
         sighting = Sighting(
             url, person, page_url, "stored", http_status=200, consent="allowed", etag=validators.etag,
             last_modified=validators.last_modified,
         )  # fmt: skip
+        assert kept is not None, "only without decoding it may not be known"
         return self._record(kept, sighting)
 
-    def _keep(self, file: Path) -> "_Kept | str":
-        """Puts a photo's bytes into the store, or says why not."""
+    def _keep(self, file: Path, decode: bool = True) -> "_Kept | str | None":
+        """Puts a photo's bytes into the store, or says why not; None where it has to be decoded to know."""
         try:
-            header = inspect(file)
+            header, whole = inspect_quickly(file, self.formats)
+            if not whole:
+                if not decode:
+                    return None
+                read_upright(file)
         except BrokenPhotoError:
             return "broken"
         sha256 = file_sha256(file)
         if why := self.removed.photo(sha256):
             return why
         new = self.store.keep(file, sha256, header.extension)
-        photo = StoredPhoto(sha256, header.format, header.width, header.height, file.stat().st_size)
+        size = file.stat().st_size
+        photo = StoredPhoto(sha256, header.format, header.width, header.height, size, " ".join(header.traits))
         return _Kept(photo, new)
 
     def _record(self, kept: "_Kept | str", sighting: Sighting) -> bool:

@@ -28,7 +28,7 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
     if recheck_consent and isinstance(manifest.source, FolderSource):
         raise UsageError("--recheck-consent: a folder has no owner on the web to ask")
     dataset.prepare()
-    intake = Intake(dataset)
+    intake = Intake(dataset, manifest.source.formats)
     try:
         match manifest.source:
             case ThePlaceSource() as source:

@@ -12,15 +12,19 @@ from typing import Any
 from PIL import Image
 
 from bolid_data.catalog import Catalog
+from bolid_data.colour import WHITE
 from bolid_data.curate.measure import Measurer, Photo
 from bolid_data.curate.runtime import one_thread, threads
-from bolid_data.images import BrokenPhotoError, read_upright
+from bolid_data.images import PIXELS_VERSION, BrokenPhotoError, read_upright
 from bolid_data.progress import bar
 from bolid_data.records import Measurements
 from bolid_data.store import Store
 
 CHUNK = 16
 """Photos measured and committed together: what a kill can cost, and of how many decoded photos memory holds two."""
+
+MOST_PIXELS = 100_000_000
+"""Pixels of a chunk's photos together, unless one alone has more: decoded, they take 300 MB."""
 
 FindOut = Callable[[Sequence[str]], set[str]]
 """Of these photos (sha256), those that the cheap measurers' measurements put out already."""
@@ -38,6 +42,8 @@ class Job:
     find_out: FindOut | None
     photos: list[str]
     unseen: dict[str, set[str]]
+    background: str = WHITE  # what transparent pixels are laid on
+    pixels: Mapping[str, int] = field(default_factory=dict)  # of each photo, as far as they are many
 
     @property
     def first(self) -> list[Measurer]:
@@ -79,9 +85,9 @@ class Run:
     photos: int = 0
     nanoseconds: Counter[str] = field(default_factory=Counter)
 
-    def commit(self, catalog: Catalog, seen: Seen) -> None:
+    def commit(self, catalog: Catalog, seen: Seen, job: "Job") -> None:
         began = time.perf_counter_ns()
-        catalog.record_measurements(seen.measurements, seen.undecodable)
+        catalog.record_measurements(seen.measurements, seen.undecodable, (PIXELS_VERSION, job.background))
         self.nanoseconds += seen.nanoseconds + Counter(catalog=time.perf_counter_ns() - began)
 
 
@@ -91,22 +97,23 @@ def plan(
     costly: Sequence[Measurer],
     skip_small: tuple[int, int],
     find_out: FindOut | None,
+    background: str = WHITE,
 ) -> Job:
     """What measurers have not yet seen. Photos below `skip_small` (width, height) pixels are left alone."""
     unseen = {m.model.id: set(catalog.unmeasured(m.model.id, skip_small)) for m in (*cheap, *costly)}
-    job = Job(cheap, costly, find_out, [], unseen)
+    job = Job(cheap, costly, find_out, [], unseen, background, catalog.large_photos(MOST_PIXELS // CHUNK))
     begin = set().union(*(unseen[measurer.model.id] for measurer in job.first))
     rest = job.stay(sorted(set().union(*unseen.values()) - begin))
     return replace(job, photos=sorted(begin.union(rest)))
 
 
-def decode(files: Sequence[tuple[str, Path]]) -> Seen:
+def decode(files: Sequence[tuple[str, Path]], background: str = WHITE) -> Seen:
     """Photos (sha256, file), decoded."""
     seen = Seen()
     began = time.perf_counter_ns()
     for sha256, file in files:
         try:
-            seen.photos.append(Photo(sha256, read_upright(file)))
+            seen.photos.append(Photo(sha256, read_upright(file, background)))
         except BrokenPhotoError as error:
             seen.undecodable[sha256] = str(error)
     seen.nanoseconds["decode"] = time.perf_counter_ns() - began
@@ -134,7 +141,7 @@ def measure(catalog: Catalog, store: Store, job: Job, together: int = 1) -> Run:
     with bar() as progress, ThreadPoolExecutor(threads(), initializer=one_thread) as pool:
         task = progress.add_task("filter", total=len(job.photos))
         for seen, photos in _chunks(store, job, together, pool):
-            run.commit(catalog, seen)
+            run.commit(catalog, seen, job)
             run.photos += photos
             progress.advance(task, photos)
     return run
@@ -143,7 +150,7 @@ def measure(catalog: Catalog, store: Store, job: Job, together: int = 1) -> Run:
 def _chunks(store: Store, job: Job, together: int, pool: ThreadPoolExecutor) -> Iterator[tuple[Seen, int]]:
     """What is to be committed, and of how many more photos. While a chunk is committed and it is found out which of
     its photos are out, the threads work on the next."""
-    chunks = [job.photos[start : start + CHUNK] for start in range(0, len(job.photos), CHUNK)]
+    chunks = list(cut(job))
 
     def start(work: Callable[..., Seen], items: Sequence[Any]) -> list[Future[Seen]]:
         parts = (items[start : start + together] for start in range(0, len(items), together))
@@ -159,8 +166,23 @@ def _chunks(store: Store, job: Job, together: int, pool: ThreadPoolExecutor) -> 
     yield _join(ending), 0
 
 
+def cut(job: Job) -> Iterator[list[str]]:
+    """The photos in chunks: of CHUNK, or of fewer where they are so large that memory would notice."""
+    chunk: list[str] = []
+    held = 0
+    for sha256 in job.photos:
+        pixels = job.pixels.get(sha256, 0)
+        if chunk and (len(chunk) == CHUNK or held + pixels > MOST_PIXELS):
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(sha256)
+        held += pixels
+    if chunk:
+        yield chunk
+
+
 def _begin(sha256s: Sequence[str], store: Store, job: Job) -> Seen:
-    decoded = decode([(sha256, store.find(sha256)) for sha256 in sha256s])
+    decoded = decode([(sha256, store.find(sha256)) for sha256 in sha256s], job.background)
     seen = decoded.and_also(see(decoded.photos, job.first, job.unseen))
     if not job.find_out:
         seen.photos.clear()

@@ -43,6 +43,16 @@ def find(catalog: Catalog, model_id: str) -> int:
     return known
 
 
+def find_between(catalog: Catalog, model_id: str) -> int:
+    """The same among the photos of all people, whenever there are others than were last compared."""
+    known = 0
+    if everybody := catalog.uncompared_between(model_id):
+        for near in find_pairs(catalog.all_hashes(model_id)):
+            known += catalog.record_near(model_id, [near])
+        catalog.record_near(model_id, [], [everybody])
+    return known
+
+
 def find_pairs(photos: Hashes) -> Iterator[Near]:
     """The pairs within FAR bits among some photos, part by part: a pair may come twice, at different distances."""
     own = np.array([hashes[0] for hashes in photos.hashes], np.uint64)

@@ -46,11 +46,11 @@ def measure(
         for start in range(0, len(job.photos), ROUND):
             photos = job.photos[start : start + ROUND]
             for seen, count in _round(store, job, job.first, photos, build, on_gpu):
-                run.commit(catalog, seen)
+                run.commit(catalog, seen, job)
                 run.photos += count
                 progress.advance(task, count)
             for seen, _ in _round(store, job, job.costly, job.stay(photos), build, on_gpu):
-                run.commit(catalog, seen)
+                run.commit(catalog, seen, job)
     return run
 
 
@@ -76,7 +76,12 @@ def _round(
     if not workers:
         raise BolidError(f"the Ray cluster has no {resource}, which models.device asks for")
     seen = ray.data.from_items(photos, override_num_blocks=-(-len(photos) // CHUNK)).map_batches(
-        _Worker, fn_constructor_args=(build,), batch_size=CHUNK, concurrency=workers, num_cpus=1, num_gpus=int(on_gpu)
+        _Worker,
+        fn_constructor_args=(build, job.background),
+        batch_size=CHUNK,
+        concurrency=workers,
+        num_cpus=1,
+        num_gpus=int(on_gpu),
     )
     try:
         for row in seen.iter_rows():
@@ -91,8 +96,8 @@ def _round(
 class _Worker:
     """Holds measurers in a process of its own and shows them photos."""
 
-    def __init__(self, build: Build) -> None:
-        self._measurers = list(build().values())
+    def __init__(self, build: Build, background: str) -> None:
+        self._measurers, self._background = list(build().values()), background
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         try:
@@ -111,7 +116,7 @@ class _Worker:
             file = Path(name)
             if not file.is_file():  # not the photo's fault
                 raise BolidError(f"{file}: a Ray worker cannot see it; the photo store must be on a shared file system")
-            decoded = decode([(str(sha256), file)])
+            decoded = decode([(str(sha256), file)], self._background)
             total = total.and_also(decoded.and_also(see(decoded.photos, self._measurers, unseen)))
             total.photos.clear()
         return total

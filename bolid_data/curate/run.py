@@ -33,7 +33,7 @@ def filter_photos(
     A photo that is out by a cheap measurement meets no costly model, unless `measure_all`. `address` is that of a Ray
     cluster; without one, `engine` "ray" starts its own.
     """
-    from bolid_data.curate import likeness, models, near
+    from bolid_data.curate import likeness, models, near, pixels
     from bolid_data.curate.engine import measure, plan
     from bolid_data.curate.runtime import GPU_BATCH
 
@@ -43,6 +43,7 @@ def filter_photos(
         raise UsageError("--address is of a Ray cluster; give --engine ray with it")
     dataset.catalog.require()
     dataset.prepare()
+    pixels.refresh(dataset, manifest.filter.background)
     device = models.device(manifest.models.device)
     boxes = PersonBoxes(dataset.catalog)
     build = partial(build_measurers, manifest.models, manifest.folder, device, boxes)
@@ -60,6 +61,7 @@ def filter_photos(
         [measurer for kind, measurer in measurers.items() if kind not in CHEAP],
         (0, 0) if measure_all else (manifest.filter.min_width, manifest.filter.min_height),
         None if measure_all and not ids.identity else find_out,
+        manifest.filter.background,
     )
     if engine == "ray":
         from bolid_data.curate import ray_engine
@@ -68,6 +70,8 @@ def filter_photos(
     else:
         run = measure(dataset.catalog, dataset.store, job, 1 if device == "cpu" else GPU_BATCH)
     near.find(dataset.catalog, ids.hash)
+    if manifest.filter.max_hamming_between is not False:
+        near.find_between(dataset.catalog, ids.hash)
     if ids.identity:
         likeness.update(dataset.catalog, ids.identity)
     return {"measured": run.photos} | _judge(manifest, dataset, ids)

@@ -1,4 +1,4 @@
-"""A photo as it goes into a shard: an upright JPEG, 8 bits of grey or RGB, that says nothing but its pixels.
+"""A photo as it goes into a shard: an upright sRGB JPEG, 8 bits of grey or RGB, that says nothing but its pixels.
 
 What a camera or an editor adds (EXIF, XMP, IPTC, comments, maker notes, thumbnails, second pictures, films behind the
 last byte) is left out by copying only what a decoder needs: such a photo's pixels stay what they were, bit for bit.
@@ -7,12 +7,12 @@ last byte) is left out by copying only what a decoder needs: such a photo's pixe
 import io
 import re
 from dataclasses import dataclass
-from typing import Literal
 
-from bolid_data.images import read_header, read_upright
+from bolid_data.colour import WHITE
+from bolid_data.images import Header, read_header, read_upright
 
 QUALITY = 95
-"""JPEG quality of photos that must be encoded anew: other formats, turned ones, CMYK."""
+"""JPEG quality of photos that must be encoded anew: other formats, turned ones, other colours than sRGB."""
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; nobody writes the others
@@ -26,28 +26,42 @@ _DECODERS_NEED = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # of
 
 @dataclass(frozen=True)
 class Jpeg:
-    """Width and height in pixels; `made` says how `data` came of the photo's own bytes."""
+    """Width and height in pixels; `made` says how `data` came of the photo's own bytes: `as_is`, `stripped`, or
+    `converted: …` and why."""
 
     data: bytes
     width: int
     height: int
-    made: Literal["as_is", "stripped", "converted"]
+    made: str
 
 
-def to_jpeg(photo: bytes) -> Jpeg:
-    """The same bytes give the same JPEG, wherever Pillow's version is the same. Raises BrokenPhotoError."""
-    if photo.startswith(_START) and (found := _strip(photo)):
-        return found
-    image = read_upright(photo)
-    profile = image.info.get("icc_profile", b"")
-    image.info = {}  # Pillow would write a comment that it finds there
+def to_jpeg(photo: bytes, background: str = WHITE) -> Jpeg:
+    """The same bytes give the same JPEG, wherever the versions of Pillow and its colour management are the same. Raises
+    BrokenPhotoError."""
+    header = read_header(photo)
+    plain = photo.startswith(_START) and header.upright and not set(header.traits) - {"xmp"}
+    if plain and (stripped := _strip(photo, header.srgb_profile)):
+        return stripped
+    image = read_upright(photo, background)
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=QUALITY, subsampling=0, icc_profile=profile if profile[16:20] == b"RGB " else None)
-    return Jpeg(out.getvalue(), image.width, image.height, "converted")
+    image.save(out, "JPEG", quality=QUALITY, subsampling=0, icc_profile=image.info.get("icc_profile"))
+    return Jpeg(out.getvalue(), image.width, image.height, f"converted: {', '.join(_reasons(header))}")
 
 
-def _strip(photo: bytes) -> Jpeg | None:
-    """The JPEG without what no decoder needs; None where only decoding it can tell, or make it upright."""
+def _reasons(header: Header) -> list[str]:
+    """Why a photo is encoded anew, in words."""
+    reasons = [trait for trait in header.traits if trait != "xmp"]
+    if header.format != "JPEG" or (header.upright and not reasons):
+        reasons.insert(
+            0, header.format.lower() if header.mode in ("RGB", "L") else f"{header.mode} {header.format}".lower()
+        )
+    if not header.upright:
+        reasons.append("turned")
+    return reasons
+
+
+def _strip(photo: bytes, keep_profile: bool) -> Jpeg | None:
+    """The JPEG without what no decoder needs; None where only decoding it can tell."""
     kept, at, size = [_START], 2, None
     while True:
         at = _past_fill(photo, at)
@@ -74,9 +88,7 @@ def _strip(photo: bytes) -> Jpeg | None:
             case table if table in _TABLES:
                 kept.append(photo[at:end])
             case told if told in _TOLD:
-                if told == _EXIF and not read_header(photo).upright:
-                    return None
-                kept.append(_needed(photo[at:end]))
+                kept.append(_needed(photo[at:end], keep_profile))
             case _:
                 return None
         at = end
@@ -93,10 +105,12 @@ def _past_fill(photo: bytes, at: int) -> int:
     return at
 
 
-def _needed(segment: bytes) -> bytes:
+def _needed(segment: bytes, keep_profile: bool) -> bytes:
     """What a decoder needs of an application's segment, marker and length included; mostly nothing."""
     begins = _DECODERS_NEED.get(segment[1])
     if begins is None or not segment.startswith(begins, 4):
+        return b""
+    if segment[1] == 0xE2 and not keep_profile:
         return b""
     if segment[1] == 0xE0:  # a thumbnail may follow
         return segment[:2] + b"\0\x10" + segment[4:16] + b"\0\0" if len(segment) >= 18 else b""

@@ -8,6 +8,7 @@ from typing import Any
 
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
+from bolid_data.images import PIXELS_VERSION
 from bolid_data.lockfile import VERSION, Recipe, canonical, check_lock, lock_digest, read_sealed
 from bolid_data.paths import regular_file
 from bolid_data.progress import bar, note
@@ -22,6 +23,7 @@ def write_lock(recipe: Recipe, dataset: Dataset, pins: dict[str, Any], shards: l
     source = {"source": recipe.source.model_dump(exclude_defaults=True)} if recipe.source else {}
     lock = {
         "version": VERSION,
+        "pixels": PIXELS_VERSION,
         "name": recipe.name,
         "seed": recipe.seed,
         "splits": list(recipe.shape.splits.items()),  # their order decides

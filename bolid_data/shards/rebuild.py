@@ -3,6 +3,7 @@
 from typing import Any
 
 from bolid_data.dataset import Dataset
+from bolid_data.images import PIXELS_VERSION
 from bolid_data.lockfile import Lock, Recipe
 from bolid_data.progress import note
 from bolid_data.shards.write import write_shards
@@ -21,7 +22,8 @@ def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
         "captioner": lock.captioner and lock.captioner.model_dump(),
     }
     kept = [photo.sha256 for photo in lock.photos if photo.kept]
-    dataset.catalog.import_pins(pins, kept, lock.measurements_file)
+    made = (lock.pixels, lock.thresholds.background)
+    dataset.catalog.import_pins(pins, kept, lock.measurements_file, made)
     stored = dataset.catalog.photos_by_sha256([photo.sha256 for photo in lock.photos])
     missing = sum(photo.sha256 not in stored for photo in lock.photos if photo.sightings or photo.kept)
     # Not exported again where it says the same: the bytes of Parquet differ between versions of what writes it.
@@ -38,6 +40,12 @@ def _problem(lock: Lock, dataset: Dataset, written: dict[str, Any], missing: int
     pinned = {entry.shard: entry.sha256 for entry in lock.shards}
     made = {entry["shard"]: entry["sha256"] for entry in written["shards"]}
     if differing := sorted(name for name in pinned | made if pinned.get(name) != made.get(name)):
+        if lock.pixels < PIXELS_VERSION:
+            return (
+                f"every photo is as pinned, but not {', '.join(differing)}: the lock was made by a version that "
+                "ignored colour profiles and transparency, and photos that have them are now encoded as their owners "
+                "saw them"
+            )
         return (
             f"every photo is as pinned, but not {', '.join(differing)}: what is no plain JPEG is encoded anew, and "
             "another version of Pillow than the lock's does that differently"

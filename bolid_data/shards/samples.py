@@ -22,17 +22,18 @@ _TOGETHER = 16
 _THREADS = min(4, (os.cpu_count() or 1) + 1)
 
 
-def samples(dataset: Dataset, people: Sequence[str]) -> Iterator[Sample]:
-    """The kept photos of people, in their order. Raises BolidError for a photo that is missing or cannot be read."""
+def samples(dataset: Dataset, people: Sequence[str], background: str) -> Iterator[Sample]:
+    """The kept photos of people, in their order, what is transparent laid on `background`. Raises BolidError for a
+    photo that is missing or cannot be read."""
     groups = (people[start : start + _TOGETHER] for start in range(0, len(people), _TOGETHER))
     rows = chain.from_iterable(map(dataset.catalog.kept_photos, groups))
-    return _ahead(lambda row: _sample(dataset, row), rows, _THREADS)
+    return _ahead(lambda row: _sample(dataset, row, background), rows, _THREADS)
 
 
-def _sample(dataset: Dataset, row: dict[str, Any]) -> Sample:
+def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> Sample:
     file = dataset.store.find(row["sha256"])
     try:
-        jpeg = to_jpeg(file.read_bytes())
+        jpeg = to_jpeg(file.read_bytes(), background)
     except BrokenPhotoError as error:
         raise BolidError(f"{file}: {error}; `bolid verify` lists what is damaged") from error
     points = row["keypoints"]  # none where a person decided to keep a photo on which no model saw anybody

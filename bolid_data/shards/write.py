@@ -77,7 +77,7 @@ def _write_tars(recipe: Recipe, dataset: Dataset, folder: Path, index: Index) ->
     splits = {person: split_of(person, recipe.shape.splits, recipe.seed) for person, _ in dataset.catalog.people_kept()}
     order = sorted(splits, key=lambda person: (splits[person], person))
     writer = ShardWriter(folder, recipe.shape.max_size, index)
-    by_person = groupby(samples(dataset, order), key=lambda sample: sample.row["person"])
+    by_person = groupby(samples(dataset, order, recipe.background), key=lambda sample: sample.row["person"])
     with bar() as progress:
         for person, own in progress.track(by_person, total=len(order), description="shard"):
             writer.begin(splits[person])

@@ -30,7 +30,7 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     failures: dict[str, str] = {}
     with bar() as progress, ThreadPoolExecutor() as pool:
         task = progress.add_task("caption", total=len(todo))
-        for photos in _decoded(dataset.store, todo, manifest.caption.batch_size, pool):
+        for photos in _decoded(dataset.store, todo, manifest.caption.batch_size, pool, manifest.filter.background):
             keypoints = dataset.catalog.keypoints([photo.sha256 for photo in photos])
             batch = [(photo, keypoints.get(photo.sha256)) for photo in photos]
             captions, failed = _caption_batch(captioner, batch)
@@ -56,18 +56,20 @@ def _tell(captioned: int, failures: dict[str, str], dataset: Dataset, name: str)
     )
 
 
-def _decoded(store: Store, sha256s: list[str], size: int, pool: ThreadPoolExecutor) -> Iterator[list[Photo]]:
+def _decoded(
+    store: Store, sha256s: list[str], size: int, pool: ThreadPoolExecutor, background: str
+) -> Iterator[list[Photo]]:
     """Batches of decoded photos, each decoded while the model sees the one before."""
     parts = (sha256s[start : start + size] for start in range(0, len(sha256s), size))
-    ahead = [pool.submit(_decode, store, sha256) for sha256 in next(parts, ())]
+    ahead = [pool.submit(_decode, store, sha256, background) for sha256 in next(parts, ())]
     while ahead:
-        current, ahead = ahead, [pool.submit(_decode, store, sha256) for sha256 in next(parts, ())]
+        current, ahead = ahead, [pool.submit(_decode, store, sha256, background) for sha256 in next(parts, ())]
         yield [future.result() for future in current]
 
 
-def _decode(store: Store, sha256: str) -> Photo:
+def _decode(store: Store, sha256: str, background: str) -> Photo:
     try:
-        return Photo(sha256, read_upright(store.find(sha256)))
+        return Photo(sha256, read_upright(store.find(sha256), background))
     except BrokenPhotoError as error:
         raise BolidError(f"a kept photo cannot be read any more ({error}); run `bolid verify`") from error
 

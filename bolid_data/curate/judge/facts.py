@@ -11,7 +11,9 @@ from bolid_data.catalog import insert
 from bolid_data.curate.judge.rules import ALONE, AMONG, FINAL, IN_FACTS, limits, reasons_sql
 from bolid_data.manifest import Filter
 
-_TWO_NAMES, _DUPLICATE, _FEW_PHOTOS = ((rule,) for rule in AMONG)
+_TWO_NAMES, _DUPLICATE, _FEW_PHOTOS = (
+    tuple(rule for rule in AMONG if rule.reason == reason) for reason in ("two_names", "duplicate", "few_photos")
+)
 _FINAL = ", ".join(f"'{reason}'" for reason in FINAL)
 
 # A person, or a face, that is small beside the largest one is a bystander and does not count. Beside a person,

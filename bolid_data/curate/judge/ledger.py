@@ -70,7 +70,7 @@ _VERSION = "2 "  # raise it when the ledger's columns change
 _STATE = """
 SELECT (SELECT sum(hash(person, sha256, state)) FROM sightings WHERE sha256 IS NOT NULL),
     (SELECT sum(hash(sha256, model)) FROM measured), (SELECT sum(hash(sha256)) FROM undecodable),
-    (SELECT sum(hash(person, sha256, likeness)) FROM likenesses)
+    (SELECT sum(hash(person, sha256, likeness)) FROM likenesses), (SELECT sum(hash(a, b, distance)) FROM near)
 """
 
 _PARTS = {
@@ -97,13 +97,19 @@ _PARTS = {
                 AND x BETWEEN box[1] AND box[3] AND y BETWEEN box[2] AND box[4]
             GROUP BY face.id, face.sha256, face.score, face.area
         ) GROUP BY sha256""",
+    # How near it comes to a photo that somebody else has.
+    "others": """SELECT shown.person, shown.sha256, min(distance) AS between
+        FROM shown JOIN (SELECT a AS sha256, b AS other, distance FROM near UNION ALL SELECT b, a, distance FROM near)
+            USING (sha256)
+        JOIN (SELECT DISTINCT sha256 AS other, person AS owner FROM sightings WHERE state <> 'gone') USING (other)
+        WHERE owner <> shown.person GROUP BY ALL""",
     "done": """SELECT sha256, bool_or(model = $pose) AS posed, bool_or(model = $face) AS faced,
         count(*) = 4 AS complete FROM measured SEMI JOIN chosen USING (sha256)
         WHERE model IN ($pose, $face, $watermark, $hash) GROUP BY sha256""",
 }
 
 _LEDGER = """
-SELECT person, sha256, width, height, bytes, undecodable.error AS broken, names, gone,
+SELECT person, sha256, width, height, bytes, undecodable.error AS broken, names, gone, between,
     coalesce(opt_outs, 0) AS opt_outs, coalesce(complete, false) AS complete,
     CASE WHEN posed THEN coalesce(bodies, []) END AS bodies, confidences, framing, facing,
     CASE WHEN faced THEN coalesce(faces, []) END AS faces,
@@ -117,5 +123,6 @@ LEFT JOIN heads USING (sha256)
 LEFT JOIN (SELECT sha256, probability FROM watermarks WHERE model = $watermark) USING (sha256)
 LEFT JOIN (SELECT * EXCLUDE model FROM qualities WHERE model = $quality) USING (sha256)
 LEFT JOIN (SELECT * EXCLUDE model FROM likenesses WHERE model = $identity) USING (person, sha256)
+LEFT JOIN others USING (person, sha256)
 ORDER BY person, sha256  -- one person's rows lie together: explaining a photo reads no more than those
 """

@@ -42,6 +42,7 @@ ALONE = (
 
 AMONG = (
     Rule("two_names", "names", ">", "one_name"),
+    Rule("two_names", "between", "<=", "max_hamming_between"),
     Rule("duplicate", "distance", "<=", "max_hamming"),
     Rule("few_photos", "kept_photos", "<", "min_photos_per_person"),
 )
@@ -64,7 +65,8 @@ FINAL = ("broken", "opted_out", "gone")
 
 def limits(thresholds: Filter) -> dict[str, float | None]:
     """Every threshold as a column for SQL, `limit_<its key>`; NULL switches a rule off."""
-    return {f"limit_{key}": value for key, value in (thresholds.model_dump() | FIXED).items()}
+    values = thresholds.model_dump(exclude={"background"}) | FIXED
+    return {f"limit_{key}": None if value is False else value for key, value in values.items()}
 
 
 def reasons_sql(rules: tuple[Rule, ...]) -> str:

@@ -15,7 +15,7 @@ def alternatives(thresholds: Filter, facts: dict[str, Any], seen: dict[str, Any]
     turned = []
     for key, values in _turning_points(facts, seen).items():
         now = getattr(thresholds, key)
-        if now is None:  # a rule that is off
+        if now is None or now is False:  # a rule that is off
             continue
         for value in sorted({round(value, 4) for value in values}):
             if value != now and _allowed(key, value):

@@ -93,7 +93,7 @@ def test_colours_stay_with_their_profile() -> None:
 def test_a_turned_photo_is_encoded_upright_and_says_nothing() -> None:
     photo = small(exif=exif(6), comment=SECRET)
     made = to_jpeg(photo)
-    assert (made.made, made.width, made.height) == ("converted", 128, 96)
+    assert (made.made, made.width, made.height) == ("converted: turned", 128, 96)
     assert SECRET not in made.data and b"Exif" not in made.data
     assert np.abs(pixels(made.data).astype(int) - np.asarray(read_upright(photo)).astype(int)).mean() < 1
     assert to_jpeg(photo) == made, "the same bytes each time"
@@ -106,10 +106,10 @@ def test_other_formats_become_jpegs_without_their_text() -> None:
     Image.open(io.BytesIO(small())).save(out, "PNG", pnginfo=text, exif=exif())
     gif = io.BytesIO()
     Image.open(io.BytesIO(small())).save(gif, "GIF", comment=SECRET)
-    for photo in (out.getvalue(), gif.getvalue()):
+    for photo, kind in ((out.getvalue(), "png"), (gif.getvalue(), "p gif")):
         assert SECRET in photo
         made = to_jpeg(photo)
-        assert made.made == "converted" and SECRET not in made.data
+        assert made.made == f"converted: {kind}" and SECRET not in made.data
         assert Image.open(io.BytesIO(made.data)).format == "JPEG"
 
 
@@ -119,7 +119,7 @@ def test_grey_stays_grey_and_cmyk_becomes_rgb() -> None:
     Image.open(io.BytesIO(small())).convert("CMYK").save(cmyk, "JPEG", comment=SECRET)
     stripped, converted = to_jpeg(grey.getvalue()), to_jpeg(cmyk.getvalue())
     assert (stripped.made, Image.open(io.BytesIO(stripped.data)).mode) == ("stripped", "L")
-    assert (converted.made, Image.open(io.BytesIO(converted.data)).mode) == ("converted", "RGB")
+    assert (converted.made, Image.open(io.BytesIO(converted.data)).mode) == ("converted: cmyk jpeg", "RGB")
     assert SECRET not in stripped.data + converted.data
 
 

@@ -1,0 +1,66 @@
+"""How pixels were made of the photos that were measured: what was measured of other pixels is measured again."""
+
+from collections.abc import Mapping
+
+import duckdb
+
+from bolid_data.catalog.connection import Connection
+
+# Plain sRGB is the same in every version; a background matters where there is transparency.
+_PIXELS = """
+CASE WHEN coalesce(traits, '') = '' THEN '' ELSE $version || ' ' || traits ||
+    CASE WHEN contains(traits, 'alpha') THEN ' on ' || $background ELSE '' END END
+"""
+
+_MEASURED_OF = ("detections", "watermarks", "hashes", "qualities", "embeddings", "likenesses", "measured")
+"""Tables of what a model measured of a photo, by sha256 and model."""
+
+
+class Pixels(Connection):
+    def photos_without_traits(self) -> list[str]:
+        """Photos that were stored before their traits were written down."""
+        with self.open() as con:
+            rows = con.execute("SELECT sha256 FROM photos WHERE traits IS NULL ORDER BY sha256").fetchall()
+        return [sha256 for (sha256,) in rows]
+
+    def record_traits(self, traits: Mapping[str, str]) -> None:
+        with self.open() as con:
+            if traits:
+                con.execute(
+                    """UPDATE photos SET traits = row.traits FROM (SELECT unnest($rows) AS row)
+                       WHERE sha256 = row.sha256""",
+                    {"rows": [{"sha256": sha256, "traits": words} for sha256, words in traits.items()]},
+                )
+
+    def discard_other_pixels(self, version: int, background: str) -> int:
+        """Deletes what was measured, and captioned, of other pixels than this version makes of a photo on this
+        background. Returns of how many photos."""
+        with self.open() as con:
+            con.execute(
+                f"""CREATE TEMP TABLE other AS SELECT sha256, model FROM measured JOIN photos USING (sha256)
+                    WHERE coalesce(pixels, '') <> {_PIXELS}""",
+                {"version": str(version), "background": background},
+            )
+            for table in _MEASURED_OF:
+                con.execute(f"DELETE FROM {table} WHERE (sha256, model) IN (FROM other)")
+            for table in ("captioned", "uncaptioned"):
+                con.execute(f"DELETE FROM {table} WHERE sha256 IN (SELECT sha256 FROM other)")
+            con.execute("DELETE FROM near WHERE a IN (SELECT sha256 FROM other) OR b IN (SELECT sha256 FROM other)")
+            con.execute(
+                """DELETE FROM compared WHERE (SELECT count(*) FROM other) > 0 AND (person = '' OR person IN
+                   (SELECT person FROM sightings WHERE sha256 IN (SELECT sha256 FROM other)))"""
+            )
+            row = con.execute("SELECT count(DISTINCT sha256) FROM other").fetchone()
+            con.execute("DROP TABLE other")
+        assert row
+        return row[0]
+
+
+def mark_pixels(con: duckdb.DuckDBPyConnection, sha256s: list[str] | None, version: int, background: str) -> None:
+    """Writes down of what pixels photos, or all, were measured."""
+    con.execute(
+        f"""UPDATE measured SET pixels = ({_PIXELS}) FROM photos
+            WHERE measured.sha256 = photos.sha256
+            AND ($sha256s IS NULL OR photos.sha256 IN (SELECT unnest($sha256s)))""",
+        {"version": str(version), "background": background, "sha256s": sha256s},
+    )

@@ -1,0 +1,76 @@
+"""JPEGs whose data end early: cut and closed again, zeroed in the middle, progressive with scans missing.
+
+A decoder shows what it has of them and leaves the rest grey, without an error: libjpeg only warns. What it warns of is
+damage; a photo with a large plain sky is none.
+"""
+
+import re
+
+import simplejpeg
+
+_SCAN, _FRAME_PROGRESSIVE = 0xDA, 0xC2
+_HARMLESS = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
+_PADDING = 64
+"""Bytes that cameras put before the end of a file, and that no decoder needs."""
+_WARNINGS = re.compile(
+    "premature end|bad huffman|corrupt jpeg|inconsistent progression|invalid progressive|unsupported marker",
+    re.IGNORECASE,
+)
+
+
+def damage(jpeg: bytes) -> str | None:
+    """How a JPEG is damaged, or None. It decodes the luminance alone, which takes half as long as all of it."""
+    if missing := _missing_scans(jpeg):
+        return missing
+    try:
+        _decode(jpeg)
+    except ValueError as error:  # a warning, or an error, which the decoder of all of it will name
+        harmless = _HARMLESS.search(str(error))
+        if harmless and int(harmless[1]) <= _PADDING:
+            return None
+        return str(error) if _WARNINGS.search(str(error)) else None
+    return None
+
+
+def _decode(jpeg: bytes) -> None:
+    try:
+        simplejpeg.decode_jpeg(jpeg, "GRAY", strict=True)
+    except ValueError as error:
+        if "color conversion" not in str(error):
+            raise
+        simplejpeg.decode_jpeg(jpeg, "CMYK", strict=True)
+
+
+def _missing_scans(jpeg: bytes) -> str | None:
+    """A progressive JPEG sends each coefficient in several scans, the last bit of each in the last of its own (ITU-T
+    T.81, G.1.1.1). One that was closed after some of them decodes without a warning, blurred."""
+    progressive, luminance, left = False, -1, dict[int, int | None].fromkeys(range(64))
+    for marker, segment in _segments(jpeg):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            progressive = marker == _FRAME_PROGRESSIVE
+            luminance = segment[6] if len(segment) > 6 else -1
+        elif marker == _SCAN and progressive and segment and len(segment) >= 2 * segment[0] + 4:
+            components = segment[1 : 1 + 2 * segment[0] : 2]
+            first, last, shift = segment[1 + 2 * segment[0] : 4 + 2 * segment[0]]
+            if luminance in components:
+                left |= dict.fromkeys(range(first, min(last, 63) + 1), shift & 15)
+    unfinished = sum(shift != 0 for shift in left.values())
+    return f"lacks scans of {unfinished} of 64 coefficients" if progressive and unfinished else None
+
+
+def _segments(jpeg: bytes) -> "list[tuple[int, bytes]]":
+    """Markers with their segments, in order; compressed data is passed over."""
+    found, at = [], 2
+    while (at := jpeg.find(b"\xff", at)) >= 0 and at + 4 <= len(jpeg):
+        marker = jpeg[at + 1]
+        if marker in (0x00, 0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker == 0xD9:
+            break
+        length = int.from_bytes(jpeg[at + 2 : at + 4])
+        if length < 2:
+            break
+        found.append((marker, jpeg[at + 4 : at + 2 + length]))
+        at += 2 + length
+    return found
