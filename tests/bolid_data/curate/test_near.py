@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bolid_data.catalog.hashed import Hashes, Near
-from bolid_data.curate import near
+from bolid_data.curate import judge, near
 from bolid_data.curate.judge import FAR
-from tests.bolid_data.world import HASH, World
+from tests.bolid_data.world import HASH, LENIENT, World
 
 Pair = tuple[str, str]
 
@@ -163,3 +163,33 @@ def test_a_catalog_of_an_older_version_is_compared_anew(tmp_path: Path) -> None:
     world.dataset.catalog.create()
     assert near.find(world.dataset.catalog, HASH.id) == 1
     assert stored(world) == {(a, b): 1}
+
+
+# Between people.
+
+
+def test_near_copies_under_two_names_are_two_names(tmp_path: Path) -> None:
+    world = World(tmp_path / "data")
+    anna, berta = world.photo("anna", phash=0b1111), world.photo("berta", phash=0b1000)  # three bits apart
+    alone = world.photo("berta", phash=0xFFFF << 48)
+    near.find_between(world.dataset.catalog, HASH.id)
+    world.judge(LENIENT)
+    assert world.verdicts() == {anna: ["two_names"], berta: ["two_names"], alone: []}
+    world.judge(LENIENT.model_copy(update={"max_hamming_between": 2}))
+    assert world.verdicts() == {anna: [], berta: [], alone: []}
+    world.judge(LENIENT.model_copy(update={"max_hamming_between": False}))
+    assert world.verdicts() == {anna: [], berta: [], alone: []}
+    explained = judge.explain(world.dataset.catalog, anna)
+    (rule,) = [rule for rule in explained["rules"] if rule["threshold"] == "max_hamming_between"]
+    assert (rule["value"], rule["limit"], rule["out"]) == (3, None, False)
+
+
+def test_people_are_compared_again_when_there_are_other_photos(tmp_path: Path) -> None:
+    world = World(tmp_path / "data")
+    anna = world.photo("anna", phash=0)
+    assert near.find_between(world.dataset.catalog, HASH.id) == 0
+    assert world.dataset.catalog.uncompared_between(HASH.id) is None, "and not twice"
+    berta = world.photo("berta", phash=1)
+    assert near.find_between(world.dataset.catalog, HASH.id) == 1
+    world.judge(LENIENT)
+    assert world.verdicts() == {anna: ["two_names"], berta: ["two_names"]}
