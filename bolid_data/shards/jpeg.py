@@ -19,7 +19,6 @@ _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; nobody writes t
 _TABLES = {0xC4, 0xDB, 0xDD}  # Huffman, quantisation, restart interval
 _SCAN = 0xDA
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that is neither an escaped byte nor a restart
-_EXIF = 0xE1
 _TOLD = {0xFE, *range(0xE0, 0xF0)}  # comments and applications' own segments
 _DECODERS_NEED = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # of those: colours
 
@@ -52,9 +51,8 @@ def _reasons(header: Header) -> list[str]:
     """Why a photo is encoded anew, in words."""
     reasons = [trait for trait in header.traits if trait != "xmp"]
     if header.format != "JPEG" or (header.upright and not reasons):
-        reasons.insert(
-            0, header.format.lower() if header.mode in ("RGB", "L") else f"{header.mode} {header.format}".lower()
-        )
+        kind = header.format.lower()
+        reasons.insert(0, f"{header.mode.lower()} {kind}" if header.mode in ("CMYK", "LAB") else kind)
     if not header.upright:
         reasons.append("turned")
     return reasons

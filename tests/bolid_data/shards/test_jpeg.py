@@ -106,7 +106,7 @@ def test_other_formats_become_jpegs_without_their_text() -> None:
     Image.open(io.BytesIO(small())).save(out, "PNG", pnginfo=text, exif=exif())
     gif = io.BytesIO()
     Image.open(io.BytesIO(small())).save(gif, "GIF", comment=SECRET)
-    for photo, kind in ((out.getvalue(), "png"), (gif.getvalue(), "p gif")):
+    for photo, kind in ((out.getvalue(), "png"), (gif.getvalue(), "gif")):
         assert SECRET in photo
         made = to_jpeg(photo)
         assert made.made == f"converted: {kind}" and SECRET not in made.data
