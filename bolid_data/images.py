@@ -21,7 +21,7 @@ from bolid_data.colour import WHITE, has_srgb_profile, to_srgb, traits
 from bolid_data.damage import damage
 from bolid_data.decoding import MAX_PIXELS, decoding
 from bolid_data.errors import BolidError
-from bolid_data.manifest import USUAL_FORMATS
+from bolid_data.formats import FORMATS, USUAL_FORMATS
 
 PIXELS_VERSION = 2
 """Of what `read_upright` makes of a photo; 1 knew no colour profiles and no transparency, and turned photos by XMP.
@@ -46,11 +46,6 @@ _EXTENSIONS = {
     "TGA": "tga",
     "PPM": "ppm",
 }
-FORMATS = {
-    "jpeg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF", "heic": "HEIF", "avif": "AVIF", "gif": "GIF",
-    "bmp": "BMP", "jpeg2000": "JPEG2000", "psd": "PSD", "tga": "TGA", "ppm": "PPM",
-}  # fmt: skip
-"""Names that a manifest's `[source] formats` may have → Pillow's."""
 _XMP = ("xmp", "XML:com.adobe.xmp")
 _XMP_TURNED = re.compile(rb"tiff:Orientation[\s\"'=>]{1,4}[2-8]")
 _TAIL = 65536  # bytes at a file's end in which its last marker is looked for

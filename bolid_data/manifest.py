@@ -18,12 +18,8 @@ from pydantic import (
 
 from bolid_data.errors import UsageError
 from bolid_data.fields import Sha256, Slug
+from bolid_data.formats import USUAL_FORMATS, Format
 
-Format = Literal[
-    "jpeg", "png", "webp", "tiff", "heic", "avif", "gif", "bmp", "jpeg2000", "psd", "tga", "ppm"
-]  # fmt: skip
-USUAL_FORMATS: tuple[Format, ...] = ("jpeg", "png", "webp", "tiff", "heic", "avif", "gif", "bmp")
-"""What galleries and phones have; a decoder of anything else is a risk that few need."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]

@@ -10,8 +10,8 @@ from pathlib import Path
 from bolid_data.catalog import utc_now
 from bolid_data.collect.tally import Tally
 from bolid_data.dataset import Dataset
+from bolid_data.formats import USUAL_FORMATS
 from bolid_data.images import BrokenPhotoError, inspect_quickly, is_quick, read_upright
-from bolid_data.manifest import USUAL_FORMATS
 from bolid_data.records import Person, ReadPage, Sighting, StoredPhoto, Validators
 from bolid_data.weights import file_sha256
 

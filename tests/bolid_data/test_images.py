@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from bolid_data.images import FORMATS, MAX_PIXELS, BrokenPhotoError, Header, inspect, read_header, read_upright
+from bolid_data.formats import FORMATS
+from bolid_data.images import MAX_PIXELS, BrokenPhotoError, Header, inspect, read_header, read_upright
 
 pillow_heif.register_heif_opener()  # to write HEIC
 
