@@ -7,8 +7,10 @@ damage; a photo with a large plain sky is none.
 import re
 
 import simplejpeg
+from PIL import Image
 
 _SCAN, _FRAME_PROGRESSIVE = 0xDA, 0xC2
+_COLOURS = {"RGB": "RGB", "L": "GRAY"}
 _HARMLESS = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _PADDING = 64
 """Bytes that cameras put before the end of a file, and that no decoder needs."""
@@ -18,27 +20,26 @@ _WARNINGS = re.compile(
 )
 
 
-def damage(jpeg: bytes) -> str | None:
-    """How a JPEG is damaged, or None. It decodes the luminance alone, which takes half as long as all of it."""
+class DamagedError(ValueError):
+    """What is wrong with a JPEG that decoders show without an error."""
+
+
+def decode(jpeg: bytes, mode: str) -> Image.Image | None:
+    """A JPEG's pixels in `mode` (RGB or L), to the bit those that Pillow gives; None where Pillow has to decode it:
+    CMYK, and what its decoder warns of without any harm. Raises DamagedError."""
     if missing := _missing_scans(jpeg):
-        return missing
+        raise DamagedError(missing)
+    colours = _COLOURS.get(mode, "CMYK")
     try:
-        _decode(jpeg)
-    except ValueError as error:  # a warning, or an error, which the decoder of all of it will name
+        pixels = simplejpeg.decode_jpeg(jpeg, colours, strict=True)
+    except ValueError as error:  # a warning, or an error, which Pillow will name
         harmless = _HARMLESS.search(str(error))
-        if harmless and int(harmless[1]) <= _PADDING:
-            return None
-        return str(error) if _WARNINGS.search(str(error)) else None
-    return None
-
-
-def _decode(jpeg: bytes) -> None:
-    try:
-        simplejpeg.decode_jpeg(jpeg, "GRAY", strict=True)
-    except ValueError as error:
-        if "color conversion" not in str(error):
-            raise
-        simplejpeg.decode_jpeg(jpeg, "CMYK", strict=True)
+        if _WARNINGS.search(str(error)) and not (harmless and int(harmless[1]) <= _PADDING):
+            raise DamagedError(str(error)) from None
+        return None
+    if mode not in _COLOURS:
+        return None
+    return Image.fromarray(pixels if mode == "RGB" else pixels[..., 0])
 
 
 def _missing_scans(jpeg: bytes) -> str | None:

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from bolid_data.colour import WHITE, has_srgb_profile, to_srgb, traits
-from bolid_data.damage import damage
+from bolid_data.damage import DamagedError, decode
 from bolid_data.decoding import MAX_PIXELS, decoding
 from bolid_data.errors import BolidError
 from bolid_data.formats import FORMATS, USUAL_FORMATS
@@ -133,16 +133,24 @@ def read_upright(data: bytes | Path, background: str = WHITE) -> Image.Image:
         try:
             image.seek(0)
             turn = None if _turned_by_decoder(image) else _TURNS.get(orientation)
-            upright = to_srgb(image if turn is None else image.transpose(turn), background)
+            pixels = _decoded(image, data)
+            upright = to_srgb(pixels if turn is None else pixels.transpose(turn), background)
             upright.load()
-            broken = damage(data) if image.format == "JPEG" else None
+        except DamagedError as error:
+            raise BrokenPhotoError(f"cannot be decoded whole: {error}") from None
         except Exception as error:  # decoders fed hostile bytes raise anything
             raise BrokenPhotoError(f"cannot be decoded: {error}") from None
-        if broken:
-            raise BrokenPhotoError(f"is damaged: {broken}")
         profile = image.info.get("icc_profile") if upright.mode == image.mode and has_srgb_profile(image) else None
         upright.info = {"icc_profile": profile} if profile else {}  # no comments, which Pillow would write again
         return upright
+
+
+def _decoded(image: Image.Image, data: bytes) -> Image.Image:
+    """The image, of a JPEG by the decoder that says what is missing."""
+    if image.format == "JPEG" and (pixels := decode(data, image.mode)):
+        pixels.info = dict(image.info)
+        return pixels
+    return image
 
 
 def _bytes(file: Path) -> bytes:

@@ -1,13 +1,14 @@
 """JPEGs whose data end early are broken; whole ones, and plain skies, are not."""
 
 import io
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bolid_data.damage import damage
+from bolid_data.damage import DamagedError, decode
 from bolid_data.images import BrokenPhotoError, read_upright
 from tests.bolid_data.test_images import encoded, picture
 
@@ -20,6 +21,26 @@ PHOTOS = {
     "restarts": encoded(picture(400, 300), "JPEG", restart_marker_rows=1),
     "optimised": encoded(picture(400, 300), "JPEG", optimize=True, subsampling=0),
 }
+
+
+def damage(jpeg: bytes) -> str | None:
+    """What is wrong with a JPEG."""
+    try:
+        decode(jpeg, Image.open(io.BytesIO(jpeg)).mode)
+    except DamagedError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"quality": 30}]
+)
+@pytest.mark.parametrize("size", [(97, 63), (96, 64), (17, 33)])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_its_pixels_are_those_that_everybody_gets(options: dict[str, int], size: tuple[int, int], mode: str) -> None:
+    data = encoded(picture(*size).convert(mode), "JPEG", **options)
+    decoded = decode(data, mode)
+    assert decoded and np.array_equal(np.asarray(decoded), np.asarray(Image.open(io.BytesIO(data))))
 
 
 @pytest.mark.parametrize("name", PHOTOS)
@@ -67,7 +88,7 @@ def test_a_progressive_photo_that_lacks_scans_is_damaged() -> None:
         closed = data[:at] + b"\xff\xd9"
         Image.open(io.BytesIO(closed)).load()  # which shows something, blurred, without a word
         assert "lacks scans" in str(damage(closed))
-        with pytest.raises(BrokenPhotoError, match="is damaged: lacks scans"):
+        with pytest.raises(BrokenPhotoError, match="cannot be decoded whole: lacks scans"):
             read_upright(closed)
 
 
@@ -77,6 +98,8 @@ def test_no_bytes_break_it() -> None:
         data = bytearray(PHOTOS["progressive"])
         for at in random.integers(0, len(data), 5):
             data[at] = random.integers(0, 256)
-        damage(bytes(data[: random.integers(2, len(data))]))
+        with suppress(DamagedError):
+            decode(bytes(data[: random.integers(2, len(data))]), "RGB")
     for data in (b"", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xda\0\2", b"\xff" * 1000, b"\xff\xd8\xff\xc2\0\3\1"):
-        damage(data)
+        with suppress(DamagedError):
+            decode(data, "RGB")
