@@ -48,6 +48,9 @@ _EXTENSIONS = {
 }
 _XMP = ("xmp", "XML:com.adobe.xmp")
 _XMP_TURNED = re.compile(rb"tiff:Orientation[\s\"'=>]{1,4}[2-8]")
+_BEGINNING = 65536
+_QUICK = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"RIFF", b"<")  # the last: HTML, which is no photo at once
+_PROFILES = (b"ICC_PROFILE\0", b"iCCP", b"ICCP")
 _TAIL = 65536  # bytes at a file's end in which its last marker is looked for
 _JPEG_END = b"\xff\xd9"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -112,10 +115,11 @@ def inspect_quickly(file: Path, formats: Sequence[str] = USUAL_FORMATS) -> tuple
 
 
 def is_quick(file: Path) -> bool:
-    """Whether a file begins as one whose header takes no time to read."""
+    """Whether a file begins as one whose header takes no time to read: one without a colour profile, whose tables may
+    be of any size."""
     with file.open("rb") as stream:
-        first = stream.read(12)
-    return first.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"RIFF", b"<"))
+        first = stream.read(_BEGINNING)
+    return first.startswith(_QUICK) and not any(mark in first for mark in _PROFILES)
 
 
 def read_upright(data: bytes | Path, background: str = WHITE) -> Image.Image:
