@@ -15,8 +15,10 @@ from aiohttp import web
 from bolid_data.dataset import Dataset
 from bolid_data.gallery import draw_gallery
 from bolid_data.shard_index import ShardIndex
+from tests import commands
 from tests.bolid_data.collect.site import Site, serve
 from tests.bolid_data.shards.test_forget import mentions
+from tests.commands import Done
 
 PEOPLE, PHOTOS = ("anna", "berta"), 4
 MANIFEST = """
@@ -64,10 +66,8 @@ def build(home: Path) -> None:
     (home / "data" / "evaluation" / "grid.png").write_bytes(b"pictures of anybody")
 
 
-def bolid(command: str, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
-    line = [sys.executable, "-m", "cli", command, "m.toml", *options, "--data", "data"]
-    return subprocess.run(line, cwd=home, env=environment, capture_output=True, text=True, timeout=300)
+def bolid(command: str, home: Path, *options: str) -> Done:
+    return commands.bolid(command, "m.toml", *options, "--data", "data", cwd=home)
 
 
 def stale(home: Path) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """A folder of the version before: upgraded, read as it is, rebuilt; one of a newer version is refused by name."""
 
 import json
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from bolid_data.errors import UsageError
 from bolid_data.lockfile import lock_digest, read_lock
 from bolid_data.shard_index import ShardIndex
 from bolid_train import adapter
+from tests.commands import Done, bolid
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "v1.tar.xz"
 """Version 0.1: eight drawn photos of two people as a folder, its dataset, a LoRA of alice_marsh, and clara_haas, who
@@ -28,13 +27,8 @@ def old(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def bolid(command: str, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "cli", command, *options]
-    return subprocess.run(line, capture_output=True, text=True, timeout=300)
-
-
-def run(command: str, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return bolid(command, home, str(home / "v1.toml"), *options, "--data", str(home / "d"))
+def run(command: str, home: Path, *options: str) -> Done:
+    return bolid(command, home / "v1.toml", *options, "--data", home / "d", cwd=home)
 
 
 def test_it_is_read_as_it_is(old: Path) -> None:
@@ -44,8 +38,8 @@ def test_it_is_read_as_it_is(old: Path) -> None:
     assert run("verify", old).returncode == 0
     assert adapter.read(old / "d" / "runs" / "lora").people is not None
     assert (old / "d" / "catalog.duckdb").read_bytes() == catalog
-    again = json.loads(bolid("rebuild", old, str(old / "d/dataset.lock.json"), "--folder", str(old / "photos"),
-                             "--data", str(old / "again"), "--json").stdout)  # fmt: skip
+    rebuilt = bolid("rebuild", "d/dataset.lock.json", "--folder", "photos", "--data", "again", "--json", cwd=old)
+    again = json.loads(rebuilt.stdout)
     assert (again["problem"], again["missing"]) == (None, 0)
     tar = "shards/train-000000.tar"
     assert (old / "again" / tar).read_bytes() == (old / "d" / tar).read_bytes()
