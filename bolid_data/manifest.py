@@ -79,6 +79,16 @@ class UrlsSource(WebSource):
     kind: Literal["urls"]
     path: str
     allow_local: bool = False  # may the list name this machine and private networks?
+    encoding: str = "utf-8"  # of a CSV file that does not begin with a byte order mark
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            b"x".decode(name)
+        except (LookupError, ValueError):  # unknown, or one of Python's own that is no encoding of text
+            raise ValueError(f"'{name[:40]}' is no encoding of text; name one as utf-8, cp1251 or latin-1") from None
+        return name
 
 
 Source = ThePlaceSource | FolderSource | UrlsSource
@@ -272,7 +282,7 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
     try:
         if path.stat().st_size > _LARGEST:
             raise UsageError(f"{path}: larger than {_LARGEST} bytes; a manifest is a short file")
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if deep := _DEEP_KEY.search(text):
             line = text.count("\n", 0, deep.start()) + 1
             raise UsageError(f"{path}:{line}: a key of more than 50 parts; no key of a manifest has so many")

@@ -152,7 +152,8 @@ COPY (
     SELECT *,
         (SELECT error FROM undecodable u WHERE u.sha256 = photos.sha256) AS error,
         (SELECT list(model ORDER BY model) FROM measured m WHERE m.sha256 = photos.sha256) AS measured,
-        (SELECT list({{'model': model, 'kind': kind, 'score': score, 'box': box, 'keypoints': keypoints}}
+        (SELECT list({{'model': model, 'kind': kind, 'score': score,
+            'box': box::FLOAT[], 'keypoints': keypoints::FLOAT[][]}}  -- as lists: NULLs among arrays nobody else reads
             ORDER BY model, kind, score DESC, box) FROM detections d WHERE d.sha256 = photos.sha256) AS detections,
         (SELECT list({{'model': model, 'probability': probability}} ORDER BY model)
             FROM watermarks w WHERE w.sha256 = photos.sha256) AS watermarks,

@@ -7,6 +7,9 @@ from urllib.parse import urljoin, urlsplit
 from yarl import URL
 
 LONGEST = 4_000
+_NOT_IN_PATH = re.compile(r"""[^!$-;=@-\]_a-z|~]""")
+_NOT_IN_QUERY = re.compile(r"""[^!$-&(-;=?-~]""")
+_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|$|\?)", re.IGNORECASE)
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 
 
@@ -33,6 +36,38 @@ def normal(url: str, base: str) -> str | None:
     except ValueError:
         return None
     return address if len(address) <= LONGEST else None
+
+
+def listed(url: str, base: str) -> str | None:
+    """`url` as it stands on the page at `base`, absolute, its path and query to the letter: a server may have signed
+    them. None where it has no normal form.
+
+    Two addresses lead to one place where they have one normal form (`comparable`); what is asked for is this.
+    """
+    if (address := normal(url, base)) is None:
+        return None
+    joined = urljoin(base, re.sub(r"[\x00-\x1f\x7f]", "", url).strip())
+    exact = as_sent(f"{origin(address)}{joined[len(origin(joined)) :]}")
+    same = (normal(exact, base) or "").partition("?")[0] == address.partition("?")[0]
+    return exact if same and len(exact) <= LONGEST and not _DOTS.search(exact) else address
+
+
+def as_sent(url: str) -> str:
+    """An address as a request for it goes out: existing escapes untouched, characters that may not stand in a path or a
+    query percent-encoded (WHATWG URL, the path and the special-query percent-encode sets), without a fragment."""
+    head = origin(url)
+    path, mark, query = url[len(head) :].partition("#")[0].partition("?")
+    path = _NOT_IN_PATH.sub(_encode, path.replace("\\", "/"))
+    return f"{head}{path or '/'}{mark}{_NOT_IN_QUERY.sub(_encode, query)}"
+
+
+def comparable(url: str) -> str:
+    """What two addresses of one place have in common."""
+    return (normal(url, url) or url) if "%" in url else url
+
+
+def _encode(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode(errors="replace"))
 
 
 def origin(url: str) -> str:

@@ -16,7 +16,7 @@ import aiohttp
 import httpx
 import stamina
 
-from bolid_data.collect.address import Served, is_ip, normal, origin, place
+from bolid_data.collect.address import Served, as_sent, is_ip, listed, origin, place
 from bolid_data.collect.consent import AGENT
 from bolid_data.collect.failure import BusyError, FetchError, TransientError
 from bolid_data.collect.host import Host
@@ -136,8 +136,9 @@ class Client:
         """One request and its answer; how long its first byte took is the host's latency."""
         timeout = {"connect": self._source.timeout, "read": self._source.timeout}
         given = {"User-Agent": self._agent, "Accept": "*/*"} | headers
+        target = as_sent(self._site.served(address))
         try:
-            request = httpx.Request(method, self._site.served(address), headers=given, extensions={"timeout": timeout})
+            request = httpx.Request(method, target, headers=given, extensions={"timeout": timeout, "target": target})
         except httpx.InvalidURL:
             raise FetchError(address, "bad_address", final=True) from None
         self.requests += 1
@@ -152,10 +153,10 @@ class Client:
 
     async def body(self, answer: httpx.Response, url: str, most: int) -> AsyncIterator[bytes]:
         """A body's bytes, decoded, at most `most` of them: a bomb is never unpacked further than that."""
-        encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", "gzip", "x-gzip", ""):
+        codings = _codings(answer.headers.get("content-encoding", ""))
+        if codings not in ([], ["gzip"]):
             raise FetchError(url, "bad_encoding", answer.status_code, final=True)
-        unpack = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
+        unpack = _Gunzip() if codings else None
         stated = answer.headers.get("content-length", "")
         if stated.isdecimal() and int(stated) > most:
             raise FetchError(url, "too_large", answer.status_code, final=True)
@@ -164,14 +165,14 @@ class Client:
         async for chunk in cast(httpx.AsyncByteStream, answer.stream):
             self.received += len(chunk)
             try:
-                data = unpack.decompress(chunk, most + 1 - size) if unpack else chunk
+                data = unpack(chunk, most + 1 - size) if unpack else chunk
             except zlib.error as error:
                 raise FetchError(url, "bad_encoding", answer.status_code) from error
             size += len(data)
             if size > most:
                 raise FetchError(url, "too_large", answer.status_code, final=True)
             yield data
-        if unpack and not unpack.eof:
+        if unpack and not unpack.whole:
             raise TransientError(url, "truncated", answer.status_code)
 
     def _check(self, answer: httpx.Response, host: Host, address: str, url: str, conditional: bool) -> None:
@@ -238,10 +239,54 @@ class Client:
             raise
 
     def _redirected(self, address: str, target: str, url: str) -> str:
-        joined = normal(target, self._site.served(address))
+        joined = listed(target, self._site.served(address))
         if not joined:
             raise FetchError(url, "bad_redirect", final=True)
         return self._site.canonical(joined)
+
+
+_CODINGS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "exi", "dcb", "dcz", "pack200-gzip"}
+"""IANA's registry of content codings, without identity."""
+
+
+def _codings(header: str) -> list[str]:
+    """The codings that a Content-Encoding names. Servers write other words there (`utf-8`, `none`, `aws-chunked`), over
+    plain bytes."""
+    tokens = [token.strip().lower() for token in header.split(",")]
+    return [token.removeprefix("x-") for token in tokens if token in _CODINGS]
+
+
+class _Gunzip:
+    """Unpacks gzip, all of its members (RFC 1952, 2.2). What follows the last one, such as padding, is passed over."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=31)
+        self._between = b""  # bytes that may begin a member
+        self._done = False
+
+    def __call__(self, chunk: bytes, most: int) -> bytes:
+        """At most so many bytes of what a chunk unpacks to. Raises zlib.error."""
+        unpacked = bytearray()
+        while chunk and not self._done and len(unpacked) < most:
+            if self._member.eof:
+                chunk, self._between = self._between + chunk, b""
+                if len(chunk) < len(_GZIP) and _GZIP.startswith(chunk):
+                    self._between = chunk
+                    break
+                if not chunk.startswith(_GZIP):
+                    self._done = True
+                    break
+                self._member = zlib.decompressobj(wbits=31)
+            unpacked += self._member.decompress(chunk, most - len(unpacked))
+            chunk = self._member.unused_data
+        return bytes(unpacked)
+
+    @property
+    def whole(self) -> bool:
+        return self._member.eof
+
+
+_GZIP = b"\x1f\x8b"
 
 
 def _retry_after(value: str) -> float | None:

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urljoin
 
 from pydantic import TypeAdapter
 
-from bolid_data.collect.address import origin
+from bolid_data.collect.address import comparable, origin
 from bolid_data.collect.failure import FetchError
 from bolid_data.collect.fetch import Fetcher
 from bolid_data.collect.host import ROBOTS
@@ -176,10 +176,15 @@ class Crawler:
         self.intake.person(Person(link.person, name, link.url, listed))
         self.tally.people += 1
         cards, whole = await self._cards(link, first, frontier)
+        if whole and first.listed_photos is not None and first.listed_photos > len(cards):
+            # Some are not shown to us: that they are gone cannot be told from this.
+            self.tally.warnings.append(f"{link.url}: says {first.listed_photos} photos and lists {len(cards)}")
+            whole = False
         if whole:
             self.intake.listed(link.person, [card.url for card in cards])
         chosen = cards[: self.source.max_photos]
-        new = [card for card in chosen if (link.person, card.url) not in frontier.settled]
+        settled = {comparable(page) for person, page in frontier.settled if person == link.person}
+        new = [card for card in chosen if comparable(card.url) not in settled]
         self.tally.known += len(chosen) - len(new)
         self.tally.expected += len(new)
         for card in new:
@@ -194,7 +199,7 @@ class Crawler:
 
         Ends at `max_photos`, and at a page that brings nothing new: some sites answer any page number with the last.
         """
-        cards, whole = {card.url: card for card in page.cards}, True
+        cards, whole = {comparable(card.url): card for card in page.cards}, True
         visited, ahead = {link.url}, list(page.further_pages)
         while ahead := [url for url in ahead if url not in visited]:
             if len(cards) >= self.source.max_photos:
@@ -206,7 +211,7 @@ class Crawler:
                 self._stop_branch(error)
                 whole = False
                 continue
-            more = {card.url: card for card in page.cards if card.url not in cards}
+            more = {comparable(card.url): card for card in page.cards if comparable(card.url) not in cards}
             if more:
                 cards |= more
                 ahead += page.further_pages

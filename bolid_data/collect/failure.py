@@ -8,9 +8,17 @@ class FetchError(BolidError):
     `consent` is the opt-out, where that is the reason."""
 
     def __init__(
-        self, url: str, reason: str, status: int | None = None, final: bool = False, consent: str | None = None
+        self,
+        url: str,
+        reason: str,
+        status: int | None = None,
+        final: bool = False,
+        consent: str | None = None,
+        at: str | None = None,
     ) -> None:
-        super().__init__(f"{url}: {reason.replace('_', ' ')}" + (f" ({consent})" if consent else ""))
+        """`at` is where the trouble is, if not at `url`, such as a host's robots.txt."""
+        trouble = reason.replace("_", " ") + (f" at {at}" if at else "") + (f" ({consent})" if consent else "")
+        super().__init__(f"{url}: {trouble}")
         self.url, self.reason, self.status, self.final, self.consent = url, reason, status, final, consent
 
 

@@ -70,7 +70,8 @@ class Host:
     def admit(self, address: str, url: str) -> None:
         """Raises FetchError where this host is not to be asked for an address, on the way to `url`."""
         if self._trouble:
-            raise FetchError(url, self._trouble.reason, self._trouble.status, self._trouble.final)
+            trouble = self._trouble
+            raise FetchError(url, trouble.reason, trouble.status, trouble.final, at=trouble.url)
         if self._failures >= DOWN:
             raise FetchError(url, "host_down")
         if not self.robots.allows(address):

@@ -19,6 +19,8 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import FolderSource, Manifest, ThePlaceSource, UrlsSource, WebSource
 from bolid_data.progress import note
 
+_WARNINGS = 10  # that are shown
+
 
 def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) -> dict[str, Any]:
     """Collects what the source has and the dataset lacks, or asks again for what it has. Returns the run's tally.
@@ -42,8 +44,16 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
         intake.commit()
     tally = intake.tally
     note(f"scrape: {line(tally)}")
+    for warning in tally.warnings[:_WARNINGS]:
+        note(f"scrape: warning: {warning}")
+    if len(tally.warnings) > _WARNINGS:
+        note(f"scrape: {len(tally.warnings) - _WARNINGS} more such warnings")
     if tally.stopped:
         note(f"scrape: stopped at source.{tally.stopped}; run it again to go on")
+    if tally.bad_rows:
+        raise BolidError(
+            f"{tally.bad_rows} rows of the list are bad, the first of them named above; the rest was crawled"
+        )
     if troubles := tally.drift + tally.errors:
         raise BolidError(f"{len(troubles)} pages could not be read; the rest was kept. First: {troubles[0]}")
     return tally.summary()

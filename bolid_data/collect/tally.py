@@ -24,6 +24,8 @@ class Tally:
     received: int = 0  # bytes of all bodies
     reasons: dict[str, int] = field(default_factory=dict)  # why an address gave no photo -> addresses
     drift: list[str] = field(default_factory=list)  # pages that no longer read as they should
+    bad_rows: int = 0  # of a list
+    warnings: list[str] = field(default_factory=list)  # pages that do not list what they say
     errors: list[str] = field(default_factory=list)  # other pages of links that could not be read
     stopped: str | None = None  # the budget that ended the run
     began: float = field(default_factory=time.monotonic)

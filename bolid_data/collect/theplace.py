@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from bolid_data.collect.address import normal
+from bolid_data.collect.address import comparable, listed, normal
 from bolid_data.collect.profiles import PROFILES, Items, Profile
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.names import clean_name, letters, slug
@@ -122,8 +122,9 @@ def parse_person(profile: Profile, html: str, url: str) -> PersonPage:
 
     cards: dict[str, Card] = {}
     for found in _first_usable(profile.cards, tree, url, card):
-        if found.url not in cards or cards[found.url].width is None:
-            cards[found.url] = found
+        key = comparable(found.url)
+        if key not in cards or cards[key].width is None:
+            cards[key] = found
     if not cards and listed != 0:
         raise DriftError(url, "photo cards", profile.cards)
     pages = _first_usable(profile.pages, tree, url, lambda item: _on(site, item.url))
@@ -143,7 +144,8 @@ def parse_photo(profile: Profile, html: str, url: str) -> str:
     path = parts.path
     for pattern, replacement in profile.original:
         path = re.sub(pattern, replacement, path)
-    return normal(parts._replace(path=path).geturl(), url) or files[0]
+    original = listed(parts._replace(path=path).geturl(), url) if path != parts.path else None
+    return original or files[0]
 
 
 def read_count(text: str) -> int | None:
@@ -197,20 +199,27 @@ def _first_usable(
     fallbacks: Iterable[Items], tree: LexborHTMLParser, url: str, use: Callable[[_Found], T | None]
 ) -> list[T]:
     """What `use` makes of the items of the first fallback that gives any."""
+    base = _base(tree, url)
     for items in fallbacks:
-        if usable := [used for item in _find(items, tree, url) if (used := use(item)) is not None]:
+        if usable := [used for item in _find(items, tree, url, base) if (used := use(item)) is not None]:
             return usable
     return []
 
 
-def _find(items: Items, tree: LexborHTMLParser, url: str) -> Iterable[_Found]:
+def _base(tree: LexborHTMLParser, url: str) -> str:
+    """What the page's addresses are relative to: its first `<base href>`, or itself (HTML, 2.4.3)."""
+    element = tree.css_first("base[href]")
+    return (element and normal((element.attributes.get("href") or "").strip(), url)) or url
+
+
+def _find(items: Items, tree: LexborHTMLParser, url: str, base: str) -> Iterable[_Found]:
     links_left = MOST_LINKS
     for container in tree.css(items.selector):
         links = container.css(items.link) if items.link else [container]
         links_left -= len(links)
         if links_left < 0:
             raise DriftError(url, f"page of at most {MOST_LINKS} links", [items])
-        found = [(address, link) for link in links if (address := _address(link, url))]
+        found = [(address, link) for link in links if (address := _address(link, base))]
         alone = len({address for address, _ in found}) == 1  # then all the container says is about it
         for address, link in found:
             about = container if alone else link
@@ -223,7 +232,7 @@ def _find(items: Items, tree: LexborHTMLParser, url: str) -> Iterable[_Found]:
 def _address(link: LexborNode, url: str) -> str | None:
     """Where a link or an image leads; one that leads nowhere else ("", "#top") is none."""
     address = (link.attributes.get("href") or link.attributes.get("src") or "").strip()
-    return None if not address or address.startswith("#") else normal(address, url)
+    return None if not address or address.startswith("#") else listed(address, url)
 
 
 def _text(node: LexborNode, selector: str = "") -> str:

@@ -10,7 +10,8 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
-from httpx_aiohttp.transport import AiohttpResponseStream
+from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exceptions
+from yarl import URL
 
 from bolid_data.collect.address import is_this_machine
 
@@ -71,6 +72,28 @@ def is_inside(url: str) -> bool:
     return False
 
 
+class _Transport(AiohttpTransport):
+    """Sends a request's target as it stands in the address: httpx and yarl would unquote and quote it again, and a
+    server that signed it would not know it any more."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not isinstance(self.client, aiohttp.ClientSession):
+            self.client = self.get_client()
+        timeout = request.extensions["timeout"]
+        with map_aiohttp_exceptions():
+            answer = await self.client.request(
+                request.method,
+                URL(request.extensions["target"], encoded=True),
+                headers=request.headers,
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(sock_connect=timeout["connect"], sock_read=timeout["read"]),
+            )
+        return httpx.Response(
+            answer.status, headers=answer.raw_headers, stream=AiohttpResponseStream(answer), request=request
+        )
+
+
 def transport(own: Own) -> AiohttpTransport:
     """The transport of a crawl, for use inside its event loop; it keeps no cookies."""
     context = httpx.create_ssl_context()
@@ -84,7 +107,7 @@ def transport(own: Own) -> AiohttpTransport:
             read_bufsize=1 << 18,
         )
 
-    return AiohttpTransport(verify=context, client=session)
+    return _Transport(verify=context, client=session)
 
 
 def reason_of(error: BaseException) -> tuple[str, bool]:

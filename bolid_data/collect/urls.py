@@ -36,7 +36,7 @@ class UrlList:
         if not path.is_file():
             raise UsageError(f"source.path: {path}: no such file")
         self.path, self.source, self.fetcher, self.intake = path, source, fetcher, intake
-        self._list = AddressList(path)
+        self._list = AddressList(path, source.encoding)
         self._visitor = Visitor(fetcher, intake)
         self._hosts: set[str] = set()  # that may be asked
 
@@ -45,6 +45,10 @@ class UrlList:
         # More tasks than one host may have requests: those that wait for their host do not hold up the others.
         await work(self._addresses(people), self._visit, min(8 * self.source.concurrency, 512))
         await self.intake.commit_beside(always=True)
+        if bad := self._list.bad.count:
+            self.intake.tally.bad_rows = bad
+            for row in self._list.bad.first:
+                note(f"scrape: {self.path}: {row}")
         if inside := self.intake.tally.reasons.get(_INSIDE):
             note(
                 f"scrape: {inside} addresses lead to this machine or a private network, and were not asked for; where "
