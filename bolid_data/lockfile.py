@@ -184,7 +184,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
 def check_lock(path: Path, content: dict[str, Any]) -> Lock:
     """A lock's content, every field checked. Raises UsageError naming the first that `bolid shard` would not write."""
     try:
-        shape = {"max_size": content.get("max_size"), "splits": dict(content.get("splits") or [])}
+        shape = {"max_size": content.get("max_size"), "splits": _mapping(content.get("splits"))}
         return Lock.model_validate(content | {"shape": shape, "path": path})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -192,6 +192,16 @@ def check_lock(path: Path, content: dict[str, Any]) -> Lock:
         raise UsageError(f"{path}: {place}: {first['msg']}; `bolid shard` writes no such lock") from error
     except (TypeError, ValueError):
         raise UsageError(f"{path}: splits: no pairs of name and share; `bolid shard` writes no such lock") from None
+
+
+def _mapping(pairs: Any) -> dict[str, Any]:
+    """`splits`, which a lock has as pairs to keep their order. Raises TypeError or ValueError for anything else."""
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) for pair in pairs):
+        raise TypeError
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        raise ValueError
+    return mapping
 
 
 def lock_digest(lock: dict[str, Any]) -> str:

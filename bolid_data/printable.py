@@ -4,10 +4,12 @@ Names, captions, keys and addresses come from strangers, and an escape sequence 
 hide lines or set the clipboard. Whatever is printed or logged passes one of these functions.
 """
 
+import codecs
+import io
 import json
 import re
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f"
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they reorder what follows
@@ -44,6 +46,21 @@ def printable_json(value: Any) -> str:
 def say(text: object = "") -> None:
     """Prints text of one or several lines on stdout."""
     print(printable_lines(text), file=sys.stdout)
+
+
+def spell_out_what_cannot_be_encoded(*streams: TextIO) -> None:
+    r"""Makes streams write characters that their encoding lacks as `\uXXXX`, as JSON does, where they would raise."""
+    codecs.register_error("bolid.spelt", _spelt_for)
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="bolid.spelt")
+
+
+def _spelt_for(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    code_units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(*[iter(code_units)] * 2, strict=True)), error.end
 
 
 def _spelt(match: re.Match[str]) -> str:

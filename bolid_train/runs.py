@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_train.conditioning.protocol import Method
-from bolid_train.files import write_json
+from bolid_train.files import write_json, write_state
 from bolid_train.optimization import Optimization
 
 
@@ -114,7 +114,7 @@ class Run:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         method.save(unfinished)
-        torch.save(optimization.state_dict(), unfinished / "optimization.pt")
+        write_state(optimization.state_dict(), unfinished / "optimization.pt")
         state = {"step": step, "threads": torch.get_num_threads(), "identity": identity}
         write_json(state, unfinished / "state.json")
         unfinished.rename(folder)

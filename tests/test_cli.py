@@ -15,8 +15,8 @@ from tests.bolid_data.collect.site import Site, photo, serve
 FOLDER = 'name = "mine"\n[source]\nkind = "folder"\npath = "photos"\n[filter]\nmin_width = 10\nmin_height = 10\n'
 
 
-def bolid(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
+def bolid(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "COLUMNS": "200", "HF_HUB_OFFLINE": "1"} | more
     command = [sys.executable, "-m", "cli", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -151,3 +151,25 @@ def test_a_full_disk_loses_nothing(kind: str, home: Path, small_disk: Path) -> N
     assert again.returncode == 0, again.stderr
     status = json.loads(bolid("status", "m.toml", "--data", data, "--json", cwd=home).stdout)
     assert status["total"]["stored"] == (12 if kind == "folder" else 8)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=["ascii", "latin-1", "C locale"],
+)
+def test_output_never_dies_of_an_encoding(environment: dict[str, str], home: Path) -> None:
+    (home / "photos" / "anna").rename(home / "photos" / "张伟 😀")
+    assert bolid("scrape", "m.toml", cwd=home).returncode == 0
+    told = bolid("status", "m.toml", cwd=home, **environment)
+    assert told.returncode == 0, told.stderr
+    assert "zhangwei" in told.stdout
+    told = bolid("status", "m.toml", "--json", cwd=home, **environment)
+    assert "\\u5f20\\u4f1f \\ud83d\\ude00" in told.stdout
+    assert json.loads(told.stdout) == json.loads(bolid("status", "m.toml", "--json", cwd=home).stdout)
+    (home / "m.toml").write_text(FOLDER.replace("photos", "фото"), encoding="utf-8")
+    fails(bolid("scrape", "m.toml", cwd=home, **environment), 2, r"\u0444\u043e\u0442\u043e")

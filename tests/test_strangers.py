@@ -354,6 +354,19 @@ def test_a_lock(home: Home, tmp_path: Path, capfd: Any) -> None:
     print(f"{3 * len(cases)} cases of a lock")
 
 
+@pytest.mark.parametrize(
+    "splits", [{"a": []}, {"train": 1.0}, ["ab"], [{"a": 0, "b": 1}], [["train", 1.0], ["train", 1.0]], None, "x"]
+)
+def test_a_lock_has_its_splits_as_pairs(splits: Any, home: Home, tmp_path: Path) -> None:
+    mine = home.copy(tmp_path)
+    sealed(mine, lock_of(home) | {"splits": splits})
+    with pytest.raises(BolidError, match=r"dataset\.lock\.json: splits: no pairs"):
+        rebuild(mine)
+    with watched(mine):
+        forget(mine)
+    assert not Dataset(mine.data).shards.exists()
+
+
 def test_measurements(home: Home, tmp_path: Path, capfd: Any) -> None:
     with duckdb.connect() as con:
         result = con.execute(f"FROM '{home.data / 'measurements.parquet'}'")

@@ -74,7 +74,7 @@ def draw_gallery(people: int = 8, photos: int = 24, seed: int = 0, cache: Path |
         part = Path(scratch) / "gallery"
         truths = _fill(part, people, photos, seed)
         lines = "".join(json.dumps(asdict(truth)) + "\n" for truth in sorted(truths, key=lambda t: t.file))
-        (part / "truth.jsonl").write_text(lines)
+        (part / "truth.jsonl").write_text(lines, encoding="utf-8")
         try:
             part.rename(folder)
         except OSError:  # another process drew the same meanwhile

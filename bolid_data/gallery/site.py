@@ -87,7 +87,7 @@ def _application(folder: Path) -> web.Application:
 def _photos(folder: Path) -> dict[str, dict[str, str]]:
     """For each person, in the site's order, the photos' numbers and addresses."""
     people: dict[str, dict[str, str]] = {}
-    for line in (folder / "truth.jsonl").read_text().splitlines():
+    for line in (folder / "truth.jsonl").read_text(encoding="utf-8").splitlines():
         truth = json.loads(line)
         number = Path(truth["file"]).stem.rpartition("_")[2]
         people.setdefault(truth["person"], {})[number] = f"/{truth['file']}"

@@ -148,8 +148,8 @@ def held_out_set(folder: Path, people: int, photos: int) -> list[HeldOut]:
         for number, (photo, description) in enumerate(draw_samples(HELD_OUT_SEED, people, photos, full_size)):
             (folder / f"{number:04d}.jpg").write_bytes(encode(photo.image, quality=90))
             lines.append(json.dumps([f"{number:04d}.jpg", labels(description), photo.keypoints]) + "\n")
-        table.write_text("".join(lines))
-    rows = [json.loads(line) for line in table.read_text().splitlines()]
+        table.write_text("".join(lines), encoding="utf-8")
+    rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
     return [HeldOut(folder / name, from_labels(classes), keypoints) for name, classes, keypoints in rows]
 
 

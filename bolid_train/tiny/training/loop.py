@@ -117,5 +117,5 @@ def _resume(checkpoint: Path, model: nn.Module, average: nn.Module, optimizer: t
 def _report(log: Path, line: dict[str, float]) -> None:
     text = json.dumps(line)
     print(text, flush=True)
-    with log.open("a") as file:
+    with log.open("a", encoding="utf-8") as file:
         file.write(text + "\n")
