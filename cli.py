@@ -12,7 +12,7 @@ import typer
 from bolid_data import manifest as manifests
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.printable import one_line, printable_json, say, spell_out_what_cannot_be_encoded
+from bolid_data.printable import escape_unencodable, one_line, printable_json, say
 
 # Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -403,7 +403,7 @@ def evaluate(
 
 def main() -> None:
     """Runs a command; an error becomes one line on stderr and an exit code, a traceback only with --debug."""
-    spell_out_what_cannot_be_encoded(sys.stdout, sys.stderr)
+    escape_unencodable(sys.stdout, sys.stderr)
     try:
         app()
     except BolidError as error:

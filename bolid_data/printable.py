@@ -48,15 +48,15 @@ def say(text: object = "") -> None:
     print(printable_lines(text), file=sys.stdout)
 
 
-def spell_out_what_cannot_be_encoded(*streams: TextIO) -> None:
+def escape_unencodable(*streams: TextIO) -> None:
     r"""Makes streams write characters that their encoding lacks as `\uXXXX`, as JSON does, where they would raise."""
-    codecs.register_error("bolid.spelt", _spelt_for)
+    codecs.register_error("bolid.escape", _escaped)
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="bolid.spelt")
+            stream.reconfigure(errors="bolid.escape")
 
 
-def _spelt_for(error: UnicodeError) -> tuple[str, int]:
+def _escaped(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     code_units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")

@@ -21,27 +21,27 @@ def write_safetensors(tensors: dict[str, Tensor], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     # Not `save_file`: it makes files that only their owner may read.
-    with _named(path):
+    with _naming(path):
         unfinished.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
     unfinished.replace(path)
 
 
 def write_state(state: Any, path: Path) -> None:
     """`torch.save`, which on a full disk raises OSError with the path, and not RuntimeError about torch's archive."""
-    with _named(path), path.open("wb") as file:
+    with _naming(path), path.open("wb") as file:
         torch.save(state, file)
 
 
 def write_json(content: Any, path: Path) -> None:
     """One JSON value, written under a temporary name and renamed."""
     unfinished = path.with_name(f".{path.name}.part")
-    with _named(path):
+    with _naming(path):
         unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     unfinished.replace(path)
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     """Gives a failed write the name of its file: the system names it only where a file cannot be opened."""
     try:
         yield
