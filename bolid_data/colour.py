@@ -3,7 +3,6 @@
 import io
 import struct
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any
 
 from PIL import Image, ImageCms, ImageColor, ImageMode
@@ -105,29 +104,12 @@ def _channels(image: Image.Image) -> str:
 _IDENTITY: Any = object()
 
 
+@lru_cache(64)
 def _transform(profile: bytes, mode: str) -> Any:
     """What turns images of `mode` with this profile into sRGB: None for a profile that is none of theirs, `_IDENTITY`
     for one that is sRGB."""
-    return _transform_of(sha256(profile).digest(), mode, _Bytes(profile))
-
-
-class _Bytes:
-    """A profile as an argument that no cache compares."""
-
-    def __init__(self, profile: bytes) -> None:
-        self.profile = profile
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Bytes)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@lru_cache(64)
-def _transform_of(digest: bytes, mode: str, profile: _Bytes) -> Any:
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile.profile))
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = _SPACES.get(source.profile.xcolor_space)
         if space != mode:
             note(f"a photo's colour profile is ignored: it is for {space or 'other'} images, not {mode}")

@@ -59,9 +59,9 @@ def _missing_scans(jpeg: bytes) -> str | None:
     return f"lacks scans of {unfinished} of 64 coefficients" if progressive and unfinished else None
 
 
-def _segments(jpeg: bytes) -> "list[tuple[int, bytes]]":
+def _segments(jpeg: bytes) -> list[tuple[int, bytes]]:
     """Markers with their segments, in order; compressed data is passed over."""
-    found, at = [], 2
+    segments, at = [], 2
     while (at := jpeg.find(b"\xff", at)) >= 0 and at + 4 <= len(jpeg):
         marker = jpeg[at + 1]
         if marker in (0x00, 0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
@@ -72,6 +72,6 @@ def _segments(jpeg: bytes) -> "list[tuple[int, bytes]]":
         length = int.from_bytes(jpeg[at + 2 : at + 4])
         if length < 2:
             break
-        found.append((marker, jpeg[at + 4 : at + 2 + length]))
+        segments.append((marker, jpeg[at + 4 : at + 2 + length]))
         at += 2 + length
-    return found
+    return segments

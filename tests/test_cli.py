@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bolid_data.collect.site import Site, photo, serve
+from tests.disks import mounted
 
 FOLDER = 'name = "mine"\n[source]\nkind = "folder"\npath = "photos"\n[filter]\nmin_width = 10\nmin_height = 10\n'
 
@@ -127,12 +128,8 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with mounted(tmp_path / "disk", "2m") as disk:
+        yield disk
 
 
 @pytest.mark.parametrize("kind", ["folder", "theplace"])
