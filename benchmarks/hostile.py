@@ -18,8 +18,8 @@ from rich.table import Table
 
 from bolid_data.dataset import Dataset
 from bolid_data.images import BrokenPhotoError, read_upright
-from tests.bolid_data.collect.faults import FAULTS, PAGES, READABLE, Hostile, serve
-from tests.bolid_data.collect.site import Site, photo
+from tests.support.fault_site import FAULTS, PAGES, READABLE, Hostile, serve
+from tests.support.gallery_site import Site, photo
 
 PHOTOS = 500
 PEOPLE = 10  # among whom the photos are; further people have a fault in their own page

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bolid_data.collect.site import Site, photo, serve
-from tests.disks import mounted
+from tests.support.disks import mounted
+from tests.support.gallery_site import Site, photo, serve
 
 FOLDER = 'name = "mine"\n[source]\nkind = "folder"\npath = "photos"\n[filter]\nmin_width = 10\nmin_height = 10\n'
 

@@ -15,10 +15,10 @@ from aiohttp import web
 from bolid_data.dataset import Dataset
 from bolid_data.gallery import draw_gallery
 from bolid_data.shard_index import ShardIndex
-from tests import commands
-from tests.bolid_data.collect.site import Site, serve
 from tests.bolid_data.shards.test_forget import mentions
-from tests.commands import Done
+from tests.support import commands
+from tests.support.commands import Done
+from tests.support.gallery_site import Site, serve
 
 PEOPLE, PHOTOS = ("anna", "berta"), 4
 MANIFEST = """

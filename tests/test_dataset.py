@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.accuracy import judge_gallery
 from bolid_data.dataset import Dataset
 from bolid_data.gallery import Site, draw_gallery, serve_gallery
+from tests.support.judged_gallery import judge_gallery
 
 MANIFEST = """
 name = "whole"

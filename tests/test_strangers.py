@@ -47,9 +47,9 @@ from bolid_train.generate import Request, generate
 from bolid_train.trainer import train
 from bolid_train.views import Shards
 from tests.bolid_data.shards.test_shards import finish
-from tests.bolid_data.world import World
-from tests.bolid_train.conftest import draw_person
-from tests.bolid_train.small_base import small_base
+from tests.support.drawn_shards import draw_person
+from tests.support.measured_dataset import World
+from tests.support.small_base import small_base
 
 SWEEP = bool(os.environ.get("BOLID_SWEEP"))
 MANIFEST = """

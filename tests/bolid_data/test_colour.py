@@ -10,8 +10,8 @@ from PIL import Image, ImageCms
 
 from bolid_data.images import read_header, read_upright
 from bolid_data.shards.jpeg import to_jpeg
-from tests.bolid_data.profiles import PROFILES, SRGB, cmyk, grey
 from tests.bolid_data.test_images import encoded, picture
+from tests.support.colour_profiles import PROFILES, SRGB, cmyk, grey
 
 pillow_heif.register_heif_opener()
 

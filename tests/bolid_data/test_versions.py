@@ -13,7 +13,7 @@ from bolid_data.errors import UsageError
 from bolid_data.lockfile import lock_digest, read_lock
 from bolid_data.shard_index import ShardIndex
 from bolid_train import adapter
-from tests.commands import Done, bolid
+from tests.support.commands import Done, bolid
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "v1.tar.xz"
 """Version 0.1: eight drawn photos of two people as a folder, its dataset, a LoRA of alice_marsh, and clara_haas, who

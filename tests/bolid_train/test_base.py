@@ -14,8 +14,8 @@ from bolid_data.manifest import Train
 from bolid_train.base import Base
 from bolid_train.generate import Request, generate
 from bolid_train.trainer import train
-from tests.bolid_train.conftest import write_manifest
-from tests.bolid_train.small_base import small_base
+from tests.support.drawn_shards import write_manifest
+from tests.support.small_base import small_base
 
 CPU = torch.device("cpu")
 

@@ -13,7 +13,7 @@ from bolid_train.buckets import size_of, sizes
 from bolid_train.crops import crop, crop_face
 from bolid_train.features import FeatureCache
 from bolid_train.views import Shards
-from tests.bolid_train.conftest import write_manifest
+from tests.support.drawn_shards import write_manifest
 
 
 @pytest.mark.parametrize(("resolution", "step"), [(1024, 64), (512, 32), (64, 8)])

@@ -12,7 +12,7 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_train import clip as clip_module
 from bolid_train.clip import load_clip
 from bolid_train.tiny.clip import build_clip
-from tests.bolid_train.small_base import small_base
+from tests.support.small_base import small_base
 
 
 @pytest.fixture(scope="module")

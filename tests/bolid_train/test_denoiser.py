@@ -16,7 +16,7 @@ from bolid_train.denoiser import Denoiser
 from bolid_train.randomness import RowRandom
 from bolid_train.tiny.pipeline import load_small_lightning
 from bolid_train.tiny.sdxl import FOLDER
-from tests.bolid_train.small_base import small_base
+from tests.support.small_base import small_base
 
 CPU = torch.device("cpu")
 KINDS = ["epsilon", "v_prediction"]

@@ -10,7 +10,7 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
 from bolid_train import doctor
 from bolid_train.views import Shards
-from tests.bolid_train.conftest import Row, draw_person, drawn_people, write_manifest, write_shards
+from tests.support.drawn_shards import Row, draw_person, drawn_people, write_manifest, write_shards
 
 
 def _shards(folder: Path, people: dict[str, list[Row]]) -> Shards:

@@ -15,7 +15,7 @@ from bolid_train.crops import crop
 from bolid_train.encoders import Encoders
 from bolid_train.features import FeatureCache, People
 from bolid_train.views import Sample, Shards
-from tests.bolid_train.conftest import draw_person, drawn_people, write_manifest, write_shards
+from tests.support.drawn_shards import draw_person, drawn_people, write_manifest, write_shards
 
 CPU = torch.device("cpu")
 CLOSE = {"atol": 2e-3, "rtol": 2e-3}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bolid_train.files import write_safetensors, write_state
-from tests.disks import mounted
+from tests.support.disks import mounted
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from bolid_train.painter import Painter
 from bolid_train.portraits import find_people
 from bolid_train.tiny.world.photos import draw_split
 from bolid_train.tiny.world.splits import HELD_OUT
-from tests.bolid_train.conftest import write_manifest
-from tests.bolid_train.small_base import small_base
+from tests.support.drawn_shards import write_manifest
+from tests.support.small_base import small_base
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
 PROMPT = "a photo of a person in red"

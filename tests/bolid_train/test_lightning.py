@@ -15,7 +15,7 @@ from bolid_train.conditioning.branches import Branches
 from bolid_train.lightning import attach, enabled, find, load
 from bolid_train.tiny.pipeline import load_small_sdxl
 from bolid_train.tiny.sdxl import FOLDER, LIGHTNING
-from tests.bolid_train.small_base import small_base
+from tests.support.small_base import small_base
 
 WIDTHS = {"ref": 64, "body": 32}
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from bolid_train.conditioning.branches import Branches
 from bolid_train.conditioning.protocol import UNetInputs
 from bolid_train.sampler import sample
-from tests.bolid_train.small_base import small_base
+from tests.support.small_base import small_base
 
 PROMPTS = ["a person in red", "a tall person at the sea", "a child in a garden"]
 SEEDS = [5, 6, 5]

@@ -22,7 +22,7 @@ from bolid_train.conditioning.bolid import Bolid
 from bolid_train.conditioning.protocol import UNetInputs
 from bolid_train.denoiser import Denoiser
 from bolid_train.randomness import RowRandom
-from tests.bolid_train.sdxl import SDXL
+from tests.support.sdxl import SDXL
 
 TEXT, TOKENS = 2048, 4
 REF, BODY = 1024, 768  # ViT-H's image embedding, and the default c_body

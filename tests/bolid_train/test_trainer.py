@@ -23,8 +23,8 @@ from bolid_train.denoiser import Denoiser
 from bolid_train.features import FeatureCache
 from bolid_train.trainer import train
 from bolid_train.views import Shards
-from tests.bolid_train.conftest import draw_person, drawn_people, write_manifest, write_shards
-from tests.bolid_train.processes import run_two
+from tests.support.drawn_shards import draw_person, drawn_people, write_manifest, write_shards
+from tests.support.processes import run_two
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from bolid_train.denoiser import Denoiser
 from bolid_train.features import FeatureCache
 from bolid_train.validation import validate, validation_people
 from bolid_train.views import Shards
-from tests.bolid_train.conftest import drawn_people, write_manifest, write_shards
+from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 
 CPU = torch.device("cpu")
 

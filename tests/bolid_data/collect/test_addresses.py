@@ -12,12 +12,12 @@ from bolid_data.collect.transport import PrivateAddressError, is_inside, refuse_
 from bolid_data.shard_index import ShardIndex
 from bolid_data.shards.lock import verify
 from bolid_data.shards.write import shard
-from tests.bolid_data.collect.site import Site, photo, serve
 from tests.bolid_data.collect.test_crawl import rows
 from tests.bolid_data.collect.test_hostile import fetch, write_csv
 from tests.bolid_data.collect.test_rebuild import rebuild
 from tests.bolid_data.shards.test_shards import finish, manifest
-from tests.bolid_data.world import World, jpeg
+from tests.support.gallery_site import Site, photo, serve
+from tests.support.measured_dataset import World, jpeg
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ from bolid_data.collect.consent import (
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
-from tests.bolid_data.collect.faults import Exchange, Hostile, serve
-from tests.bolid_data.collect.site import Site
 from tests.bolid_data.collect.test_crawl import people, rows
 from tests.bolid_data.collect.test_hostile import crawl, fetch, stored, write_csv
+from tests.support.fault_site import Exchange, Hostile, serve
+from tests.support.gallery_site import Site
 
 RULES = "User-agent: *\nDisallow: /private/\nCrawl-delay: 2\n\nUser-agent: otherbot\nDisallow: /\n"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

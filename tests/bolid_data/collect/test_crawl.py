@@ -13,7 +13,7 @@ from bolid_data import manifest as manifests
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
-from tests.bolid_data.collect.site import Site, page, photo, serve
+from tests.support.gallery_site import Site, page, photo, serve
 
 MANIFEST = """
 name = "crawl"

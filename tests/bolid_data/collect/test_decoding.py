@@ -14,9 +14,9 @@ from bolid_data.dataset import Dataset
 from bolid_data.decoding import PixelBudget
 from bolid_data.errors import UsageError
 from bolid_data.images import is_quick
-from tests.bolid_data.collect.site import Site, photo, serve
 from tests.bolid_data.collect.test_hostile import fetch, write_csv
 from tests.bolid_data.test_images import encoded, picture
+from tests.support.gallery_site import Site, photo, serve
 
 
 def test_formats_that_no_gallery_has_are_off_until_they_are_named(tmp_path: Path) -> None:

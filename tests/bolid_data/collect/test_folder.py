@@ -13,7 +13,7 @@ from bolid_data import manifest as manifests
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
-from tests.bolid_data.collect.site import photo
+from tests.support.gallery_site import photo
 
 
 def manifest(folder: Path, more: str = "") -> manifests.Manifest:

@@ -22,9 +22,9 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.removals import removals_of
 from bolid_data.weights import file_sha256
-from tests.bolid_data.collect.faults import FAULTS, HOSTILE_LINKS, READABLE, Hostile, serve
-from tests.bolid_data.collect.site import Site, photo
 from tests.bolid_data.collect.test_crawl import people, rows
+from tests.support.fault_site import FAULTS, HOSTILE_LINKS, READABLE, Hostile, serve
+from tests.support.gallery_site import Site, photo
 
 MANIFEST = """
 name = "hostile"

@@ -8,9 +8,9 @@ import pytest
 
 from bolid_data.catalog import AddressList
 from bolid_data.errors import BolidError, UsageError
-from tests.bolid_data.collect.site import Site, photo, serve
 from tests.bolid_data.collect.test_crawl import rows
 from tests.bolid_data.collect.test_hostile import fetch
+from tests.support.gallery_site import Site, photo, serve
 
 PAIRS = [("Ánna", "http://a.example/1.jpg"), ("Берта", "http://a.example/2.jpg")]
 PLAIN = "person,url\n" + "".join(f"{person},{url}\n" for person, url in PAIRS)

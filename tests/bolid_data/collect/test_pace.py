@@ -9,10 +9,10 @@ import pytest
 
 from bolid_data.collect.pace import Pace
 from bolid_data.errors import BolidError
-from tests.bolid_data.collect.faults import RULES, Exchange, Hostile, serve
-from tests.bolid_data.collect.site import Site
 from tests.bolid_data.collect.test_crawl import people, rows
 from tests.bolid_data.collect.test_hostile import crawl, one_person, stored
+from tests.support.fault_site import RULES, Exchange, Hostile, serve
+from tests.support.gallery_site import Site
 
 LATE = 0.05
 """Seconds by which a request may reach the server, or be seen by it, after it began."""

@@ -32,8 +32,8 @@ from bolid_data.report.show import status
 from bolid_data.shards.lock import verify
 from bolid_data.shards.rebuild import rebuild_shards
 from bolid_data.shards.write import shard
-from tests.bolid_data.collect.site import Handler, Site, serve
-from tests.bolid_data.world import CAPTIONER, MODELS, World, jpeg
+from tests.support.gallery_site import Handler, Site, serve
+from tests.support.measured_dataset import CAPTIONER, MODELS, World, jpeg
 
 GALLERY = """
 name = "whole"

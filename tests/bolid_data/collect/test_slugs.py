@@ -9,9 +9,9 @@ from bolid_data import manifest as manifests
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
-from tests.bolid_data.collect.site import Site, page, photo, serve
 from tests.bolid_data.collect.test_crawl import rows
 from tests.bolid_data.collect.test_hostile import fetch, write_csv
+from tests.support.gallery_site import Site, page, photo, serve
 
 ZHANG_WEI, ZHANG_WEI_2 = "张伟", "章薇"
 

@@ -16,9 +16,9 @@ from bolid_data.collect.address import as_sent, listed
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
-from tests.bolid_data.collect.site import Site, page, photo, serve
 from tests.bolid_data.collect.test_crawl import people, rows
 from tests.bolid_data.collect.test_hostile import fetch, write_csv
+from tests.support.gallery_site import Site, page, photo, serve
 
 
 def crawl(site: Site, folder: Path) -> dict[str, object]:

@@ -5,7 +5,7 @@ import pytest
 from bolid_data.curate.judge import explain, judge
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Filter
-from tests.bolid_data.world import World
+from tests.support.measured_dataset import World
 
 
 @pytest.fixture

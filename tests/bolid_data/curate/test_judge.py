@@ -9,7 +9,7 @@ from bolid_data.curate.judge import already_out, funnel, judge
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Filter
 from bolid_data.records import Measurements, Model
-from tests.bolid_data.world import LENIENT, MODELS, World
+from tests.support.measured_dataset import LENIENT, MODELS, World
 
 
 @pytest.fixture

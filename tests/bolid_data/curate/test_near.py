@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bolid_data.catalog.hashed import Hashes, Near
 from bolid_data.curate import judge, near
 from bolid_data.curate.judge import FAR
-from tests.bolid_data.world import HASH, LENIENT, World
+from tests.support.measured_dataset import HASH, LENIENT, World
 
 Pair = tuple[str, str]
 

@@ -14,7 +14,7 @@ from bolid_data.gallery.people import Person, draw_people
 from bolid_data.gallery.photo import Shot, draw_photo
 from bolid_data.manifest import Filter
 from bolid_data.records import Measurements
-from tests.bolid_data.world import FACE, LENIENT, POSE, World
+from tests.support.measured_dataset import FACE, LENIENT, POSE, World
 
 SIZE = (1100, 1500)
 

@@ -11,9 +11,9 @@ from bolid_data.collect.run import scrape
 from bolid_data.curate.captions.captioning import caption_photos
 from bolid_data.curate.run import filter_photos
 from bolid_data.dataset import Dataset
-from tests.bolid_data.profiles import PROFILES, SRGB
 from tests.bolid_data.test_colour import XMP, cut_out
 from tests.bolid_data.test_images import encoded, picture
+from tests.support.colour_profiles import PROFILES, SRGB
 
 MANIFEST = """
 name = "mine"

@@ -6,7 +6,7 @@ from bolid_data.curate.judge.views import FACINGS, FRAMINGS
 from bolid_data.curate.measure import Photo
 from bolid_data.curate.people import PoseMeasurer
 from bolid_data.images import read_upright
-from tests.bolid_data.world import World, view
+from tests.support.measured_dataset import World, view
 
 PHOTOS = Path(__file__).parents[4] / "shared" / "photos"
 

@@ -5,7 +5,7 @@ import pytest
 from bolid_data.curate.judge import funnel, judge
 from bolid_data.manifest import Filter
 from bolid_data.report import show
-from tests.bolid_data.world import CAPTIONER, World, view
+from tests.support.measured_dataset import CAPTIONER, World, view
 
 
 def test_an_explanation_says_where_what_and_by_how_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,10 +27,10 @@ from bolid_data.shards import forget as forgetting
 from bolid_data.shards.lock import verify
 from bolid_data.shards.rebuild import rebuild_shards
 from bolid_data.shards.write import shard
-from tests.bolid_data.collect.site import Site, photo, serve
 from tests.bolid_data.shards.test_shards import finish, index, manifest, tars
-from tests.bolid_data.world import World, jpeg
-from tests.disks import mounted
+from tests.support.disks import mounted
+from tests.support.gallery_site import Site, photo, serve
+from tests.support.measured_dataset import World, jpeg
 
 PEOPLE = ("ada_first", "bea_second", "cleo_third", "dora_fourth", "eve_fifth")
 GONE, NAME = "cleo_third", "Cleo_Third"

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from bolid_data.images import read_upright
 from bolid_data.shards.jpeg import to_jpeg
-from tests.bolid_data.world import jpeg
+from tests.support.measured_dataset import jpeg
 
 SECRET = b"serial 4711 at 52.5N"
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -13,7 +13,7 @@ from bolid_data.lockfile import read_lock
 from bolid_data.shards.rebuild import rebuild_shards
 from bolid_data.shards.write import shard
 from tests.bolid_data.shards.test_shards import finish, manifest
-from tests.bolid_data.world import World, jpeg
+from tests.support.measured_dataset import World, jpeg
 
 
 @pytest.fixture

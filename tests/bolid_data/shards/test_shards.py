@@ -17,7 +17,7 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Filter, Manifest
 from bolid_data.shards.lock import verify
 from bolid_data.shards.write import shard, split_of
-from tests.bolid_data.world import CAPTIONER, MODELS, World, jpeg
+from tests.support.measured_dataset import CAPTIONER, MODELS, World, jpeg
 
 EVERYTHING = Filter(min_photos_per_person=1)
 

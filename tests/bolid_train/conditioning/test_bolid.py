@@ -10,7 +10,7 @@ from torch import Tensor
 from bolid_train.batches import Batch, no_views
 from bolid_train.conditioning.bolid import Bolid
 from bolid_train.proportions import SPREAD, proportions
-from tests.bolid_train.conditioning.drawn import REF_DIM, drawn_batch, installed
+from tests.support.drawn_batches import REF_DIM, drawn_batch, installed
 
 
 def test_training_draws_a_body_and_inference_takes_the_mean() -> None:

@@ -17,9 +17,9 @@ from bolid_data.manifest import Train
 from bolid_train.conditioning import METHODS
 from bolid_train.conditioning.branches import Branches
 from bolid_train.tiny import sdxl
-from tests.bolid_train.conditioning.drawn import drawn_unet, installed
-from tests.bolid_train.sdxl import SDXL
-from tests.bolid_train.small_base import small_base
+from tests.support.drawn_batches import drawn_unet, installed
+from tests.support.sdxl import SDXL
+from tests.support.small_base import small_base
 
 
 def test_attention_is_the_sum_of_the_papers_three_terms() -> None:

@@ -4,7 +4,7 @@ import torch
 
 from bolid_data.manifest import Train
 from bolid_train.conditioning.dropout import drop_at_random
-from tests.bolid_train.conditioning.drawn import drawn_batch, installed
+from tests.support.drawn_batches import drawn_batch, installed
 
 
 def test_conditions_are_dropped_as_often_as_the_settings_say() -> None:

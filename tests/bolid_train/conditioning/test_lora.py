@@ -9,8 +9,8 @@ from bolid_data.manifest import Train
 from bolid_train import lightning
 from bolid_train.conditioning.lora import Lora
 from bolid_train.tiny import sdxl
-from tests.bolid_train.conditioning.drawn import REF_DIM, bare, drawn_batch, drawn_unet, fit, installed, predict
-from tests.bolid_train.small_base import small_base
+from tests.support.drawn_batches import REF_DIM, bare, drawn_batch, drawn_unet, fit, installed, predict
+from tests.support.small_base import small_base
 
 
 def test_stock_diffusers_takes_up_the_file_and_predicts_the_same(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from bolid_train import conditioning
 from bolid_train.batches import no_views
 from bolid_train.conditioning import METHODS
 from bolid_train.conditioning.protocol import UNetInputs
-from tests.bolid_train.conditioning.drawn import REF_DIM, bare, drawn_batch, drawn_unet, fit, installed, predict
+from tests.support.drawn_batches import REF_DIM, bare, drawn_batch, drawn_unet, fit, installed, predict
 
 TRAINED = sorted(set(METHODS) - {"text"})
 BRANCHED = ["bolid", "ip-adapter", "ip-adapter-views"]

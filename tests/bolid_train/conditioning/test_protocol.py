@@ -23,7 +23,7 @@ from bolid_train.conditioning.protocol import Source, UNetInputs
 from bolid_train.denoiser import Denoiser
 from bolid_train.generate import Request, generate
 from bolid_train.trainer import train
-from tests.bolid_train.conftest import write_manifest
+from tests.support.drawn_shards import write_manifest
 
 
 class Toy:

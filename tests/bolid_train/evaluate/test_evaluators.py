@@ -20,7 +20,7 @@ from bolid_train.evaluate.measuring import Yardstick
 from bolid_train.evaluate.painting import to_pixels
 from bolid_train.evaluate.table import interval
 from bolid_train.views import Shards
-from tests.bolid_train.conftest import drawn_people, write_shards
+from tests.support.drawn_shards import drawn_people, write_shards
 
 CPU = torch.device("cpu")
 SIDE = 96

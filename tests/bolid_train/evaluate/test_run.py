@@ -18,8 +18,8 @@ from bolid_train.base import Base
 from bolid_train.denoiser import Denoiser
 from bolid_train.evaluate.painting import Sampling
 from bolid_train.evaluate.run import evaluate, numbers, sampling
-from tests.bolid_train.conftest import drawn_people, write_manifest, write_shards
-from tests.bolid_train.small_base import small_base
+from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
+from tests.support.small_base import small_base
 
 FAST = Sampling(steps=2, guidance=0.0)
 REF_DIM = 64

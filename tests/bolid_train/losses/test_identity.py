@@ -11,7 +11,7 @@ from torch import Tensor
 from bolid_train.losses.identity import absolute, of_proportions, retargeted
 from bolid_train.losses.skeleton import retarget
 from bolid_train.proportions import SPREAD, mean_proportions, proportions
-from tests.bolid_train.losses.figures import DANCING, ELSEWHERE, STANDING, Body, Pose, figure, hidden
+from tests.support.stick_figures import DANCING, ELSEWHERE, STANDING, Body, Pose, figure, hidden
 
 SIZE = (200, 250)
 LONG_LEGS = replace(Body(), thigh=0.7 * 1.1)

@@ -16,8 +16,8 @@ from bolid_train.denoiser import Denoiser
 from bolid_train.painter import Painter
 from bolid_train.portraits import Portrait
 from bolid_train.tiny.adapters import halve
-from tests.bolid_train.conftest import draw_person, write_manifest
-from tests.bolid_train.small_base import small_base
+from tests.support.drawn_shards import draw_person, write_manifest
+from tests.support.small_base import small_base
 
 REF_DIM = 64
 

@@ -19,7 +19,7 @@ from bolid_train.tiny.world.photos import Photos, draw_split
 from bolid_train.tiny.world.splits import CORPUS, HELD_OUT, SPLITS
 from bolid_train.trainer import train
 from bolid_train.views import Shards
-from tests.bolid_train.conftest import write_manifest
+from tests.support.drawn_shards import write_manifest
 
 FEW = {
     "train": replace(HELD_OUT, people=3, photos=4),

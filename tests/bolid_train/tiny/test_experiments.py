@@ -14,7 +14,7 @@ from bolid_train.evaluate.cases import choose
 from bolid_train.tiny import experiments
 from bolid_train.tiny.experiments import ABLATIONS, METHODS, RUNS, SEEDS, Experiment, loras, train_all
 from bolid_train.views import Shards
-from tests.bolid_train.conftest import drawn_people, write_manifest, write_shards
+from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 
 
 def test_every_method_is_trained_with_three_seeds_on_a_run_of_the_same_seed() -> None:

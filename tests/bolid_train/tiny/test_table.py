@@ -13,7 +13,7 @@ from bolid_train.denoiser import Denoiser
 from bolid_train.evaluate.painting import Sampling
 from bolid_train.tiny.adapters import halve
 from bolid_train.tiny.table import Row, Table, compare, measure
-from tests.bolid_train.conftest import drawn_people, write_manifest, write_shards
+from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 
 PEOPLE = {"anna": 3, "boris": 3, "clara": 3}
 

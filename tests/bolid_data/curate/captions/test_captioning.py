@@ -21,7 +21,7 @@ from bolid_data.curate.measure import Keypoints, Photo
 from bolid_data.errors import BolidError
 from bolid_data.manifest import Filter, Manifest
 from bolid_data.shards.write import shard
-from tests.bolid_data.world import MODELS, World, jpeg
+from tests.support.measured_dataset import MODELS, World, jpeg
 
 TOLERANT = Filter(min_width=1, min_height=1, min_photos_per_person=1)
 

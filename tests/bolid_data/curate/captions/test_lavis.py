@@ -19,7 +19,7 @@ from bolid_data.curate.judge import judge
 from bolid_data.curate.measure import Photo
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Caption, Filter, load
-from tests.bolid_data.world import MODELS, World, jpeg
+from tests.support.measured_dataset import MODELS, World, jpeg
 
 TINY = Path(__file__).with_name("tiny_lavis.py")
 WORDS = {"a", "photo", "of", "person", "woman", "man", "in", "red", "blue", "dress", "coat", "with", "hair", "the"}

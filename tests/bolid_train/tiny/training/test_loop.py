@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bolid_train.tiny.training.loop import Loss, Schedule, fit
-from tests.bolid_train.processes import run_two
+from tests.support.processes import run_two
 
 SCHEDULE = Schedule(steps=30, learning_rate=0.05, warmup=3, ema=0.9, checkpoint_every=7)
 

@@ -12,7 +12,7 @@ from bolid_train.conditioning import METHODS
 from bolid_train.conditioning.protocol import Method, UNetInputs
 from bolid_train.denoiser import Denoiser
 from bolid_train.randomness import RowRandom
-from tests.bolid_train.small_base import small_base
+from tests.support.small_base import small_base
 
 REF_DIM = 64
 

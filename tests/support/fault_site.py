@@ -20,7 +20,7 @@ from http import HTTPStatus
 
 from aiohttp.test_utils import make_mocked_request
 
-from tests.bolid_data.collect.site import Site
+from tests.support.gallery_site import Site
 
 Headers = dict[str, str]
 LAST_MODIFIED = "Mon, 01 Jan 2024 00:00:00 GMT"
