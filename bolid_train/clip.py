@@ -13,7 +13,6 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 from bolid_data import weights
 from bolid_data.errors import BolidError, UsageError
 
-WEIGHTS = Path(__file__).parent / "tiny" / "weights"
 NAMES = ("clip-0", "clip-1")
 """The small world's: `clip-0` conditions and is trained against, `clip-1` only evaluates."""
 
@@ -72,14 +71,4 @@ def load_clip(name: str, near: Path | None = None) -> Clip:
 
 def clip_folder(name: str, near: Path | None = None) -> Path:
     """Where the CLIP of that name is. Raises as `load_clip` does."""
-    return _small(name) if name in NAMES else weights.folder(name, near)
-
-
-def _small(name: str) -> Path:
-    folder = WEIGHTS / name
-    if not (folder / "model.safetensors").is_file():
-        raise BolidError(
-            f"the weights of the small world's '{name}' are missing at {folder}; install bolid again, or train them: "
-            f"`python -m bolid_train.tiny.training.clip {name} --work FOLDER`"
-        )
-    return folder
+    return weights.find(name).path if name in NAMES else weights.folder(name, near)

@@ -10,8 +10,8 @@ from bolid_data import weights
 from bolid_data.curate.measure import FLOOR, GREY
 from bolid_data.curate.people import SIDE, STRIDE, import_yolo
 from bolid_data.errors import UsageError
-from bolid_train.tiny.networks.backbone import load_weights
-from bolid_train.tiny.networks.keypoints import KEYPOINTS, KeypointNetwork
+from bolid_train.embedded.backbone import load_weights
+from bolid_train.embedded.keypoints import KEYPOINTS, KeypointNetwork
 
 DETECTORS = ("tiny-keypoints", "yolo11n-pose")
 
@@ -47,7 +47,7 @@ class TinyKeypoints(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = load_weights(KeypointNetwork(), "keypoints")
+        self.network = load_weights(KeypointNetwork(), "tiny-keypoints")
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(images)

@@ -15,7 +15,6 @@ from torch import nn
 
 from bolid_data import weights
 from bolid_data.errors import BolidError, UsageError
-from bolid_train.tiny.sdxl import LIGHTNING
 
 SMALL_LIGHTNING = "small-lightning"
 """Names the weights for `small-sdxl` that come with this package."""
@@ -31,7 +30,7 @@ def find(name: str, near: Path) -> Path:
     Raises UsageError for what is none of these, BolidError for a file of the hub that is not to be had.
     """
     if name == SMALL_LIGHTNING:
-        return LIGHTNING
+        return weights.find(SMALL_LIGHTNING).path
     if (near / name).is_file():
         return near / name
     parts = name.split("/", 2)

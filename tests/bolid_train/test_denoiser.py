@@ -14,8 +14,8 @@ from bolid_train.base import Base
 from bolid_train.conditioning.protocol import UNetInputs
 from bolid_train.denoiser import Denoiser
 from bolid_train.randomness import RowRandom
-from bolid_train.tiny.pipeline import load_small_lightning
-from bolid_train.tiny.sdxl import FOLDER
+from small_world.pipeline import load_small_lightning
+from small_world.sdxl import FOLDER
 from tests.support.small_base import small_base
 
 CPU = torch.device("cpu")

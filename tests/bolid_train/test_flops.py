@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bolid_train.flops import PEAKS, count, estimate_mfu, peak_flops, unet_flops
-from bolid_train.tiny.sdxl import build_unet
+from small_world.sdxl import build_unet
 
 
 def test_a_frozen_layer_costs_as_much_back_as_forward() -> None:

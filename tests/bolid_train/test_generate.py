@@ -24,8 +24,8 @@ from bolid_train.base import Base
 from bolid_train.generate import Request, generate
 from bolid_train.painter import Painter
 from bolid_train.portraits import find_people
-from bolid_train.tiny.world.photos import draw_split
-from bolid_train.tiny.world.splits import HELD_OUT
+from small_world.world.photos import draw_split
+from small_world.world.splits import HELD_OUT
 from tests.support.drawn_shards import write_manifest
 from tests.support.small_base import small_base
 

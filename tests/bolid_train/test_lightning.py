@@ -13,8 +13,8 @@ from torch import Tensor
 from bolid_data.errors import BolidError, UsageError
 from bolid_train.conditioning.branches import Branches
 from bolid_train.lightning import attach, enabled, find, load
-from bolid_train.tiny.pipeline import load_small_sdxl
-from bolid_train.tiny.sdxl import FOLDER, LIGHTNING
+from small_world.pipeline import load_small_sdxl
+from small_world.sdxl import FOLDER, LIGHTNING
 from tests.support.small_base import small_base
 
 WIDTHS = {"ref": 64, "body": 32}

@@ -14,10 +14,10 @@ from bolid_train.proportions import (
     similarity,
     spread,
 )
-from bolid_train.tiny.check.body import auc
-from bolid_train.tiny.world.bodies import TRAITS
-from bolid_train.tiny.world.photos import Photos, draw_split
-from bolid_train.tiny.world.splits import HELD_OUT
+from small_world.check.body import auc
+from small_world.world.bodies import TRAITS
+from small_world.world.photos import Photos, draw_split
+from small_world.world.splits import HELD_OUT
 
 
 @pytest.fixture(scope="module")

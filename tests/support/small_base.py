@@ -18,8 +18,8 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from bolid_train.tiny.sdxl import build_scheduler
-from bolid_train.tiny.tokenizer import build_tokenizer
+from small_world.sdxl import build_scheduler
+from small_world.tokenizer import build_tokenizer
 
 _TEXT, _TEXT_2, _IMAGE, _POOLED, _TIME = 32, 48, 64, 48, 32
 _VIEW_SIDE = 64

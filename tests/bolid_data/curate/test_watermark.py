@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from bolid_data.curate.measure import Photo
-from bolid_data.curate.training.watermark_ink import fonts
-from bolid_data.curate.training.watermark_samples import CROP, Samples, printed
 from bolid_data.curate.watermark import WatermarkMeasurer
 from bolid_data.curate.watermark_network import SIDE, STRIDE
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.images import read_upright
+from small_world.training.watermark_ink import fonts
+from small_world.training.watermark_samples import CROP, Samples, printed
 
 PHOTOS = Path(__file__).parents[3] / "../shared/photos"
 needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="no real photos at ../shared/photos")

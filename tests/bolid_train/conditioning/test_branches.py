@@ -16,7 +16,7 @@ from bolid_data.errors import BolidError
 from bolid_data.manifest import Train
 from bolid_train.conditioning import METHODS
 from bolid_train.conditioning.branches import Branches
-from bolid_train.tiny import sdxl
+from small_world import sdxl
 from tests.support.drawn_batches import drawn_unet, installed
 from tests.support.sdxl import SDXL
 from tests.support.small_base import small_base

@@ -8,7 +8,7 @@ from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from bolid_data.manifest import Train
 from bolid_train import lightning
 from bolid_train.conditioning.lora import Lora
-from bolid_train.tiny import sdxl
+from small_world import sdxl
 from tests.support.drawn_batches import REF_DIM, bare, drawn_batch, drawn_unet, fit, installed, predict
 from tests.support.small_base import small_base
 

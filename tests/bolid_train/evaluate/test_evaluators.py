@@ -9,7 +9,7 @@ from timm.models import save_for_hf
 from torch import Tensor
 
 from bolid_data.errors import BolidError, UsageError
-from bolid_train.clip import WEIGHTS
+from bolid_data.weights import embedded_path
 from bolid_train.crops import crop
 from bolid_train.evaluate import metrics
 from bolid_train.evaluate.bodies import load_bodies, person_box
@@ -62,7 +62,7 @@ def test_a_model_that_is_not_there_is_named_with_the_command_that_gets_it(offlin
     with pytest.raises(BolidError, match=r"hf download openai/clip-vit-base-patch32"):
         load_evaluators(f"photos,bodies={bodies}")
     with pytest.raises(BolidError, match=r"Inception's weights.*put https://"):
-        load_evaluators(f"photos,bodies={bodies},clip={WEIGHTS / 'clip-1'}")
+        load_evaluators(f"photos,bodies={bodies},clip={embedded_path('clip-1')}")
 
 
 @pytest.mark.parametrize("name", ["magic", "photos,nose=x", "photos,clip=", "small-world,clip=x", ""])

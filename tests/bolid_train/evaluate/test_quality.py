@@ -11,10 +11,10 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 
 from bolid_data.errors import BolidError
+from bolid_train.embedded.attributes import load_attributes
 from bolid_train.evaluate import realism
 from bolid_train.evaluate.quality import Quality, distance_from
 from bolid_train.evaluate.realism import Realism, small_realism
-from bolid_train.tiny.networks.attributes import load_attributes
 
 CPU = torch.device("cpu")
 

@@ -18,11 +18,11 @@ from bolid_train.conditioning.protocol import UNetInputs
 from bolid_train.denoiser import Denoiser
 from bolid_train.losses import PictureLosses
 from bolid_train.randomness import RowRandom
-from bolid_train.tiny.pipeline import load_small_sdxl
-from bolid_train.tiny.pixels import pixels
-from bolid_train.tiny.sdxl import FOLDER
-from bolid_train.tiny.world.photos import Photos, draw_split
-from bolid_train.tiny.world.splits import HELD_OUT
+from small_world.pipeline import load_small_sdxl
+from small_world.pixels import pixels
+from small_world.sdxl import FOLDER
+from small_world.world.photos import Photos, draw_split
+from small_world.world.splits import HELD_OUT
 
 CPU = torch.device("cpu")
 BASE = Base.at("small-sdxl", FOLDER)

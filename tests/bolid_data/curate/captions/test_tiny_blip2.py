@@ -10,17 +10,10 @@ from bolid_data import weights
 from bolid_data.curate.captions.by_name import TINY, load_captioner
 from bolid_data.curate.captions.caption import tidy
 from bolid_data.curate.measure import Photo
-from bolid_data.curate.training import tiny_blip2, tiny_blip2_samples
-from bolid_data.curate.training.tiny_blip2_samples import (
-    draw_chunk,
-    draw_samples,
-    from_labels,
-    labels,
-    says,
-    small_size,
-)
 from bolid_data.gallery.description import Description, read
 from bolid_data.manifest import Manifest
+from small_world.training import tiny_blip2, tiny_blip2_samples
+from small_world.training.tiny_blip2_samples import draw_chunk, draw_samples, from_labels, labels, says, small_size
 
 UNSEEN = 31337
 FULL = "a full-body photo of a person with grey hair, in a long-sleeved red top and a blue skirt, arms down, by the sea"

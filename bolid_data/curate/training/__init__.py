@@ -1,1 +1,0 @@
-"""Where the embedded models come from: run by hand, never by a command."""

@@ -1,1 +1,0 @@
-"""The small SDXL that is built here, for machines without a model hub."""

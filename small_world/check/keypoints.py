@@ -1,0 +1,50 @@
+"""How far the small world's keypoints are from the truth, on people never seen."""
+
+import torch
+from torch import Tensor
+
+from bolid_train.keypoints import KeypointDetector, load_keypoints
+from small_world.pixels import pixels
+from small_world.world.photos import SIDE, Photos, draw_split
+from small_world.world.splits import HELD_OUT, SECOND_STYLE
+
+_BATCH = 200
+
+
+def check() -> dict[str, float]:
+    """Errors in percent, and the share of joints whose visibility is told right."""
+    detector = load_keypoints("tiny-keypoints")
+    figures: dict[str, float] = {}
+    for name, split in (("held-out", HELD_OUT), ("second style", SECOND_STYLE)):
+        photos = draw_split(split)
+        found = detect(detector, photos)
+        truth = torch.from_numpy(photos.keypoints)
+        error = distances(found, truth)
+        side, height = 100 * error / SIDE, 100 * error / heights(truth)[:, None]
+        figures |= {
+            f"{name}: median error, % of the image's side": float(side.nanmedian()),
+            f"{name}: mean error, % of the image's side": float(side.nanmean()),
+            f"{name}: median error, full-body, % of the height": float(height.nanmedian()),
+            f"{name}: mean error, full-body, % of the height": float(height.nanmean()),
+            f"{name}: visibility told right": float(((found[..., 2] > 0.5) == (truth[..., 2] > 0.5)).float().mean()),
+        }
+    return figures
+
+
+@torch.no_grad()
+def detect(detector: KeypointDetector, photos: Photos) -> Tensor:
+    """The detector's keypoints (N, 17, 3) of all photos."""
+    return torch.cat([detector(pixels(photos, rows)) for rows in torch.arange(len(photos)).split(_BATCH)])
+
+
+def distances(found: Tensor, truth: Tensor) -> Tensor:
+    """Of keypoints (N, 17, 3) each, the distance (N, 17) in pixels; NaN where a joint is truly not visible."""
+    distance = (found[..., :2] - truth[..., :2]).norm(dim=2)
+    return distance.where(truth[..., 2] > 0.5, torch.nan)
+
+
+def heights(keypoints: Tensor) -> Tensor:
+    """(N,): from between the eyes to between the ankles in pixels; NaN where they are not all visible."""
+    ends = keypoints[:, [1, 2, 15, 16]]
+    eyes, ankles = ends[:, :2, :2].mean(1), ends[:, 2:, :2].mean(1)
+    return (eyes - ankles).norm(dim=1).where((ends[..., 2] > 0.5).all(1), torch.nan)
