@@ -288,7 +288,7 @@ def train(
 ) -> None:
     """Train the manifest's method on the shards; the result loads in stock diffusers."""
     from bolid_data.stale import refuse_stale
-    from bolid_train.trainer import train as fit
+    from bolid_train.training.trainer import train as fit
 
     loaded, dataset = _open(manifest, data)
     if not allow_stale:
@@ -333,8 +333,8 @@ def generate(
     debug: Debug = False,
 ) -> None:
     """Generate pictures from a prompt and no, one or several photos of a person."""
-    from bolid_train.generate import Request
-    from bolid_train.generate import generate as paint
+    from bolid_train.inference.generate import Request
+    from bolid_train.inference.generate import generate as paint
 
     loaded, dataset = _open(manifest, data)
     request = Request(

@@ -18,7 +18,7 @@ from bolid_data.catalog import insert
 from bolid_data.dataset import Dataset
 from bolid_data.manifest import Manifest
 from bolid_data.shards.write import shard
-from bolid_train.views import Shards
+from bolid_train.data.shard_dataset import Shards
 
 PEOPLE, PHOTOS = 8, 50
 """Of the dataset that is written: 400 photos of about a megabyte, a quarter of them with EXIF."""

@@ -13,18 +13,19 @@ from torch.nn.utils.rnn import pad_sequence
 from benchmarks.rows import Row, compare
 from bolid_data import manifest
 from bolid_data.manifest import Manifest
-from bolid_train.base import Base, pick_device
-from bolid_train.batches import Batch, Pick, Views
-from bolid_train.conditioning.text import Text
-from bolid_train.crops import crop
-from bolid_train.denoiser import Denoiser
-from bolid_train.encoders import Encoders
+from bolid_train.data.batch import Batch, Views
+from bolid_train.data.crops import crop
+from bolid_train.data.encoders import Encoders
+from bolid_train.data.features import FeatureCache
+from bolid_train.data.sampler import Pick
+from bolid_train.data.shard_dataset import Sample, Shards
+from bolid_train.diffusion.base import Base, pick_device
+from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.diffusion.sampler import sample
 from bolid_train.evaluate.painting import conditions_of
-from bolid_train.features import FeatureCache
-from bolid_train.runs import LossLog, Run
-from bolid_train.sampler import sample
-from bolid_train.training import Training, make_accelerator
-from bolid_train.views import Sample, Shards
+from bolid_train.methods.text import Text
+from bolid_train.training.run import LossLog, Run
+from bolid_train.training.step import Training, make_accelerator
 from small_world.dataset import write_dataset
 
 _STEPS, _PEOPLE, _DRAWN = 4, 32, 8

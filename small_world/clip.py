@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPVisionModelWithProjection
 
 from bolid_data.weights import embedded_path
-from bolid_train.clip import Clip, load_clip
+from bolid_train.diffusion.clip import Clip, load_clip
 from small_world.tokenizer import build_tokenizer
 
 _SIDE, PATCH = 64, 8  # pixels

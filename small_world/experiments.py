@@ -15,11 +15,11 @@ from bolid_data import manifest
 from bolid_data.errors import BolidError
 from bolid_data.manifest import Manifest
 from bolid_data.progress import note
-from bolid_train.doctor import usable_people
+from bolid_train.data.preflight import usable_people
+from bolid_train.data.shard_dataset import Shards
 from bolid_train.evaluate.cases import choose
-from bolid_train.runs import run_folder
-from bolid_train.trainer import train
-from bolid_train.views import Shards
+from bolid_train.methods.adapter import run_folder
+from bolid_train.training.trainer import train
 
 MANIFEST = Path(__file__).parents[1] / "manifests" / "small-world.toml"
 

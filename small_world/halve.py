@@ -20,9 +20,9 @@ from torch import Tensor
 from bolid_data.errors import BolidError
 from bolid_data.progress import note
 from bolid_data.weights import file_sha256
-from bolid_train import adapter
 from bolid_train.files import write_json, write_safetensors
-from bolid_train.runs import run_folder
+from bolid_train.methods import adapter
+from bolid_train.methods.adapter import run_folder
 from small_world.experiments import COMPARED
 
 ADAPTERS = Path(__file__).with_name("adapters")

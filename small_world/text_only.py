@@ -13,19 +13,19 @@ import torch
 from scipy.stats import bootstrap
 from torch import Tensor
 
-from bolid_train import adapter
-from bolid_train.base import Base
-from bolid_train.batches import PersonSampler
-from bolid_train.conditioning.bolid import Bolid
-from bolid_train.doctor import usable_people
+from bolid_train.data.features import FeatureCache
+from bolid_train.data.preflight import usable_people
+from bolid_train.data.proportions import PROPORTIONS, leg_length, shoulder_width
+from bolid_train.data.sampler import PersonSampler
+from bolid_train.data.shard_dataset import Shards
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.keypoints import load_keypoints
+from bolid_train.diffusion.lightning import STEPS
 from bolid_train.evaluate.painting import to_pixels
-from bolid_train.features import FeatureCache
-from bolid_train.keypoints import load_keypoints
-from bolid_train.lightning import STEPS
-from bolid_train.painter import Painter
-from bolid_train.proportions import PROPORTIONS, leg_length, shoulder_width
-from bolid_train.runs import run_folder
-from bolid_train.views import Shards
+from bolid_train.inference.pipeline import Painter
+from bolid_train.methods import adapter
+from bolid_train.methods.adapter import run_folder
+from bolid_train.methods.bolid.method import Bolid
 from small_world.experiments import MANIFEST
 from small_world.sdxl import LIGHTNING
 

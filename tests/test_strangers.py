@@ -39,13 +39,13 @@ from bolid_data.shards.rebuild import rebuild_shards
 from bolid_data.shards.write import shard
 from bolid_data.stale import find_stale
 from bolid_data.weights import file_sha256
-from bolid_train import adapter
-from bolid_train.base import Base
-from bolid_train.conditioning import find as find_method
+from bolid_train.data.shard_dataset import Shards
+from bolid_train.diffusion.base import Base
 from bolid_train.evaluate.compared import find as find_runs
-from bolid_train.generate import Request, generate
-from bolid_train.trainer import train
-from bolid_train.views import Shards
+from bolid_train.inference.generate import Request, generate
+from bolid_train.methods import adapter
+from bolid_train.methods.registry import find as find_method
+from bolid_train.training.trainer import train
 from tests.bolid_data.shards.test_shards import finish
 from tests.support.drawn_shards import draw_person
 from tests.support.measured_dataset import World

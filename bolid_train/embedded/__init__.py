@@ -1,1 +1,1 @@
-"""The small world's measuring networks: keypoints, attributes and bodies of 64×64 photos."""
+"""Networks whose weights ship with BoLID, so that everything works offline. Model cards are in `weights/`."""

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from bolid_data.errors import BolidError
-from bolid_train.views import Sample
+from bolid_train.data.shard_dataset import Sample
 
 _NEAREST = 0.05
 """Of all captions, the share that suits best; prompts are drawn from these."""

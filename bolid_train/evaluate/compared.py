@@ -10,9 +10,9 @@ from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
 from bolid_data.progress import note
 from bolid_data.shard_index import ShardIndex
-from bolid_train import adapter
-from bolid_train.adapter import Adapter
-from bolid_train.features import SETTINGS
+from bolid_train.data.features import SETTINGS
+from bolid_train.methods import adapter
+from bolid_train.methods.adapter import Adapter
 
 BASE, LORA = "text", "lora"
 """The base alone, whose row is always there; and the runs of one person each, which are one method together."""

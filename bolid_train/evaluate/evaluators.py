@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from bolid_data.errors import UsageError
-from bolid_train.base import pick_device
-from bolid_train.clip import Clip, load_clip
+from bolid_train.diffusion.base import pick_device
+from bolid_train.diffusion.clip import Clip, load_clip
+from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.attributes import CLASSES, AttributeClassifier, load_attributes
 from bolid_train.embedded.body import load_body_evaluator
 from bolid_train.evaluate.bodies import BodyReader, load_bodies
 from bolid_train.evaluate.looking import look
 from bolid_train.evaluate.quality import Quality
 from bolid_train.evaluate.realism import Realism, inception_realism, small_realism
-from bolid_train.keypoints import load_keypoints
 
 SMALL_WORLD = "small-world"
 _GARMENTS = ("top", "bottom")

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bolid_train.crops import crop
+from bolid_train.data.crops import crop
+from bolid_train.data.proportions import mean_proportions
+from bolid_train.data.shard_dataset import Sample, Shards
 from bolid_train.evaluate import metrics
 from bolid_train.evaluate.cases import Case
 from bolid_train.evaluate.evaluators import Evaluators, Seen
 from bolid_train.evaluate.painting import to_pixels
-from bolid_train.proportions import mean_proportions
-from bolid_train.views import Sample, Shards
 
 _PHOTOS, _PIXELS = 256, 2**24  # held in memory at once, at most
 

@@ -6,7 +6,7 @@ Of a failure, a picture that shows nobody, it is said what would be said of a st
 import torch
 from torch import Tensor
 
-from bolid_train.proportions import body_scale, proportions
+from bolid_train.data.proportions import body_scale, proportions
 
 SURE = 0.5
 """A joint of less confidence is not seen."""

@@ -11,16 +11,18 @@ from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 from torch import Tensor
 
-from bolid_train import lightning
-from bolid_train.base import Base, pick_device
-from bolid_train.batches import Batch, Pick, no_views
-from bolid_train.conditioning.protocol import SOURCES, Method, UNetInputs
-from bolid_train.conditioning.text import Text
+from bolid_train.data.batch import Batch, no_views
+from bolid_train.data.features import FeatureCache
+from bolid_train.data.sampler import Pick
+from bolid_train.diffusion import lightning
+from bolid_train.diffusion.base import Base, pick_device
+from bolid_train.diffusion.sampler import sample
+from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.evaluate.cases import Case
 from bolid_train.evaluate.compared import Compared
-from bolid_train.features import FeatureCache
-from bolid_train.painter import Painter
-from bolid_train.sampler import sample
+from bolid_train.inference.pipeline import Painter
+from bolid_train.methods.protocol import SOURCES, Method
+from bolid_train.methods.text import Text
 
 _ROWS, _PIXELS = 32, 2**22  # of a batch at most
 

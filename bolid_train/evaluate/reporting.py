@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bolid_train.data.shard_dataset import Shards
 from bolid_train.evaluate.cases import Case
 from bolid_train.evaluate.compared import BASE, LORA
 from bolid_train.evaluate.grid import write_grid
@@ -11,7 +12,6 @@ from bolid_train.evaluate.measuring import Yardstick
 from bolid_train.evaluate.painting import to_image
 from bolid_train.evaluate.results import Result, Sets
 from bolid_train.evaluate.table import make_rows
-from bolid_train.views import Shards
 
 
 def rows_of(results: Sequence[Result], sets: Sets) -> list[dict[str, Any]]:

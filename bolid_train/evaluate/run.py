@@ -11,10 +11,11 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import refuse_links
 from bolid_data.progress import note
-from bolid_train import lightning
-from bolid_train.adapter import refuse_strange_models
-from bolid_train.base import Base, pick_device
-from bolid_train.doctor import usable_people
+from bolid_train.data.features import FeatureCache
+from bolid_train.data.preflight import usable_people
+from bolid_train.data.shard_dataset import People, Sample, Shards
+from bolid_train.diffusion import lightning
+from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.evaluate.bench import Bench
 from bolid_train.evaluate.cases import Case, choose
 from bolid_train.evaluate.compared import BASE, LORA, Compared, find, look, loras_of
@@ -25,8 +26,7 @@ from bolid_train.evaluate.painting import Sampling, Studio
 from bolid_train.evaluate.reporting import notes_of, rows_of, write_pictures
 from bolid_train.evaluate.results import Sets
 from bolid_train.evaluate.table import write_table
-from bolid_train.features import FeatureCache
-from bolid_train.views import People, Sample, Shards
+from bolid_train.methods.adapter import refuse_strange_models
 
 PROMPTS = 4  # a person
 _GRID = 8  # people

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
+from bolid_train.data.proportions import SPREAD, SURE, proportions
 from bolid_train.losses.skeleton import retarget
-from bolid_train.proportions import SPREAD, SURE, proportions
 
 _PLACES = 100.0
 """Factor of squared distances in sides of the picture: 1 is then a joint that is off by 10 % of the side."""

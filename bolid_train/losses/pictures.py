@@ -9,16 +9,16 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from bolid_data.manifest import Objective, Train
-from bolid_train.base import Base
-from bolid_train.batches import Batch
-from bolid_train.clip import Clip, load_clip
-from bolid_train.conditioning.protocol import UNetInputs
-from bolid_train.keypoints import KeypointDetector, load_keypoints
+from bolid_train.data.batch import Batch
+from bolid_train.data.proportions import mean_proportions
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.clip import Clip, load_clip
+from bolid_train.diffusion.keypoints import KeypointDetector, load_keypoints
+from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.losses import identity
-from bolid_train.proportions import mean_proportions
 
 if TYPE_CHECKING:
-    from bolid_train.denoiser import Denoiser
+    from bolid_train.diffusion.denoiser import Denoiser
 
 
 class PictureLosses:

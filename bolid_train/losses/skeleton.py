@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bolid_train.proportions import PROPORTIONS, proportions
+from bolid_train.data.proportions import PROPORTIONS, proportions
 
 _BONES: tuple[tuple[int | str, int, str], ...] = (
     *((0, joint, "face") for joint in (1, 2, 3, 4)),

@@ -7,9 +7,9 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import Tensor
 
+from bolid_train.data.proportions import proportions
+from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.attributes import load_attributes
-from bolid_train.keypoints import load_keypoints
-from bolid_train.proportions import proportions
 from small_world.pipeline import load_small_lightning, load_small_sdxl
 from small_world.pixels import pixels
 from small_world.world.captions import ATTRIBUTES, WORDS

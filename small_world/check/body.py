@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from bolid_data.gallery.description import FRAMING
+from bolid_train.data.proportions import proportions, similarity
+from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.body import BodyEvaluator, load_body_evaluator
-from bolid_train.keypoints import load_keypoints
-from bolid_train.proportions import proportions, similarity
 from small_world.check.keypoints import detect
 from small_world.pixels import pixels
 from small_world.world.captions import ATTRIBUTES, WORDS

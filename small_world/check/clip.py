@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bolid_train.clip import NAMES, Clip, load_clip
+from bolid_train.diffusion.clip import NAMES, Clip, load_clip
 from small_world.pixels import pixels
 from small_world.world.bodies import TRAITS
 from small_world.world.captions import ATTRIBUTES, WORDS, Caption

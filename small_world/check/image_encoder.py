@@ -6,8 +6,8 @@ from torch.nn.functional import normalize
 from transformers import CLIPVisionModelWithProjection
 
 from bolid_data import weights
-from bolid_train.base import CLIP_BODIES
-from bolid_train.clip import load_clip
+from bolid_train.diffusion.base import CLIP_BODIES
+from bolid_train.diffusion.clip import load_clip
 from small_world.check.body import auc
 from small_world.check.clip import probe
 from small_world.pixels import pixels

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bolid_train.keypoints import KeypointDetector, load_keypoints
+from bolid_train.diffusion.keypoints import KeypointDetector, load_keypoints
 from small_world.pixels import pixels
 from small_world.world.photos import SIDE, Photos, draw_split
 from small_world.world.splits import HELD_OUT, SECOND_STYLE

@@ -2,7 +2,7 @@
 
 import torch
 
-from bolid_train.keypoints import load_keypoints
+from bolid_train.diffusion.keypoints import load_keypoints
 from small_world.check.keypoints import distances
 from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy, l1_loss, normalize
 from transformers import CLIPModel
 
 from bolid_data.weights import embedded_path, folder_sha256
-from bolid_train.clip import Clip
+from bolid_train.diffusion.clip import Clip
 from bolid_train.embedded.keypoints import KEYPOINTS
 from bolid_train.files import write_safetensors
 from small_world.clip import PATCH, build_clip

@@ -17,8 +17,8 @@ from transformers import CLIPVisionModelWithProjection
 
 from bolid_data.manifest import Train
 from bolid_data.weights import embedded_path, folder_sha256
-from bolid_train.base import CLIP_BODIES
-from bolid_train.body.weighting import weight_views
+from bolid_train.data.weighting import weight_views
+from bolid_train.diffusion.base import CLIP_BODIES
 from bolid_train.embedded.keypoints import KEYPOINTS
 from small_world.clip import PATCH, image_encoder_of, load_trained
 from small_world.pixels import pixels

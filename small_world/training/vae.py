@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from bolid_train.body.weighting import gaussian_weights
+from bolid_train.data.weighting import gaussian_weights
 from small_world.pixels import pixels
 from small_world.sdxl import build_vae
 from small_world.training.loop import Schedule, fit

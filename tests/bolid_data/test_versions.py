@@ -12,7 +12,7 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.lockfile import lock_digest, read_lock
 from bolid_data.shard_index import ShardIndex
-from bolid_train import adapter
+from bolid_train.methods import adapter
 from tests.support.commands import Done, bolid
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "v1.tar.xz"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bolid_data.manifest import Manifest
-from bolid_train.trainer import train
+from bolid_train.training.trainer import train
 from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 
 

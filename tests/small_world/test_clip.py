@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPVisionModelWithProjection
 
 from bolid_data.weights import embedded_path
-from bolid_train.clip import NAMES, load_clip
+from bolid_train.diffusion.clip import NAMES, load_clip
 from small_world.check.clip import probe, retrieval, zero_shot
 from small_world.clip import save_image_encoder
 from small_world.pixels import pixels

@@ -14,8 +14,8 @@ from PIL import Image
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.shards.lock import verify
-from bolid_train.trainer import train
-from bolid_train.views import Shards
+from bolid_train.data.shard_dataset import Shards
+from bolid_train.training.trainer import train
 from small_world.dataset import BUILD, write_dataset
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import CORPUS, HELD_OUT, SPLITS

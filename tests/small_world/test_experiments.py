@@ -8,10 +8,10 @@ import pytest
 
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
-from bolid_train import adapter
-from bolid_train.doctor import usable_people
+from bolid_train.data.preflight import usable_people
+from bolid_train.data.shard_dataset import Shards
 from bolid_train.evaluate.cases import choose
-from bolid_train.views import Shards
+from bolid_train.methods import adapter
 from small_world import experiments
 from small_world.experiments import ABLATIONS, METHODS, RUNS, SEEDS, Experiment, loras, train_all
 from tests.support.drawn_shards import drawn_people, write_manifest, write_shards

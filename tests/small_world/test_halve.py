@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from bolid_data.errors import BolidError
-from bolid_train import adapter, conditioning
-from bolid_train.base import Base
-from bolid_train.denoiser import Denoiser
-from bolid_train.painter import Painter
-from bolid_train.portraits import Portrait
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.inference.pipeline import Painter
+from bolid_train.inference.reference_photos import Portrait
+from bolid_train.methods import adapter, registry
 from small_world.halve import halve
 from tests.support.drawn_shards import draw_person, write_manifest
 from tests.support.small_base import small_base
@@ -27,7 +27,7 @@ def _published(folder: Path, method: str, spread: float = 0.1) -> Path:
     settings = write_manifest(folder, method=method, person="anna" if method == "lora" else "").train
     base = Base.find(settings, folder)
     torch.manual_seed(0)
-    installed = conditioning.find(method)(settings, REF_DIM)
+    installed = registry.find(method)(settings, REF_DIM)
     installed.install(Denoiser.of(base, settings, torch.device("cpu")).unet)
     with torch.no_grad():
         for parameter in installed.parameters():

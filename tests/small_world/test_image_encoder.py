@@ -9,8 +9,8 @@ from transformers import CLIPVisionModelWithProjection
 
 from bolid_data import weights
 from bolid_data.manifest import Train
-from bolid_train.base import CLIP_BODIES, Base
-from bolid_train.clip import load_clip
+from bolid_train.diffusion.base import CLIP_BODIES, Base
+from bolid_train.diffusion.clip import load_clip
 from small_world.check.image_encoder import embed, figures
 from small_world.clip import image_encoder_of
 from small_world.training.image_encoder import SCHEDULE, Learner, Seeing, save, train

@@ -9,9 +9,9 @@ from torch import Tensor
 from bolid_data.errors import UsageError
 from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import Shot, draw_photo
+from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.backbone import load_weights
 from bolid_train.embedded.keypoints import KeypointNetwork
-from bolid_train.keypoints import load_keypoints
 from small_world.check.keypoints import detect, distances, heights
 from small_world.pixels import pixels
 from small_world.sdxl import build_vae

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from bolid_data.manifest import Manifest
-from bolid_train import adapter, conditioning
-from bolid_train.base import Base
-from bolid_train.denoiser import Denoiser
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.evaluate.painting import Sampling
+from bolid_train.methods import adapter, registry
 from small_world.halve import halve
 from small_world.table import Row, Table, compare, measure
 from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
@@ -38,7 +38,7 @@ def _publish(folder: Path, to: Path, method: str, person: str) -> Manifest:
     settings = write_manifest(folder, method=method, person=person)
     base = Base.find(settings.train, folder)
     torch.manual_seed(0)
-    installed = conditioning.find(method)(settings.train, 64)
+    installed = registry.find(method)(settings.train, 64)
     installed.install(Denoiser.of(base, settings.train, torch.device("cpu")).unet)
     run = folder / "runs" / to.name
     run.mkdir(parents=True)

@@ -7,11 +7,12 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 
 from bolid_data.manifest import Train
-from bolid_train.batches import Batch, Views
-from bolid_train.conditioning import METHODS
-from bolid_train.conditioning.protocol import Method, UNetInputs
-from bolid_train.denoiser import Denoiser
-from bolid_train.randomness import RowRandom
+from bolid_train.data.batch import Batch, Views
+from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.diffusion.rng import RowRandom
+from bolid_train.diffusion.unet_inputs import UNetInputs
+from bolid_train.methods.protocol import Method
+from bolid_train.methods.registry import METHODS
 from tests.support.small_base import small_base
 
 REF_DIM = 64

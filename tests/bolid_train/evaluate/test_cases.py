@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bolid_data.errors import BolidError
+from bolid_train.data.shard_dataset import Sample
 from bolid_train.evaluate.cases import _share, case_of, choose, choose_prompts
-from bolid_train.views import Sample
 
 COLOURS, POSES, PLACES = (
     ("red", "green", "blue", "white"),

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.weights import embedded_path
-from bolid_train.crops import crop
+from bolid_train.data.crops import crop
+from bolid_train.data.shard_dataset import Shards
 from bolid_train.evaluate import metrics
 from bolid_train.evaluate.bodies import load_bodies, person_box
 from bolid_train.evaluate.cases import choose
@@ -19,7 +20,6 @@ from bolid_train.evaluate.looking import look
 from bolid_train.evaluate.measuring import Yardstick
 from bolid_train.evaluate.painting import to_pixels
 from bolid_train.evaluate.table import interval
-from bolid_train.views import Shards
 from tests.support.drawn_shards import drawn_people, write_shards
 
 CPU = torch.device("cpu")

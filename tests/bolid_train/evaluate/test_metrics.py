@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from bolid_train.data.proportions import mean_proportions
 from bolid_train.evaluate import metrics
-from bolid_train.proportions import mean_proportions
 
 # COCO-17 of a standing figure, in pixels.
 STANDING = torch.tensor(

@@ -13,11 +13,11 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest
-from bolid_train import adapter, conditioning
-from bolid_train.base import Base
-from bolid_train.denoiser import Denoiser
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.evaluate.painting import Sampling
 from bolid_train.evaluate.run import evaluate, numbers, sampling
+from bolid_train.methods import adapter, registry
 from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 from tests.support.small_base import small_base
 
@@ -50,7 +50,7 @@ def _write_run(
     settings = write_manifest(folder, method=method, **train)
     base = Base.find(settings.train, folder)
     torch.manual_seed(seed)
-    installed = conditioning.find(method)(settings.train, ref_dim)
+    installed = registry.find(method)(settings.train, ref_dim)
     installed.install(Denoiser.of(base, settings.train, torch.device("cpu")).unet)
     with torch.no_grad():
         for parameter in installed.parameters():

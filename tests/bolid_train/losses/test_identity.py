@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from bolid_train.data.proportions import SPREAD, mean_proportions, proportions
 from bolid_train.losses.identity import absolute, of_proportions, retargeted
 from bolid_train.losses.skeleton import retarget
-from bolid_train.proportions import SPREAD, mean_proportions, proportions
 from tests.support.stick_figures import DANCING, ELSEWHERE, STANDING, Body, Pose, figure, hidden
 
 SIZE = (200, 250)

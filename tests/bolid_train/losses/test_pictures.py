@@ -10,14 +10,14 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Tensor, nn
 
 from bolid_data.manifest import Objective, Train
-from bolid_train.base import Base
-from bolid_train.batches import Batch, no_views
-from bolid_train.clip import load_clip
-from bolid_train.conditioning.branches import Branches
-from bolid_train.conditioning.protocol import UNetInputs
-from bolid_train.denoiser import Denoiser
+from bolid_train.data.batch import Batch, no_views
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.clip import load_clip
+from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.diffusion.rng import RowRandom
+from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.losses import PictureLosses
-from bolid_train.randomness import RowRandom
+from bolid_train.methods.layers.branches import Branches
 from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
 from small_world.sdxl import FOLDER

@@ -1,0 +1,81 @@
+"""The stock pipeline's sampling loop, fed with what a method gives."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from PIL import Image
+from torch import Tensor
+
+from bolid_data.progress import bar
+from bolid_train.diffusion.unet_inputs import UNetInputs
+
+
+def sample(
+    pipe: StableDiffusionXLPipeline,
+    positive: UNetInputs,
+    negative: UNetInputs,
+    steps: int,
+    guidance: float,
+    size: int | tuple[int, int],
+    seeds: Sequence[int],
+) -> list[Image.Image]:
+    """An image a row: row i of the inputs from noise of `seeds[i]`; `size` is the side, or width and height, in pixels.
+    `guidance` up to 1 means none, and `negative` is not used.
+
+    The loop is the pipeline's own, so that a method that adds nothing gives the bare pipeline's image bit for bit. What
+    else is in the batch changes a row by float noise only.
+    """
+    width, height = (size, size) if isinstance(size, int) else size
+    parts = (negative, positive) if guidance > 1 else (positive,)
+    hook = pipe.unet.register_forward_pre_hook(_add_conditions(parts), with_kwargs=True)
+    try:
+        with bar() as progress:
+            task = progress.add_task("generating", total=steps)
+
+            def advance(_pipe: Any, _step: int, _timestep: Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
+                progress.advance(task)
+                return tensors
+
+            return pipe(
+                prompt_embeds=positive.encoder_hidden_states,
+                pooled_prompt_embeds=positive.added_cond_kwargs["text_embeds"],
+                negative_prompt_embeds=negative.encoder_hidden_states,
+                negative_pooled_prompt_embeds=negative.added_cond_kwargs["text_embeds"],
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                height=height,
+                width=width,
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                callback_on_step_end=advance,
+            ).images
+    finally:
+        hook.remove()
+
+
+def _add_conditions(parts: tuple[UNetInputs, ...]) -> Any:
+    """A hook on the UNet that adds what the pipeline does not pass on for each part of the batch: a ControlNet's
+    residuals, and the branches' embeddings, which it repeats for every row, so that each would get those of all."""
+    branches = [part.added_cond_kwargs.get("image_embeds") for part in parts]
+    embeds = None if branches[0] is None else [torch.cat(rows) for rows in zip(*branches, strict=True)]
+
+    def hook(_unet: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if embeds is not None:
+            kwargs |= {"added_cond_kwargs": kwargs["added_cond_kwargs"] | {"image_embeds": embeds}}
+        if parts[0].residuals is not None:
+            kwargs |= _residuals(parts, *args)
+        return args, kwargs
+
+    return hook
+
+
+def _residuals(parts: tuple[UNetInputs, ...], noisy: Tensor, timestep: Tensor) -> dict[str, Any]:
+    found = [
+        part.residuals(rows, timestep.expand(len(rows)))
+        for part, rows in zip(parts, noisy.chunk(len(parts)), strict=True)
+        if part.residuals
+    ]
+    down = tuple(torch.cat(blocks) for blocks in zip(*(residuals[0] for residuals in found), strict=True))
+    middle = torch.cat([residuals[1] for residuals in found])
+    return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}

@@ -1,0 +1,60 @@
+"""Photos given to `bolid generate`, with the person found on each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
+
+from bolid_data.colour import WHITE
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.images import read_upright
+from bolid_data.manifest import Train
+from bolid_train.data.crops import Keypoints
+from bolid_train.data.weighting import visible
+from bolid_train.diffusion.keypoints import load_keypoints
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A photo and where its most prominent person's joints are, in pixels of it."""
+
+    photo: Image.Image
+    keypoints: Keypoints
+
+
+def open_photo(path: Path, background: str = WHITE) -> Image.Image:
+    """The upright photo, RGB. Raises UsageError for none, BolidError for a broken one, naming it."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such photo")
+    try:
+        return read_upright(path, background)
+    except BolidError as error:
+        raise BolidError(f"{path}: {error}; give another photo") from error
+
+
+@torch.inference_mode()
+def find_people(
+    paths: Sequence[Path], settings: Train, device: torch.device, background: str = WHITE
+) -> list[Portrait]:
+    """A portrait of each photo, by the detector that the objective names.
+
+    Raises BolidError, naming the photo, for one that is broken, or shows no one or no visible keypoint.
+    """
+    if not paths:
+        return []
+    photos = [open_photo(path, background) for path in paths]
+    detector = load_keypoints(settings.objective.detector, str(device))
+    portraits = []
+    for path, photo in zip(paths, photos, strict=True):
+        images = pil_to_tensor(photo)[None].to(device).float() / 127.5 - 1
+        points = detector(images).cpu()
+        if not points[..., 2].any():
+            raise BolidError(f"{path}: no person found in it; give a photo that shows the person")
+        least = settings.min_keypoint_confidence
+        if not visible(points, photo.height, photo.width, least, settings.keypoints).any():
+            raise BolidError(f"{path}: the person in it shows no visible keypoint; give a photo that shows the body")
+        portraits.append(Portrait(photo, points[0].tolist()))
+    return portraits

@@ -1,0 +1,1 @@
+"""What methods add to the UNet's attention."""

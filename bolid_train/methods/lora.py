@@ -1,0 +1,62 @@
+"""A DreamBooth-style LoRA of one person (Ruiz et al. 2023, Hu et al. 2022): what one would do without an adapter."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.training_utils import cast_training_params
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+from bolid_data.errors import BolidError
+from bolid_train.files import read_safetensors, refuse_non_finite, write_safetensors
+from bolid_train.methods.layers.attention import Attention
+from bolid_train.methods.protocol import Source
+from bolid_train.methods.text import Text
+
+_ADAPTER, _FILE = "person", "pytorch_lora_weights.safetensors"
+_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+class Lora(Text):
+    """Method `lora`: low-rank layers on the UNet's attention, trained on the photos of one person. The person is in the
+    weights, so no photo is asked for, and `scale` of the body is the layers' own."""
+
+    def install(self, unet: UNet2DConditionModel) -> None:
+        self.unet = unet
+        unet.set_attn_processor(Attention())
+        rank = self.settings.rank
+        config = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=_LAYERS)
+        unet.add_adapter(config, adapter_name=_ADAPTER)
+        cast_training_params(unet, torch.float32)
+
+    def scale(self, source: Source, weight: float) -> None:
+        if source == "body":
+            for layer in self._layers():
+                layer.set_scale(_ADAPTER, weight)
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        for layer in self._layers():
+            yield from layer.lora_A[_ADAPTER].parameters()
+            yield from layer.lora_B[_ADAPTER].parameters()
+
+    def save(self, folder: Path) -> dict[str, str]:
+        tensors = get_peft_model_state_dict(self.unet, adapter_name=_ADAPTER)
+        write_safetensors({f"unet.{name}": value for name, value in tensors.items()}, folder / _FILE)
+        return {_FILE: "lora"}
+
+    def load(self, folder: Path) -> None:
+        stored, file = read_safetensors(folder / _FILE), folder / _FILE
+        tensors = {name.removeprefix("unet."): value for name, value in stored.items()}
+        mine = get_peft_model_state_dict(self.unet, adapter_name=_ADAPTER)
+        if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in mine.items()}:
+            raise BolidError(f"{file} does not fit this base: it was trained on a UNet of another shape or rank")
+        refuse_non_finite(stored, file)
+        set_peft_model_state_dict(self.unet, tensors, adapter_name=_ADAPTER)
+
+    def _layers(self) -> list[LoraLayer]:
+        """Its own: Lightning's may stand in the same UNet."""
+        layers = (module for module in self.unet.modules() if isinstance(module, LoraLayer))
+        return [layer for layer in layers if _ADAPTER in layer.lora_A]

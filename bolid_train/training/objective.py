@@ -1,0 +1,34 @@
+"""The objective: what one batch costs, term by term."""
+
+import torch
+from torch import Tensor, nn
+
+from bolid_data.manifest import Train
+from bolid_train.data.batch import Batch
+from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.losses import PictureLosses
+from bolid_train.methods.dropout import drop_at_random
+from bolid_train.methods.protocol import Method
+
+
+class Objective(nn.Module):
+    """L = L_diff + the method's own terms + those of pictures (method.md, section 4).
+
+    A module of all that is trained and nothing else, so that DDP averages these gradients and no others.
+    """
+
+    def __init__(self, method: Method, denoiser: Denoiser, pictures: PictureLosses | None, settings: Train) -> None:
+        super().__init__()
+        self._parts = method, denoiser, pictures  # a tuple: the frozen modules in it are not this one's own
+        self.settings = settings
+        self.trained = nn.ParameterList(method.parameters())
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of a batch, already weighted, and their sum, `loss`; every one is a mean over rows."""
+        method, denoiser, pictures = self._parts
+        inputs = method.condition(batch)
+        dropped = drop_at_random(method, inputs, batch.random, self.settings)
+        terms = {"diffusion": denoiser.loss(batch.latents, dropped, batch.random), **method.losses(denoiser, batch)}
+        if pictures:
+            terms |= pictures(denoiser, inputs, batch)
+        return {"loss": torch.stack(list(terms.values())).sum(), **terms}

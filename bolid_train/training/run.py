@@ -1,0 +1,179 @@
+"""A run's folder: its checkpoints and its losses, so that a killed run goes on as if nothing had happened."""
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Annotated, Any, Self
+
+import torch
+from filelock import FileLock, Timeout
+from pydantic import Field, TypeAdapter
+from safetensors import SafetensorError
+from torch.utils.tensorboard import SummaryWriter
+from typing_extensions import TypedDict
+
+from bolid_data.errors import BolidError, UsageError
+from bolid_train.files import write_json, write_state
+from bolid_train.methods.protocol import Method
+from bolid_train.training.optimizer import Optimization
+
+
+class _State(TypedDict):
+    """What a checkpoint says beside its weights."""
+
+    step: Annotated[int, Field(ge=0)]
+    threads: Annotated[int, Field(ge=1, le=4096)]
+    identity: dict[str, Any]
+
+
+_STATE = TypeAdapter(_State)
+
+
+class Run:
+    """`runs/<run>`: `checkpoints/step-…` (the newest whole one), `losses.jsonl`, TensorBoard events.
+
+    A context manager: within it, no other process can train the same run.
+    """
+
+    def __init__(self, folder: Path, resume: bool, overwrite: bool, main: bool = True) -> None:
+        """`main`: whether this is the one process of a distributed run that writes. Raises BolidError for a run that
+        exists, unless it is to be resumed or overwritten."""
+        if resume and overwrite:
+            raise UsageError("--resume and --overwrite exclude each other")
+        if main and folder.exists() and not (resume or overwrite):
+            raise BolidError(
+                f"{folder} exists; --resume goes on with it, --overwrite starts afresh, --run names another"
+            )
+        self.folder = folder
+        self.losses = folder / "losses.jsonl"
+        self._checkpoints = folder / "checkpoints"
+        self._overwrite, self._main = overwrite, main
+        self._lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+
+    def __enter__(self) -> Self:
+        if not self._main:
+            return self
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise BolidError(f"another process is training {self.folder}; wait for it or name another --run") from None
+        if self._overwrite and self.folder.exists():
+            shutil.rmtree(self.folder)
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def restore(self, method: Method, optimization: Optimization, identity: dict[str, Any]) -> int:
+        """Takes up the newest checkpoint and forgets the losses after it; returns its step, 0 when there is none.
+
+        Raises UsageError, naming the first difference, when the run was started with another `identity`
+        (settings, base, photos): going on would give what neither the old nor the new settings give.
+        """
+        step = 0
+        if newest := max(self._checkpoints.glob("step-*"), default=None):
+            try:
+                state = _STATE.validate_json((newest / "state.json").read_bytes())
+                self._check(state["identity"], identity)
+                method.load(newest)
+                optimization.load_state_dict(torch.load(newest / "optimization.pt", weights_only=True))
+            except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError, SafetensorError) as error:
+                raise BolidError(f"{newest} is damaged ({error}); start afresh with --overwrite") from error
+            # A sum is split among threads: another number of them gives other last digits.
+            torch.set_num_threads(state["threads"])
+            step = state["step"]
+        if self._main:
+            self._keep_losses(step)
+        return step
+
+    def _check(self, before: dict[str, Any], now: dict[str, Any]) -> None:
+        for name, value in now.items():
+            if before.get(name) != value:
+                raise UsageError(
+                    f"{self.folder} was started with {name} = {before.get(name)!r}, now it is {value!r}; "
+                    "put it back, or start afresh with --overwrite"
+                )
+
+    def checkpoint(self, step: int, method: Method, optimization: Optimization, identity: dict[str, Any]) -> None:
+        """Everything a run goes on from, written aside and renamed; older checkpoints go."""
+        folder = self._checkpoints / f"step-{step:08d}"
+        unfinished = self._checkpoints / ".part"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        method.save(unfinished)
+        write_state(optimization.state_dict(), unfinished / "optimization.pt")
+        state = {"step": step, "threads": torch.get_num_threads(), "identity": identity}
+        write_json(state, unfinished / "state.json")
+        unfinished.rename(folder)
+        for old in self._checkpoints.glob("step-*"):
+            if old != folder:
+                shutil.rmtree(old)
+
+    def read_losses(self) -> list[dict[str, float]]:
+        """The lines of `losses.jsonl`."""
+        if not self.losses.is_file():
+            return []
+        try:
+            return [json.loads(line) for line in self.losses.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError, RecursionError) as error:
+            raise BolidError(f"{self.losses}: cannot be read ({error}); start afresh with --overwrite") from error
+
+    def _keep_losses(self, steps: int) -> None:
+        lines = self.losses.read_text(encoding="utf-8").splitlines() if self.losses.is_file() else []
+        if len(lines) < steps:
+            raise BolidError(f"{self.losses} lacks steps before {steps}; start afresh with --overwrite")
+        unfinished = self.losses.with_name(f".{self.losses.name}.part")
+        unfinished.write_text("".join(f"{line}\n" for line in lines[:steps]), encoding="utf-8")
+        unfinished.replace(self.losses)
+
+
+class LossLog:
+    """Appends a step's losses to `losses.jsonl`, in full precision, and to the tracker."""
+
+    def __init__(self, run: Run, first_step: int, tracker: str = "tensorboard", main: bool = True) -> None:
+        """Steps that a killed run had logged after its last checkpoint are hidden, not shown twice; only the `main`
+        process writes. Raises UsageError for a tracker that is not installed."""
+        self._closing = ExitStack()
+        self._add: Callable[[int, dict[str, float]], None] | None = None
+        if main:
+            self._file = self._closing.enter_context(run.losses.open("a", encoding="utf-8", buffering=1))
+            self._add = (_wandb if tracker == "wandb" else _tensorboard)(run.folder, first_step, self._closing)
+
+    def write(self, step: int, losses: dict[str, float]) -> None:
+        if self._add:
+            self._file.write(json.dumps({"step": step, **losses}) + "\n")
+            self._add(step, losses)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+
+def _tensorboard(folder: Path, first_step: int, closing: ExitStack) -> Callable[[int, dict[str, float]], None]:
+    events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+    closing.callback(events.close)
+
+    def add(step: int, losses: dict[str, float]) -> None:
+        for name, value in losses.items():
+            events.add_scalar(name, value, step)
+
+    return add
+
+
+def _wandb(folder: Path, _first_step: int, closing: ExitStack) -> Callable[[int, dict[str, float]], None]:
+    try:
+        import wandb
+    except ImportError:
+        raise UsageError(
+            '[train] tracker "wandb" needs Weights & Biases: `pip install wandb`, or take "tensorboard"'
+        ) from None
+    events = wandb.init(project="bolid", name=folder.name, dir=folder)
+    closing.callback(events.finish)
+    return lambda step, losses: events.log(losses, step=step)

@@ -1,0 +1,249 @@
+"""Training: what a run leaves, that it can be killed at any moment, and its errors."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bolid_data.errors import BolidError, UsageError
+from bolid_data.manifest import Manifest
+from bolid_data.weights import file_sha256
+from bolid_train.data.features import FeatureCache
+from bolid_train.data.sampler import PersonSampler
+from bolid_train.data.shard_dataset import Shards
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.methods import adapter, registry
+from bolid_train.training.trainer import train
+from tests.support.drawn_shards import draw_person, drawn_people, write_manifest, write_shards
+from tests.support.processes import run_two
+
+ROOT = Path(__file__).parents[2]
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+from bolid_data import manifest
+from bolid_train.training.trainer import train
+folder = Path(sys.argv[2])
+train(manifest.load(folder / "manifest.toml"), folder, steps=100000, run="killed", checkpoint_every=3)
+"""
+
+
+EVERYTHING = {
+    "ema": 0.9,
+    "gradient_accumulation": 2,
+    "warmup": 3,
+    "objective": {
+        "detector": "tiny-keypoints",
+        "kl": 0.01,
+        "kl_warmup": 5,
+        "min_snr": 5.0,
+        "identity": 1.0,
+        "clip_text": 0.1,
+        "clip_style": 0.1,
+        "share": 1.0,
+    },
+}
+
+
+def _losses(folder: Path, run: str = "bolid") -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "runs" / run / "losses.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def folder(trained: tuple[Path, Manifest], tmp_path: Path) -> Path:
+    """A copy of a trained dataset that a test may change."""
+    return Path(shutil.copytree(trained[0], tmp_path / "copy"))
+
+
+def test_a_run_holds_what_it_promises(trained: tuple[Path, Manifest]) -> None:
+    run = trained[0] / "runs" / "bolid"
+    made = json.loads((run / "adapter.json").read_text())
+    files = {component["file"]: component for component in made["components"]}
+    assert set(files) == {f"{name}.safetensors" for name in ("ref", "body", "encoder", "prior")}
+    assert all(file_sha256(run / name) == component["sha256"] for name, component in files.items())
+    assert (made["method"], made["ref_dim"], made["body_dim"]) == ("bolid", 64, 32)
+    assert Path(made["base"]).is_dir()
+    assert (len(made["people"]["hashes"]), made["photos"]) == (3, 8)
+    assert not any(name in (run / "adapter.json").read_text() for name in ("anna", "boris", "clara"))
+    assert [line["step"] for line in _losses(trained[0])] == list(range(1, 11))
+    assert list((run / "tensorboard").glob("events*"))
+    assert [file.name for file in (run / "validation").iterdir()] == ["step-00000010.png"]
+    doctor = json.loads((run / "doctor.json").read_text())
+    assert (doctor["people"], doctor["photos"], doctor["people_with_one_photo"]) == (3, 8, 1)
+    assert doctor["broken_photos"] == 0
+
+
+def test_a_resumed_run_has_the_same_losses_to_the_last_digit(folder: Path) -> None:
+    settings = write_manifest(folder)
+    whole = train(settings, folder, steps=20, run="whole")
+    resumed = train(settings, folder, steps=20, resume=True)
+    assert (whole["resumed_from"], resumed["resumed_from"]) == (None, 10)
+    assert _losses(folder) == _losses(folder, "whole")
+    for name in ("ref", "body", "encoder"):
+        files = [folder / "runs" / run / f"{name}.safetensors" for run in ("bolid", "whole")]
+        assert file_sha256(files[0]) == file_sha256(files[1])
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(folder: Path) -> None:
+    settings = write_manifest(folder, **EVERYTHING)
+    root = str(ROOT)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, root, str(folder)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    losses = folder / "runs" / "killed" / "losses.jsonl"
+    deadline = time.monotonic() + 150
+    while not (losses.is_file() and losses.read_text().count("\n") >= 5):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with pytest.raises(BolidError, match="--resume goes on"):
+        train(settings, folder, run="killed")
+    steps = len(_losses(folder, "killed")) + 4
+    summary = train(settings, folder, steps=steps, run="killed", resume=True)
+    assert 3 <= summary["resumed_from"] < steps
+    train(settings, folder, steps=steps, run="whole")
+    assert _losses(folder, "killed") == _losses(folder, "whole")
+
+
+def test_with_every_term_average_and_accumulation_a_resumed_run_is_the_same(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset / "shards", tmp_path / "shards")
+    settings = write_manifest(tmp_path, **EVERYTHING)
+    train(settings, tmp_path, steps=6, run="whole")
+    train(settings, tmp_path, steps=3)
+    train(settings, tmp_path, steps=6, resume=True)
+    lines = _losses(tmp_path)
+    assert lines == _losses(tmp_path, "whole")
+    assert {"diffusion", "kl", "proportions", "identity", "clip_text", "clip_style"} <= set(lines[0])
+    files = sorted(file.name for file in (tmp_path / "runs" / "whole").glob("*.safetensors"))
+    assert files == ["body.safetensors", "encoder.safetensors", "prior.safetensors", "ref.safetensors"]
+    for name in files:
+        assert file_sha256(tmp_path / "runs" / "bolid" / name) == file_sha256(tmp_path / "runs" / "whole" / name)
+
+
+def test_two_processes_are_one_with_twice_the_batch(dataset: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        shutil.copytree(dataset / "shards", folder / "shards")
+    train(write_manifest(one, batch_size=4, **EVERYTHING), one, steps=3)
+    write_manifest(two, batch_size=2, **EVERYTHING)
+    command = ["cli.py", "train", two / "manifest.toml", "--data", two, "--steps", "3"]
+    run_two(command, seconds=200)
+    assert len(_losses(one)) == len(_losses(two)) == 3
+    for first, second in zip(_losses(one), _losses(two), strict=True):
+        assert first == pytest.approx(second, rel=1e-4), "sums in another order, and no more"
+
+
+def test_a_run_is_not_resumed_with_other_settings(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"learning_rate = 0\.0001, now it is 0\.01"):
+        train(write_manifest(folder, learning_rate=0.01), folder, resume=True)
+
+
+def test_overwriting_starts_afresh(folder: Path) -> None:
+    summary = train(write_manifest(folder, learning_rate=0.001), folder, steps=2, overwrite=True)
+    assert summary["resumed_from"] is None
+    assert len(_losses(folder)) == 2
+
+
+def test_the_loss_falls_on_a_batch_seen_again_and_the_base_stays(trained: tuple[Path, Manifest]) -> None:
+    folder, settings = trained
+    base = Base.find(settings.train, folder)
+    people = Shards(folder / "shards").people("train")
+    cache = FeatureCache(folder / "features", base, settings.train)
+    batch = cache.batch(PersonSampler(people, 3, 3, seed=0).picks(1)).to(torch.device("cpu"))
+    torch.manual_seed(0)
+    denoiser = Denoiser.of(base, settings.train, torch.device("cpu"))
+    before = {name: value.clone() for name, value in denoiser.unet.state_dict().items()}
+    method = registry.find("bolid")(settings.train, 64)
+    method.install(denoiser.unet)
+    optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(25):
+        diffusion = denoiser.loss(batch.latents, method.condition(batch), batch.random)
+        loss = torch.stack([diffusion, *method.losses(denoiser, batch).values()]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in method.parameters())
+        optimizer.step()
+        losses.append(diffusion.item())
+    assert losses[-1] < losses[0] - 0.005
+    assert all(torch.equal(value, denoiser.unet.state_dict()[name]) for name, value in before.items())
+
+
+def test_an_unknown_method_is_an_error_that_lists_the_known(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'magic' is not known; known methods are bolid"):
+        train(write_manifest(tmp_path, method="magic"), dataset)
+
+
+def test_no_one_to_train_on_says_what_to_do(tmp_path: Path) -> None:
+    settings = write_manifest(tmp_path)
+    write_shards(tmp_path / "shards", drawn_people({"anna": 2}, "val"))
+    with pytest.raises(BolidError, match="no one in split 'train'"):
+        train(settings, tmp_path)
+
+
+def test_photos_without_visible_keypoints_are_refused(tmp_path: Path) -> None:
+    jpeg, keypoints = draw_person(0)
+    unsure = [[x, y, 0.2] for x, y, _ in keypoints]
+    write_shards(tmp_path / "shards", {"anna": [("train", jpeg, unsure, "a"), ("train", draw_person(1)[0], None, "b")]})
+    with pytest.raises(BolidError, match="visible keypoint"):
+        train(write_manifest(tmp_path), tmp_path)
+
+
+def test_a_run_name_stays_in_its_folder(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="run name"):
+        train(write_manifest(tmp_path), dataset, run="../elsewhere")
+
+
+def test_a_run_may_start_from_a_finished_one_of_its_kind(folder: Path) -> None:
+    train(write_manifest(folder, start="bolid", learning_rate=1e-9), folder, steps=1, run="second")
+    before, after = (load_file(folder / "runs" / run / "encoder.safetensors") for run in ("bolid", "second"))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+    seen = [json.loads((folder / "runs" / run / "adapter.json").read_text())["people"] for run in ("bolid", "second")]
+    assert seen[0] == seen[1] and len(seen[1]["hashes"]) == 3, "whom the first has seen, the second has"
+    with pytest.raises(UsageError, match="is of method 'bolid' with body_dim 32"):
+        train(write_manifest(folder, start="bolid", body_dim=16), folder, steps=1, run="third")
+    with pytest.raises(UsageError, match="no such run"):
+        train(write_manifest(folder, start="nobody"), folder, steps=1, run="third")
+    with pytest.raises(UsageError, match="looked at photos through the base's own image encoder"):
+        train(write_manifest(folder, start="bolid", image_encoder="clip-bodies"), folder, steps=1, run="third")
+
+
+def test_the_base_alone_makes_a_run_without_steps(folder: Path) -> None:
+    summary = train(write_manifest(folder, method="text"), folder)
+    assert (summary["run"], summary["steps"], summary["last_loss"]) == ("text", 0, None)
+    assert json.loads((folder / "runs" / "text" / "adapter.json").read_text())["components"] == []
+
+
+def test_a_lora_is_trained_on_the_one_person_and_tells_nobodys_name(folder: Path) -> None:
+    summary = train(write_manifest(folder, method="lora", person="anna"), folder, steps=2)
+    assert (summary["people"], summary["photos"]) == (1, 4)
+    files = list((folder / "runs" / "lora").rglob("*.json*"))
+    assert files and not any("anna" in file.read_text() for file in files)
+
+
+def test_a_lora_of_some_photos_knows_how_many_and_resumes_on_no_others(folder: Path) -> None:
+    photos = [photo.sha256 for photo in Shards(folder / "shards").people("train")["anna"]]
+    settings = write_manifest(folder, method="lora", person="anna", photos=photos[:2])
+    assert train(settings, folder, steps=1)["photos"] == 2
+    run = folder / "runs" / "lora"
+    assert adapter.read(run).photos == 2
+    assert not any(photos[0] in file.read_text() for file in run.rglob("*.json"))
+    assert len(list(folder.glob("features/*/anna/*.safetensors"))) == 4, "features of the others are kept"
+    with pytest.raises(UsageError, match="started with photos"):
+        train(write_manifest(folder, method="lora", person="anna", photos=photos[1:3]), folder, steps=2, resume=True)
+    assert train(settings, folder, steps=2, resume=True)["resumed_from"] == 1

@@ -1,0 +1,80 @@
+"""The validation grid: the same people, prompts and noise at every look."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bolid_data.manifest import Manifest
+from bolid_train.data.features import FeatureCache
+from bolid_train.data.shard_dataset import Shards
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.methods import registry
+from bolid_train.methods.protocol import Method
+from bolid_train.training.validation import validate, validation_people
+from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of three people in `train` and two in `val`."""
+    folder = tmp_path_factory.mktemp("validation")
+    people = drawn_people({"anna": 4, "boris": 3}) | drawn_people({"clara": 12, "daria": 3}, "val")
+    write_shards(folder / "shards", people)
+    return folder
+
+
+def _grid(folder: Path, out: Path, change: float = 0.0) -> np.ndarray:
+    """The pixels of a grid, of a method whose weights are moved by `change`."""
+    settings = write_manifest(folder)
+    method, cache, unet, people = _installed(settings, folder)
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(change * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    validate(cache, method, unet, people, out, 20, seed=0)
+    return np.asarray(Image.open(out / "step-00000020.png"))
+
+
+def _installed(settings: Manifest, folder: Path) -> tuple[Method, FeatureCache, torch.nn.Module, dict]:
+    shards = Shards(folder / "shards")
+    people = validation_people(shards, settings.train)
+    cache = FeatureCache(folder / "features", Base.find(settings.train, folder), settings.train)
+    people = cache.fill(shards, people, CPU)
+    torch.manual_seed(0)
+    denoiser = Denoiser.of(cache.base, settings.train, CPU)
+    method = registry.find(settings.train.method)(settings.train, cache.ref_dim(people))
+    method.install(denoiser.unet)
+    return method, cache, denoiser.unet, people
+
+
+@pytest.fixture(scope="module")
+def before(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """A grid of weights that nothing changed."""
+    return _grid(folder, tmp_path_factory.mktemp("before"))
+
+
+def test_two_looks_at_the_same_weights_show_the_same_pictures(folder: Path, before: np.ndarray, tmp_path: Path) -> None:
+    assert (before == _grid(folder, tmp_path)).all()
+
+
+def test_what_was_learnt_in_between_is_seen(folder: Path, before: np.ndarray, tmp_path: Path) -> None:
+    changed = (before != _grid(folder, tmp_path, change=0.5)).any(axis=2)
+    columns = changed.any(axis=0).nonzero()[0] / changed.shape[1]
+    assert columns.min() > 1 / 4, "the reference, the first of four columns, stays"
+    assert changed.mean() > 0.05
+
+
+def test_people_who_are_not_trained_on_are_looked_at_with_nine_photos_at_most(folder: Path) -> None:
+    people = validation_people(Shards(folder / "shards"), write_manifest(folder).train)
+    assert {person: len(photos) for person, photos in people.items()} == {"clara": 9, "daria": 3}
+
+
+def test_without_others_those_who_are_trained_on_are_looked_at_with_all_their_photos(tmp_path: Path) -> None:
+    write_shards(tmp_path / "shards", drawn_people({"anna": 12, "boris": 1}))
+    people = validation_people(Shards(tmp_path / "shards"), write_manifest(tmp_path).train)
+    assert {person: len(photos) for person, photos in people.items()} == {"anna": 12, "boris": 1}
