@@ -1,3 +1,6 @@
+# Threads that spin while they wait make a busy machine ten times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 # Each target does its own set-up: `make dataset` works on a machine with only Python, make and git.
 PYTHON ?= python3
 BOLID := .venv/bin/bolid

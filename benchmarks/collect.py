@@ -75,7 +75,7 @@ def _ours(folder: Path, address: str, photos: int) -> list[str]:
         out.writelines(rows)
     people = -(-photos // 200)
     (folder / "m.toml").write_text(MANIFEST + f"max_people = {people}\n")
-    return [sys.executable, "-m", "cli", "scrape", str(folder / "m.toml"), "--data", str(folder / "data")]
+    return [sys.executable, "-m", "bolid", "scrape", str(folder / "m.toml"), "--data", str(folder / "data")]
 
 
 def _img2dataset(folder: Path, address: str) -> list[str]:

@@ -69,7 +69,7 @@ def crawl(site: Hostile, work: Path) -> tuple["subprocess.CompletedProcess[str]"
     manifest.write_text(MANIFEST.format(base_url=site.base_url))
     began = time.monotonic()
     process = subprocess.run(
-        [sys.executable, "-m", "cli", "scrape", str(manifest), "--data", str(work / "data")],
+        [sys.executable, "-m", "bolid", "scrape", str(manifest), "--data", str(work / "data")],
         capture_output=True,
         text=True,
         check=False,

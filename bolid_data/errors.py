@@ -1,4 +1,4 @@
-"""The two ways a command can fail; `cli.py` turns either into one line on stderr and an exit code."""
+"""The two ways a command can fail; `bolid/cli.py` turns either into one line on stderr and an exit code."""
 
 
 class BolidError(Exception):

@@ -18,7 +18,7 @@ FOLDER = 'name = "mine"\n[source]\nkind = "folder"\npath = "photos"\n[filter]\nm
 
 def bolid(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "COLUMNS": "200", "HF_HUB_OFFLINE": "1"} | more
-    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "bolid", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 

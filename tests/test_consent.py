@@ -264,7 +264,7 @@ def test_forget_leaves_nothing_of_a_person_that_a_finished_run_was_trained_on(
 def on_a_terminal(home: Path, answer: str) -> int:
     """The exit code of `forget anna` with a terminal that somebody types at."""
     controller, terminal = os.openpty()
-    line = [sys.executable, "-m", "cli", "forget", "m.toml", "anna", "--data", "data"]
+    line = [sys.executable, "-m", "bolid", "forget", "m.toml", "anna", "--data", "data"]
     environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
     os.write(controller, answer.encode())
     process = subprocess.Popen(line, cwd=home, env=environment, stdin=terminal, stdout=subprocess.DEVNULL)

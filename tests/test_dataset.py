@@ -57,7 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
 
 
 def start(manifest: Path, data: Path, command: str = "dataset") -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "cli", command, str(manifest), "--data", str(data)])
+    return subprocess.Popen([sys.executable, "-m", "bolid", command, str(manifest), "--data", str(data)])
 
 
 def contents(dataset: Dataset) -> dict[str, Any]:

@@ -33,8 +33,6 @@ _ENCODERS = (
     "image_encoder",
     "feature_extractor",
 )
-diffusers_logging.disable_progress_bar()
-transformers_logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,9 @@ def _feature_extractor(base: Base, side: Any) -> CLIPImageProcessor:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Turns what the libraries raise on a damaged folder into one clear error."""
+    """Turns what the libraries raise on a damaged folder into one clear error, and keeps their progress bars silent."""
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     try:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:

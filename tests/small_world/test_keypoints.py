@@ -123,7 +123,7 @@ def test_augmented_joints_stay_on_the_figure(photos: Photos) -> None:
     )
     assert (moved[..., :2] - truth[..., :2]).abs().mean() > 3
     with torch.no_grad():
-        found = load_weights(KeypointNetwork(), "keypoints")(images)
+        found = load_weights(KeypointNetwork(), "tiny-keypoints")(images)
     assert distances(found, moved).nanmean() < 0.03 * 64
 
 

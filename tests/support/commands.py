@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import cli
+from bolid import cli
 
 
 @dataclass(frozen=True)

@@ -107,5 +107,5 @@ async def _paced(site: Hostile, exchange: Exchange, data: bytes) -> None:
 
 
 def _start(manifest: Path, data: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "cli", "scrape", str(manifest), "--data", str(data)]
+    command = [sys.executable, "-m", "bolid", "scrape", str(manifest), "--data", str(data)]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)

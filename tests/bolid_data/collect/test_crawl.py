@@ -187,7 +187,7 @@ def test_a_killed_crawl_continues_and_asks_for_nothing_twice(tmp_path: Path) -> 
     with serve(Site(people(20, 20))) as site:
         site.faults = {f"/archive/{slug}/img/{i}.jpg": slow for slug in site.people for i in range(20)}
         (tmp_path / "m.toml").write_text(MANIFEST.format(base_url=site.base_url, more="concurrency = 1"))
-        command = [sys.executable, "-m", "cli", "scrape", str(tmp_path / "m.toml"), "--data", str(tmp_path / "data")]
+        command = [sys.executable, "-m", "bolid", "scrape", str(tmp_path / "m.toml"), "--data", str(tmp_path / "data")]
         process = subprocess.Popen(command)
         while len(site.sent("/archive")) < 15:
             time.sleep(0.01)

@@ -221,7 +221,7 @@ def test_hostile_links_in_a_list_of_people_harm_nobody(tmp_path: Path) -> None:
 def killed_at_half(site: Hostile, folder: Path) -> None:
     """A crawl that is killed in the middle of a photo's body."""
     (folder / "m.toml").write_text(MANIFEST.format(base_url=site.base_url, timeout=30.0, delay=0.0, more=""))
-    command = [sys.executable, "-m", "cli", "scrape", str(folder / "m.toml"), "--data", str(folder / "data")]
+    command = [sys.executable, "-m", "bolid", "scrape", str(folder / "m.toml"), "--data", str(folder / "data")]
     process = subprocess.Popen(command)
     size = len(site.site.people["person_0"][0])
     inbox = folder / "data/photos/.inbox"

@@ -72,12 +72,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
 
 
 def bolid(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "cli", *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "bolid", *map(str, arguments)], capture_output=True, text=True)
 
 
 def command(lock: Path, data: Path, base_url: str, delay: float = 0.0) -> list[str]:
     options = ["--data", str(data), "--base-url", base_url, "--delay", str(delay), "--json"]
-    return [sys.executable, "-m", "cli", "rebuild", str(lock), *options]
+    return [sys.executable, "-m", "bolid", "rebuild", str(lock), *options]
 
 
 def rebuild(lock: Path, data: Path, options: Options) -> dict[str, Any]:

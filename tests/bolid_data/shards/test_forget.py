@@ -269,7 +269,7 @@ def test_who_is_meant_is_asked(world: World) -> None:
 
 def test_the_command_does_it_and_says_so(world: World, tmp_path: Path) -> None:
     manifest(tmp_path)
-    command = [sys.executable, "-m", "cli", "forget", str(tmp_path / "m.toml"), GONE, "--json"]
+    command = [sys.executable, "-m", "bolid", "forget", str(tmp_path / "m.toml"), GONE, "--json"]
     command += ["--data", str(world.dataset.root), "--yes"]
     first, second = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2))
     assert json.loads(first.stdout)["photos"] == 4
@@ -337,7 +337,7 @@ def test_on_a_full_disk_it_deletes_before_it_writes_anew(world: World, disk: Pat
     (disk / "data" / "report" / "large.html").write_bytes(bytes(30_000_000))
     fill(disk)
     manifest(tmp_path)
-    command = [sys.executable, "-m", "cli", "forget", str(tmp_path / "m.toml"), GONE, "--yes", "--data"]
+    command = [sys.executable, "-m", "bolid", "forget", str(tmp_path / "m.toml"), GONE, "--yes", "--data"]
     done = subprocess.run([*command, str(disk / "data")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert mentions(disk / "data", GONE, NAME, theirs()) == []
@@ -350,7 +350,7 @@ def test_on_a_disk_that_stays_full_the_persons_photos_are_gone_all_the_same(
     shutil.copytree(world.dataset.root, disk / "data")
     fill(disk)
     manifest(tmp_path)
-    command = [sys.executable, "-m", "cli", "forget", str(tmp_path / "m.toml"), GONE, "--yes", "--data"]
+    command = [sys.executable, "-m", "bolid", "forget", str(tmp_path / "m.toml"), GONE, "--yes", "--data"]
     first = subprocess.run([*command, str(disk / "data")], capture_output=True, text=True)
     assert first.returncode == 1 and "Traceback" not in first.stderr, first.stderr
     assert not {file.stem for file in World(disk / "data").dataset.store.files()} & {

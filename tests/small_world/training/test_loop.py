@@ -59,7 +59,7 @@ TWO = """
 import sys
 from pathlib import Path
 from bolid_train.tiny.training.loop import fit
-from tests.bolid_train.tiny.training.test_loop import SCHEDULE, line
+from tests.small_world.training.test_loop import SCHEDULE, line
 model, loss = line()
 fit(model, loss, SCHEDULE, Path(sys.argv[1]))
 """

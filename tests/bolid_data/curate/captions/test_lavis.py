@@ -144,7 +144,7 @@ def test_without_the_environment_one_line_says_how_to_make_it(tmp_path: Path) ->
     (tmp_path / "m.toml").write_text(manifest)
     program = f"""
 from pathlib import Path
-import cli
+from bolid import cli
 from bolid_data.curate.captions import lavis
 lavis.ENVIRONMENT = Path({str(tmp_path)!r})
 cli.main()

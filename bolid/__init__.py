@@ -1,0 +1,58 @@
+"""What a notebook needs of BoLID; each name is imported when it is first used.
+
+import bolid
+
+manifest = bolid.load_manifest("manifests/demo.toml")
+dataset = bolid.Dataset("data/demo")
+shards = bolid.Shards(dataset.root / "shards")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bolid_data.collect.run import scrape
+    from bolid_data.curate.captions.captioning import caption_photos
+    from bolid_data.curate.run import filter_photos
+    from bolid_data.dataset import Dataset
+    from bolid_data.errors import BolidError, UsageError
+    from bolid_data.images import read_upright
+    from bolid_data.manifest import Manifest
+    from bolid_data.manifest import load as load_manifest
+    from bolid_data.shards.write import shard
+    from bolid_train.data.shard_dataset import Sample, Shards
+    from bolid_train.evaluate.run import evaluate
+    from bolid_train.inference.generate import Request, generate
+    from bolid_train.training.trainer import train
+
+__all__ = [
+    "BolidError", "Dataset", "Manifest", "Request", "Sample", "Shards", "UsageError", "caption_photos", "evaluate",
+    "filter_photos", "generate", "load_manifest", "read_upright", "scrape", "shard", "train",
+]  # fmt: skip
+
+_MODULES = {
+    "bolid_data.collect.run": ["scrape"],
+    "bolid_data.curate.captions.captioning": ["caption_photos"],
+    "bolid_data.curate.run": ["filter_photos"],
+    "bolid_data.dataset": ["Dataset"],
+    "bolid_data.errors": ["BolidError", "UsageError"],
+    "bolid_data.images": ["read_upright"],
+    "bolid_data.manifest": ["Manifest", "load"],
+    "bolid_data.shards.write": ["shard"],
+    "bolid_train.data.shard_dataset": ["Sample", "Shards"],
+    "bolid_train.evaluate.run": ["evaluate"],
+    "bolid_train.inference.generate": ["Request", "generate"],
+    "bolid_train.training.trainer": ["train"],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    original = "load" if name == "load_manifest" else name
+    if name not in __all__:
+        raise AttributeError(f"module 'bolid' has no attribute '{name}'")
+    return getattr(import_module(_HOME[original]), original)
+
+
+def __dir__() -> list[str]:
+    return __all__
