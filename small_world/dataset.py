@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bolid_data.collect.intake import Intake
+from bolid_data.collect.ingest import Intake
 from bolid_data.curate.judge import ModelIds, judge
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from bolid_data.collect.tally import Tally
+from bolid_data.collect.stats import Tally
 from bolid_data.progress import console, note
 
 PLAIN_EVERY = 15.0

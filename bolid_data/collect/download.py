@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from bolid_data.collect.failure import FetchError, TransientError
-from bolid_data.collect.fetch import MAX_PHOTO, Fetcher, check_photo, validators
+from bolid_data.collect.http.failure import FetchError, TransientError
+from bolid_data.collect.http.fetch import MAX_PHOTO, Fetcher, check_photo, validators
 from bolid_data.records import Validators
 from bolid_data.store import Store
 

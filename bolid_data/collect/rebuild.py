@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bolid_data.catalog import AddressList
-from bolid_data.collect.address import Served, is_this_machine, origin
-from bolid_data.collect.fetch import Fetcher
-from bolid_data.collect.intake import Intake
-from bolid_data.collect.pinned import FILE, PinnedList, batches, known_of
+from bolid_data.collect.http.address import Served, is_this_machine, origin
+from bolid_data.collect.http.fetch import Fetcher
+from bolid_data.collect.ingest import Intake
 from bolid_data.collect.run import run_politely
-from bolid_data.collect.theplace import find_profile
+from bolid_data.collect.sites.theplace import find_profile
+from bolid_data.collect.sources.locked import FILE, PinnedList, batches, known_of
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.lockfile import Lock

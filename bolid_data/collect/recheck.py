@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from bolid_data.collect.failure import FetchError
-from bolid_data.collect.fetch import Fetcher
-from bolid_data.collect.intake import Intake
-from bolid_data.collect.visit import work
+from bolid_data.collect.http.failure import FetchError
+from bolid_data.collect.http.fetch import Fetcher
+from bolid_data.collect.ingest import Intake
+from bolid_data.collect.photo_fetch import work
 from bolid_data.manifest import UrlsSource, WebSource
 from bolid_data.records import Sighting, Validators
 

@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bolid_data.collect.address import Served, is_this_machine
-from bolid_data.collect.crawler import Crawler
 from bolid_data.collect.display import display, line
-from bolid_data.collect.fetch import Fetcher
-from bolid_data.collect.folder import collect_folder
-from bolid_data.collect.intake import Intake
+from bolid_data.collect.http.address import Served, is_this_machine
+from bolid_data.collect.http.fetch import Fetcher
+from bolid_data.collect.ingest import Intake
 from bolid_data.collect.recheck import Recheck
-from bolid_data.collect.theplace import find_profile
-from bolid_data.collect.urls import UrlList
+from bolid_data.collect.sites.theplace import find_profile
+from bolid_data.collect.sources.folder import collect_folder
+from bolid_data.collect.sources.gallery_site import Crawler
+from bolid_data.collect.sources.url_list import UrlList
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import FolderSource, Manifest, ThePlaceSource, UrlsSource, WebSource

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bolid_data import manifest as manifests
-from bolid_data.collect.consent import (
+from bolid_data.collect.http.consent import (
     Robots,
     TdmRules,
     header_opt_out,
@@ -21,7 +21,7 @@ from bolid_data.collect.consent import (
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
-from tests.bolid_data.collect.test_crawl import people, rows
+from tests.bolid_data.collect.sources.test_gallery_site import people, rows
 from tests.bolid_data.collect.test_hostile import crawl, fetch, stored, write_csv
 from tests.support.fault_site import Exchange, Hostile, serve
 from tests.support.gallery_site import Site

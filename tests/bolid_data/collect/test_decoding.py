@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bolid_data import manifest as manifests
-from bolid_data.collect.intake import Intake
+from bolid_data.collect.ingest import Intake
 from bolid_data.dataset import Dataset
 from bolid_data.decoding import PixelBudget
 from bolid_data.errors import UsageError

@@ -22,7 +22,7 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.removals import removals_of
 from bolid_data.weights import file_sha256
-from tests.bolid_data.collect.test_crawl import people, rows
+from tests.bolid_data.collect.sources.test_gallery_site import people, rows
 from tests.support.fault_site import FAULTS, HOSTILE_LINKS, READABLE, Hostile, serve
 from tests.support.gallery_site import Site, photo
 

@@ -9,7 +9,7 @@ from bolid_data import manifest as manifests
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
-from tests.bolid_data.collect.test_crawl import rows
+from tests.bolid_data.collect.sources.test_gallery_site import rows
 from tests.bolid_data.collect.test_hostile import fetch, write_csv
 from tests.support.gallery_site import Site, page, photo, serve
 

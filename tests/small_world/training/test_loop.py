@@ -58,7 +58,7 @@ def test_the_loss_falls_and_the_average_is_what_is_given(tmp_path: Path) -> None
 TWO = """
 import sys
 from pathlib import Path
-from bolid_train.tiny.training.loop import fit
+from small_world.training.loop import fit
 from tests.small_world.training.test_loop import SCHEDULE, line
 model, loss = line()
 fit(model, loss, SCHEDULE, Path(sys.argv[1]))

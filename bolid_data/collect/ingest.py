@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bolid_data.catalog import utc_now
-from bolid_data.collect.tally import Tally
+from bolid_data.collect.stats import Tally
 from bolid_data.dataset import Dataset
 from bolid_data.formats import USUAL_FORMATS
 from bolid_data.images import BrokenPhotoError, inspect_quickly, is_quick, read_upright

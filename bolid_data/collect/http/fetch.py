@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from bolid_data.collect.client import Client
-from bolid_data.collect.consent import header_opt_out, list_header_opt_out, meta_opt_out, tdm_opt_out
-from bolid_data.collect.failure import FetchError
-from bolid_data.collect.host import Host
+from bolid_data.collect.http.client import Client
+from bolid_data.collect.http.consent import header_opt_out, list_header_opt_out, meta_opt_out, tdm_opt_out
+from bolid_data.collect.http.failure import FetchError
+from bolid_data.collect.http.host import Host
 from bolid_data.records import Validators
 
 MAX_PAGE = 10_000_000

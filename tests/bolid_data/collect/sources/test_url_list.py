@@ -8,7 +8,7 @@ import pytest
 
 from bolid_data.catalog import AddressList
 from bolid_data.errors import BolidError, UsageError
-from tests.bolid_data.collect.test_crawl import rows
+from tests.bolid_data.collect.sources.test_gallery_site import rows
 from tests.bolid_data.collect.test_hostile import fetch
 from tests.support.gallery_site import Site, photo, serve
 

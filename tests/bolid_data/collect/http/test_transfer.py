@@ -12,11 +12,11 @@ import pytest
 from aiohttp import web
 
 from bolid_data import manifest as manifests
-from bolid_data.collect.address import as_sent, listed
+from bolid_data.collect.http.address import as_sent, listed
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
-from tests.bolid_data.collect.test_crawl import people, rows
+from tests.bolid_data.collect.sources.test_gallery_site import people, rows
 from tests.bolid_data.collect.test_hostile import fetch, write_csv
 from tests.support.gallery_site import Site, page, photo, serve
 

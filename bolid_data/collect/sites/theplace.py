@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from bolid_data.collect.address import comparable, listed, normal
-from bolid_data.collect.profiles import PROFILES, Items, Profile
+from bolid_data.collect.http.address import comparable, listed, normal
+from bolid_data.collect.sites.profiles import PROFILES, Items, Profile
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.names import clean_name, letters, slug
 

@@ -15,13 +15,14 @@ from urllib.parse import unquote, urljoin
 
 from pydantic import TypeAdapter
 
-from bolid_data.collect.address import comparable, origin
-from bolid_data.collect.failure import FetchError
-from bolid_data.collect.fetch import Fetcher
-from bolid_data.collect.host import ROBOTS
-from bolid_data.collect.intake import Intake
-from bolid_data.collect.profiles import Profile
-from bolid_data.collect.theplace import (
+from bolid_data.collect.http.address import comparable, origin
+from bolid_data.collect.http.failure import FetchError
+from bolid_data.collect.http.fetch import Fetcher
+from bolid_data.collect.http.host import ROBOTS
+from bolid_data.collect.ingest import Intake
+from bolid_data.collect.photo_fetch import Visitor, work
+from bolid_data.collect.sites.profiles import Profile
+from bolid_data.collect.sites.theplace import (
     Card,
     DriftError,
     PersonLink,
@@ -31,7 +32,6 @@ from bolid_data.collect.theplace import (
     parse_person,
     parse_photo,
 )
-from bolid_data.collect.visit import Visitor, work
 from bolid_data.errors import BolidError
 from bolid_data.manifest import ThePlaceSource
 from bolid_data.names import letters

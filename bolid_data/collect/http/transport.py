@@ -13,7 +13,7 @@ from httpx_aiohttp import AiohttpTransport
 from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exceptions
 from yarl import URL
 
-from bolid_data.collect.address import is_this_machine
+from bolid_data.collect.http.address import is_this_machine
 
 # Its 16 KiB chunks cost more time than all else about a photo.
 AiohttpResponseStream.CHUNK_SIZE = 1 << 20

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bolid_data.collect.pace import Pace
+from bolid_data.collect.http.throttle import Pace
 from bolid_data.errors import BolidError
-from tests.bolid_data.collect.test_crawl import people, rows
+from tests.bolid_data.collect.sources.test_gallery_site import people, rows
 from tests.bolid_data.collect.test_hostile import crawl, one_person, stored
 from tests.support.fault_site import RULES, Exchange, Hostile, serve
 from tests.support.gallery_site import Site

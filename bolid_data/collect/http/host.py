@@ -5,9 +5,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from bolid_data.collect.consent import Robots, TdmRules
-from bolid_data.collect.failure import FetchError
-from bolid_data.collect.pace import Pace
+from bolid_data.collect.http.consent import Robots, TdmRules
+from bolid_data.collect.http.failure import FetchError
+from bolid_data.collect.http.throttle import Pace
 
 RULES_LAST = 24 * 3600.0
 """Seconds after which a host's rules are read again (RFC 9309, 2.4)."""

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from bolid_data.collect.http.transport import PrivateAddressError, is_inside, refuse_inside
 from bolid_data.collect.rebuild import Options
-from bolid_data.collect.transport import PrivateAddressError, is_inside, refuse_inside
 from bolid_data.shard_index import ShardIndex
 from bolid_data.shards.lock import verify
 from bolid_data.shards.write import shard
-from tests.bolid_data.collect.test_crawl import rows
+from tests.bolid_data.collect.sources.test_gallery_site import rows
 from tests.bolid_data.collect.test_hostile import fetch, write_csv
 from tests.bolid_data.collect.test_rebuild import rebuild
 from tests.bolid_data.shards.test_shards import finish, manifest

@@ -16,11 +16,11 @@ import aiohttp
 import httpx
 import stamina
 
-from bolid_data.collect.address import Served, as_sent, is_ip, listed, origin, place
-from bolid_data.collect.consent import AGENT
-from bolid_data.collect.failure import BusyError, FetchError, TransientError
-from bolid_data.collect.host import Host
-from bolid_data.collect.transport import PrivateAddressError, reason_of, refuse_inside, transport
+from bolid_data.collect.http.address import Served, as_sent, is_ip, listed, origin, place
+from bolid_data.collect.http.consent import AGENT
+from bolid_data.collect.http.failure import BusyError, FetchError, TransientError
+from bolid_data.collect.http.host import Host
+from bolid_data.collect.http.transport import PrivateAddressError, reason_of, refuse_inside, transport
 from bolid_data.manifest import WebSource
 
 MAX_RULES = 500 * 1024

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-from bolid_data.collect.intake import Intake
+from bolid_data.collect.ingest import Intake
 from bolid_data.collect.slugs import Slugs
 from bolid_data.errors import UsageError
 from bolid_data.manifest import FolderSource

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from bolid_data.collect.download import Downloader
-from bolid_data.collect.failure import FetchError
-from bolid_data.collect.fetch import Fetcher
-from bolid_data.collect.intake import Intake
+from bolid_data.collect.http.failure import FetchError
+from bolid_data.collect.http.fetch import Fetcher
+from bolid_data.collect.ingest import Intake
 
 T = TypeVar("T")
 

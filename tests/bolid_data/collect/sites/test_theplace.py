@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bolid_data.collect.address import LONGEST, normal
-from bolid_data.collect.profiles import PROFILES, Items, Profile
-from bolid_data.collect.theplace import (
+from bolid_data.collect.http.address import LONGEST, normal
+from bolid_data.collect.sites.profiles import PROFILES, Items, Profile
+from bolid_data.collect.sites.theplace import (
     DriftError,
     find_profile,
     parse_letters,

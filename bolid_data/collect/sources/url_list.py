@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bolid_data.catalog import AddressList
-from bolid_data.collect.address import LONGEST, is_this_machine, origin, place
-from bolid_data.collect.fetch import Fetcher
-from bolid_data.collect.intake import Intake
+from bolid_data.collect.http.address import LONGEST, is_this_machine, origin, place
+from bolid_data.collect.http.fetch import Fetcher
+from bolid_data.collect.http.transport import is_inside
+from bolid_data.collect.ingest import Intake
+from bolid_data.collect.photo_fetch import Visitor, work
 from bolid_data.collect.slugs import Slugs
-from bolid_data.collect.transport import is_inside
-from bolid_data.collect.visit import Visitor, work
 from bolid_data.errors import UsageError
 from bolid_data.manifest import UrlsSource
 from bolid_data.names import clean_name, slug

@@ -10,10 +10,10 @@ from urllib.parse import unquote_to_bytes
 
 from bolid_data.catalog import Catalog
 from bolid_data.collect.download import Downloader
-from bolid_data.collect.failure import FetchError
-from bolid_data.collect.fetch import Fetcher
-from bolid_data.collect.intake import Intake
-from bolid_data.collect.visit import Visitor, work
+from bolid_data.collect.http.failure import FetchError
+from bolid_data.collect.http.fetch import Fetcher
+from bolid_data.collect.ingest import Intake
+from bolid_data.collect.photo_fetch import Visitor, work
 from bolid_data.lockfile import PinnedPhoto, PinnedSighting
 from bolid_data.manifest import WebSource
 from bolid_data.public_address import public_address

@@ -1,0 +1,1 @@
+"""Requests to hosts: what is allowed, how fast, and what may go wrong."""

@@ -1,0 +1,1 @@
+"""Known sites: selectors are data, parsers are pure functions from HTML to items."""

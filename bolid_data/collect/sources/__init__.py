@@ -1,0 +1,1 @@
+"""Where photos come from: a gallery site, a list of addresses, a folder, a lock file."""
