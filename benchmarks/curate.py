@@ -75,8 +75,8 @@ def _draw(index: int, folder: Path) -> None:
 
 def ours(dataset: Dataset, loaded: manifest.Manifest, engine: str) -> dict[str, Any]:
     """Every measurer on every photo, and their verdicts."""
-    from bolid_data.curate import engine as local
-    from bolid_data.curate import near
+    from bolid_data.curate import near_duplicates
+    from bolid_data.curate.engines import local
     from bolid_data.curate.run import PersonBoxes, build_measurers
 
     build = partial(build_measurers, loaded.models, loaded.folder, "cpu", PersonBoxes(dataset.catalog))
@@ -84,12 +84,12 @@ def ours(dataset: Dataset, loaded: manifest.Manifest, engine: str) -> dict[str, 
     ids = ModelIds(**{kind: measurer.model.id for kind, measurer in measurers.items()})
     job = local.plan(dataset.catalog, list(measurers.values()), [], (0, 0), None)
     if engine == "ray":
-        from bolid_data.curate import ray_engine
+        from bolid_data.curate.engines import ray_cluster
 
-        run = ray_engine.measure(dataset.catalog, dataset.store, job, build)
+        run = ray_cluster.measure(dataset.catalog, dataset.store, job, build)
     else:
         run = local.measure(dataset.catalog, dataset.store, job)
-    near.find(dataset.catalog, ids.hash)
+    near_duplicates.find(dataset.catalog, ids.hash)
     spent = {name: round(nanoseconds / 1e9, 1) for name, nanoseconds in run.nanoseconds.items()}
     return {"spent": spent, "models": asdict(ids), "verdicts": _verdicts(dataset, loaded, ids)}
 
@@ -100,8 +100,8 @@ def theirs(dataset: Dataset, loaded: manifest.Manifest) -> dict[str, Any]:
     from facenet_pytorch import MTCNN
 
     from bolid_data import weights
-    from bolid_data.curate.people import import_yolo
-    from bolid_data.curate.watermark_network import load
+    from bolid_data.curate.measurers.people import import_yolo
+    from bolid_data.curate.measurers.watermark_network import load
 
     yolo = import_yolo()(str(weights.find("yolo11n-pose").path))
     mtcnn = MTCNN(keep_all=True)

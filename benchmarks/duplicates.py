@@ -20,8 +20,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bolid_data.catalog import Catalog
 from bolid_data.catalog.hashed import Hashes
-from bolid_data.curate import near
-from bolid_data.curate.duplicates import HashMeasurer, hash_views
+from bolid_data.curate import near_duplicates
+from bolid_data.curate.measurers.perceptual_hash import HashMeasurer, hash_views
 from bolid_data.gallery.overlay import overlay
 from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
@@ -138,7 +138,7 @@ def false_merges() -> str:
     ]
     for some, what in counted:
         least: dict[tuple[str, str], int] = {}
-        for pairs in near.find_pairs(_photos(some)):
+        for pairs in near_duplicates.find_pairs(_photos(some)):
             for a, b, distance in zip(pairs.a, pairs.b, pairs.distance.tolist(), strict=True):
                 least[a, b] = min(distance, least.get((a, b), 99))
         within = [distance for (a, b), distance in least.items() if people[int(a)] == people[int(b)]]
@@ -175,7 +175,7 @@ def _photos(hashes: np.ndarray) -> Hashes:
 
 
 def index() -> str:
-    """A table: people × photos, seconds and peak memory of `near.find`, and what comparing all takes."""
+    """A table: people × photos, seconds and peak memory of `near_duplicates.find`, and what comparing all takes."""
     lines = [
         "| photos | ours: catalog to catalog | peak memory | all pairs, faiss | pairs found |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -221,7 +221,7 @@ def _fill(path: Path, hashes: np.ndarray, people: int) -> None:
 
 def _find(path: Path) -> tuple[float, float, int]:
     began = time.perf_counter()
-    pairs = near.find(Catalog(path), "hash")
+    pairs = near_duplicates.find(Catalog(path), "hash")
     seconds = time.perf_counter() - began
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, pairs
 
@@ -229,6 +229,6 @@ def _find(path: Path) -> tuple[float, float, int]:
 def _compare_all(hashes: np.ndarray) -> float:
     """Seconds that comparing each photo with every view of every other takes, of many photos LOOKED_UP scaled up."""
     began = time.perf_counter()
-    search = near.compare_all(hashes.reshape(-1))
+    search = near_duplicates.compare_all(hashes.reshape(-1))
     search(hashes[:LOOKED_UP, 0])
     return (time.perf_counter() - began) * max(1, len(hashes) / LOOKED_UP)

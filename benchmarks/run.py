@@ -15,7 +15,7 @@ from benchmarks import collect, crawl, curate, duplicates, ledger, shards, train
 from benchmarks.rows import Row
 from bolid_data import manifest
 from bolid_data.collect.run import scrape
-from bolid_data.curate.captions.captioning import caption_photos
+from bolid_data.curate.captions.run import caption_photos
 from bolid_data.curate.run import filter_photos
 from bolid_data.dataset import Dataset
 from bolid_data.gallery import draw_gallery, serve_gallery

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bolid_data.collect.run import scrape
-    from bolid_data.curate.captions.captioning import caption_photos
+    from bolid_data.curate.captions.run import caption_photos
     from bolid_data.curate.run import filter_photos
     from bolid_data.dataset import Dataset
     from bolid_data.errors import BolidError, UsageError
@@ -32,7 +32,7 @@ __all__ = [
 
 _MODULES = {
     "bolid_data.collect.run": ["scrape"],
-    "bolid_data.curate.captions.captioning": ["caption_photos"],
+    "bolid_data.curate.captions.run": ["caption_photos"],
     "bolid_data.curate.run": ["filter_photos"],
     "bolid_data.dataset": ["Dataset"],
     "bolid_data.errors": ["BolidError", "UsageError"],

@@ -99,7 +99,7 @@ def filter_(
 @app.command()
 def caption(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
     """Caption what was kept and has no caption of this model yet."""
-    from bolid_data.curate.captions.captioning import caption_photos
+    from bolid_data.curate.captions.run import caption_photos
 
     loaded, dataset = _open(manifest, data)
     with dataset.working():
@@ -120,7 +120,7 @@ def shard(manifest: ManifestFile, data: Data = None, as_json: Json = False, debu
 def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
     """Scrape, filter, caption and shard, in this order; each does only what is left."""
     from bolid_data.collect.run import scrape as collect
-    from bolid_data.curate.captions.captioning import caption_photos
+    from bolid_data.curate.captions.run import caption_photos
     from bolid_data.curate.run import filter_photos
     from bolid_data.report.show import print_funnel
     from bolid_data.shards.write import shard as write

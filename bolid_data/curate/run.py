@@ -13,8 +13,8 @@ from bolid_data.manifest import Manifest, Models
 from bolid_data.progress import note
 
 if TYPE_CHECKING:  # the models' libraries take seconds to import: only the command that runs them pays
-    from bolid_data.curate.identity import Box
-    from bolid_data.curate.measure import Measurer
+    from bolid_data.curate.measurers.identity import Box
+    from bolid_data.curate.measurers.measurer import Measurer
 
 ENGINES = ("local", "ray")
 CHEAP = ("hash", "quality", "pose")
@@ -33,8 +33,9 @@ def filter_photos(
     A photo that is out by a cheap measurement meets no costly model, unless `measure_all`. `address` is that of a Ray
     cluster; without one, `engine` "ray" starts its own.
     """
-    from bolid_data.curate import likeness, models, near, pixels
-    from bolid_data.curate.engine import measure, plan
+    from bolid_data.curate import identity_similarity, near_duplicates, pixels
+    from bolid_data.curate.engines.local import measure, plan
+    from bolid_data.curate.measurers import registry
     from bolid_data.curate.runtime import GPU_BATCH
 
     if engine not in ENGINES:
@@ -44,7 +45,7 @@ def filter_photos(
     dataset.catalog.require()
     dataset.prepare()
     pixels.refresh(dataset, manifest.filter.background)
-    device = models.device(manifest.models.device)
+    device = registry.device(manifest.models.device)
     boxes = PersonBoxes(dataset.catalog)
     build = partial(build_measurers, manifest.models, manifest.folder, device, boxes)
     measurers = build()
@@ -64,16 +65,16 @@ def filter_photos(
         manifest.filter.background,
     )
     if engine == "ray":
-        from bolid_data.curate import ray_engine
+        from bolid_data.curate.engines import ray_cluster
 
-        run = ray_engine.measure(dataset.catalog, dataset.store, job, build, address, device != "cpu")
+        run = ray_cluster.measure(dataset.catalog, dataset.store, job, build, address, device != "cpu")
     else:
         run = measure(dataset.catalog, dataset.store, job, 1 if device == "cpu" else GPU_BATCH)
-    near.find(dataset.catalog, ids.hash)
+    near_duplicates.find(dataset.catalog, ids.hash)
     if manifest.filter.max_hamming_between is not False:
-        near.find_between(dataset.catalog, ids.hash)
+        near_duplicates.find_between(dataset.catalog, ids.hash)
     if ids.identity:
-        likeness.update(dataset.catalog, ids.identity)
+        identity_similarity.update(dataset.catalog, ids.identity)
     return {"measured": run.photos} | _judge(manifest, dataset, ids)
 
 
@@ -89,20 +90,20 @@ def rejudge(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
 
 def build_measurers(models: Models, folder: Path, device: str, boxes: "PersonBoxes") -> "dict[str, Measurer]":
     """The manifest's measurers by what they measure, as `judge.ModelIds` names it."""
-    from bolid_data.curate import models as by_name
-    from bolid_data.curate.duplicates import HashMeasurer
-    from bolid_data.curate.quality import QualityMeasurer
+    from bolid_data.curate.measurers import registry
+    from bolid_data.curate.measurers.perceptual_hash import HashMeasurer
+    from bolid_data.curate.measurers.quality import QualityMeasurer
 
-    pose = by_name.pose(models.pose, device)
+    pose = registry.pose(models.pose, device)
     found: dict[str, Measurer] = {
         "hash": HashMeasurer(),
         "quality": QualityMeasurer(),
         "pose": pose,
-        "face": by_name.face(models.face, folder, device),
-        "watermark": by_name.watermark(models.watermark, folder, device),
+        "face": registry.face(models.face, folder, device),
+        "watermark": registry.watermark(models.watermark, folder, device),
     }
     if models.identity:
-        found["identity"] = by_name.identity(models.identity, folder, device, pose.model, boxes)
+        found["identity"] = registry.identity(models.identity, folder, device, pose.model, boxes)
     return found
 
 

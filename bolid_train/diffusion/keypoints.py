@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from bolid_data import weights
-from bolid_data.curate.measure import FLOOR, GREY
-from bolid_data.curate.people import SIDE, STRIDE, import_yolo
+from bolid_data.curate.measurers.measurer import FLOOR, GREY
+from bolid_data.curate.measurers.people import SIDE, STRIDE, import_yolo
 from bolid_data.errors import UsageError
 from bolid_train.embedded.backbone import load_weights
 from bolid_train.embedded.keypoints import KEYPOINTS, KeypointNetwork

@@ -28,11 +28,11 @@ from transformers import (
 )
 
 from bolid_data import weights
-from bolid_data.curate.captions.by_name import TINY
-from bolid_data.curate.captions.caption import Captioner
+from bolid_data.curate.captions.captioner import Captioner
 from bolid_data.curate.captions.describe import Describer
+from bolid_data.curate.captions.registry import TINY
 from bolid_data.curate.captions.vision_language import VisionLanguageCaptioner
-from bolid_data.curate.measure import Photo
+from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.gallery.description import ATTRIBUTES, WORDS
 from bolid_data.images import read_upright
 from bolid_data.manifest import Caption

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bolid_data.curate.measure import Keypoints
+from bolid_data.curate.measurers.measurer import Keypoints
 from bolid_data.gallery.description import ARMS, ATTRIBUTES, FRAMING, SCENE, SLEEVES, WORDS, Description
 from bolid_data.gallery.nuisance import encode, size_of
 from bolid_data.gallery.people import Person, draw_people

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bolid_data import weights
-from bolid_data.curate.measure import Photo
-from bolid_data.curate.watermark import to_tensor
-from bolid_data.curate.watermark_network import STRIDE, WatermarkNetwork, load
+from bolid_data.curate.measurers.measurer import Photo
+from bolid_data.curate.measurers.watermark import to_tensor
+from bolid_data.curate.measurers.watermark_network import STRIDE, WatermarkNetwork, load
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo

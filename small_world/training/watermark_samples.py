@@ -19,7 +19,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bolid_data.curate.watermark_network import SIDE, STRIDE
+from bolid_data.curate.measurers.watermark_network import SIDE, STRIDE
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.images import read_upright
 from small_world.training.watermark_ink import Fonts, Rng, apply, fonts, ink, package_file, stamp_text

@@ -11,8 +11,9 @@ from PIL import Image
 from bolid_data.damage import DamagedError, decode
 from bolid_data.images import BrokenPhotoError, read_upright
 from tests.bolid_data.test_images import encoded, picture
+from tests.support.paths import REAL_PHOTOS
 
-REAL = sorted((Path(__file__).parents[3] / "shared" / "photos").rglob("*.jpg"))
+REAL = sorted(REAL_PHOTOS.rglob("*.jpg"))
 PHOTOS = {
     "baseline": encoded(picture(400, 300), "JPEG", quality=90),
     "progressive": encoded(picture(400, 300), "JPEG", progressive=True),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bolid_data.curate import judge, near
+from bolid_data.curate import judge, near_duplicates
 from bolid_data.dataset import Dataset
 from bolid_data.manifest import Filter
 from bolid_data.records import Measurements, Model, Person, Sighting, StoredPhoto
@@ -106,7 +106,7 @@ class World:
 
     def judge(self, thresholds: Filter = LENIENT) -> dict[str, Any]:
         """Judges all as `bolid filter` does once the models are done."""
-        near.find(self.dataset.catalog, HASH.id)
+        near_duplicates.find(self.dataset.catalog, HASH.id)
         return judge.judge(self.dataset.catalog, thresholds, MODELS)
 
     def verdicts(self) -> dict[str, list[str]]:

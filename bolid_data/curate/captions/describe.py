@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bolid_data.curate.measure import Keypoints, Photo, describe_model
+from bolid_data.curate.measurers.measurer import Keypoints, Photo, describe_model
 from bolid_data.weights import Weights
 
 VERSION = 1

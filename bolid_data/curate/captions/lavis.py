@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bolid_data.curate.captions.caption import CaptionError, tidy
+from bolid_data.curate.captions.captioner import CaptionError, tidy
 from bolid_data.curate.captions.worker import Worker, WorkerError
-from bolid_data.curate.measure import Keypoints, Photo, describe_model
+from bolid_data.curate.measurers.measurer import Keypoints, Photo, describe_model
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Caption
 from bolid_data.weights import Weights

@@ -12,8 +12,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.utils import logging
 
-from bolid_data.curate.captions.caption import CaptionError, tidy
-from bolid_data.curate.measure import Keypoints, Photo, describe_model
+from bolid_data.curate.captions.captioner import CaptionError, tidy
+from bolid_data.curate.measurers.measurer import Keypoints, Photo, describe_model
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Caption
 from bolid_data.weights import Weights

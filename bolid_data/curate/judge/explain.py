@@ -6,10 +6,10 @@ from typing import Any
 import duckdb
 
 from bolid_data.catalog import Catalog, dicts
+from bolid_data.curate.judge.counterfactuals import alternatives, nearest_turns
 from bolid_data.curate.judge.facts import find_facts
 from bolid_data.curate.judge.ledger import last_models, of_people
 from bolid_data.curate.judge.rules import RULES, Rule, limits
-from bolid_data.curate.judge.turns import alternatives, nearest_turns
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Filter
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bolid_data import manifest as manifests
 from bolid_data.collect.run import scrape
-from bolid_data.curate.captions.captioning import caption_photos
+from bolid_data.curate.captions.run import caption_photos
 from bolid_data.curate.run import filter_photos
 from bolid_data.dataset import Dataset
 from tests.bolid_data.test_colour import XMP, cut_out

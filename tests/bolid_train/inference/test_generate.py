@@ -28,9 +28,9 @@ from bolid_train.methods import adapter, registry
 from small_world.world.photos import draw_split
 from small_world.world.splits import HELD_OUT
 from tests.support.drawn_shards import write_manifest
+from tests.support.paths import REAL_PHOTOS
 from tests.support.small_base import small_base
 
-PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
 PROMPT = "a photo of a person in red"
 CPU = torch.device("cpu")
 
@@ -332,9 +332,9 @@ def test_a_run_that_is_not_there_or_was_altered_is_an_error(runs: tuple[Path, Ma
         _generate((data, runs[1]), tmp_path / "x.png")
 
 
-@pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"no photos at {PHOTOS}")
+@pytest.mark.skipif(not REAL_PHOTOS.is_dir(), reason=f"no photos at {REAL_PHOTOS}")
 def test_real_photos_of_one_person_one_or_several(runs: tuple[Path, Manifest], tmp_path: Path) -> None:
-    photos = sorted(path for path in (PHOTOS / "person-a").iterdir() if path.suffix in (".jpg", ".jpeg", ".png"))
+    photos = sorted(path for path in (REAL_PHOTOS / "person-a").iterdir() if path.suffix in (".jpg", ".jpeg", ".png"))
     one = _generate(runs, tmp_path / "one.png", run="yolo", photos=photos[:1])
     several = _generate(runs, tmp_path / "several.png", run="yolo", photos=photos[:3])
     assert (one["body"], one["photos"], several["photos"]) == ("photos", 1, len(photos[:3]))

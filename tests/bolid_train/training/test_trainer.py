@@ -24,9 +24,8 @@ from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.methods import adapter, registry
 from bolid_train.training.trainer import train
 from tests.support.drawn_shards import draw_person, drawn_people, write_manifest, write_shards
+from tests.support.paths import ROOT
 from tests.support.processes import run_two
-
-ROOT = Path(__file__).parents[2]
 
 KILLED = """
 import sys

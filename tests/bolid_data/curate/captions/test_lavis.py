@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from bolid_data.curate.captions import lavis
-from bolid_data.curate.captions.by_name import load_captioner
-from bolid_data.curate.captions.caption import Captioner, CaptionError
-from bolid_data.curate.captions.captioning import caption_photos
+from bolid_data.curate.captions.captioner import Captioner, CaptionError
 from bolid_data.curate.captions.lavis import LavisCaptioner
+from bolid_data.curate.captions.registry import load_captioner
+from bolid_data.curate.captions.run import caption_photos
 from bolid_data.curate.judge import judge
-from bolid_data.curate.measure import Photo
+from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Caption, Filter, load
 from tests.support.measured_dataset import MODELS, World, jpeg

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from bolid_data import weights
-from bolid_data.curate.captions.by_name import TINY, load_captioner
-from bolid_data.curate.captions.caption import tidy
-from bolid_data.curate.measure import Photo
+from bolid_data.curate.captions.captioner import tidy
+from bolid_data.curate.captions.registry import TINY, load_captioner
+from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.gallery.description import Description, read
 from bolid_data.manifest import Manifest
 from small_world.training import tiny_blip2, tiny_blip2_samples

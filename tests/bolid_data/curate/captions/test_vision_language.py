@@ -23,10 +23,10 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from bolid_data.curate.captions.by_name import load_captioner
-from bolid_data.curate.captions.caption import Captioner, CaptionError, tidy
+from bolid_data.curate.captions.captioner import Captioner, CaptionError, tidy
+from bolid_data.curate.captions.registry import load_captioner
 from bolid_data.curate.captions.vision_language import INSTRUCTION
-from bolid_data.curate.measure import Photo
+from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest
 

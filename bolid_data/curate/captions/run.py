@@ -1,0 +1,101 @@
+"""`bolid caption`."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from bolid_data.curate.captions.captioner import Captioner, CaptionError
+from bolid_data.curate.captions.registry import load_captioner
+from bolid_data.curate.measurers.measurer import Keypoints, Photo
+from bolid_data.dataset import Dataset
+from bolid_data.errors import BolidError
+from bolid_data.images import BrokenPhotoError, read_upright
+from bolid_data.manifest import Manifest
+from bolid_data.progress import bar, note
+from bolid_data.store import Store
+
+
+def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
+    """Captions what was kept and has no caption of this model and prompt; commits batch by batch.
+
+    A photo that cannot be captioned is written down with the reason, and tried again the next time. Raises BolidError
+    where none can be.
+    """
+    dataset.catalog.require()
+    captioner = load_captioner(manifest)
+    if captioner.model.name == "tiny-blip2" and not getattr(manifest.source, "serve_gallery", False):
+        note("caption: tiny-blip2 knows drawn people only; for real photos name `describe` or a large model as caption")
+    model, prompt = captioner.model, captioner.prompt
+    todo = dataset.catalog.uncaptioned(model, prompt)
+    failures: dict[str, str] = {}
+    with bar() as progress, ThreadPoolExecutor() as pool:
+        task = progress.add_task("caption", total=len(todo))
+        for photos in _decoded(dataset.store, todo, manifest.caption.batch_size, pool, manifest.filter.background):
+            keypoints = dataset.catalog.keypoints([photo.sha256 for photo in photos])
+            batch = [(photo, keypoints.get(photo.sha256)) for photo in photos]
+            captions, failed = _caption_batch(captioner, batch)
+            dataset.catalog.record_captions(model.id, prompt, captions, failed)
+            if failed and not failures:  # at once: whoever looks on may rather stop it
+                note(f"caption: a photo could not be captioned: {next(iter(failed.values()))}")
+            failures |= failed
+            progress.advance(task, len(photos))
+    _tell(len(todo) - len(failures), failures, dataset, model.name)
+    return {"captioned": len(todo) - len(failures), "failed": len(failures), "model": model.id}
+
+
+def _tell(captioned: int, failures: dict[str, str], dataset: Dataset, name: str) -> None:
+    note(f"caption: {captioned} photos captioned by {name}")
+    if not failures:
+        return
+    first = next(iter(failures.values()))
+    if not dataset.catalog.caption_counts()["captioned"]:
+        raise BolidError(f"none of {len(failures)} photos could be captioned: {first}")
+    note(
+        f"caption: {len(failures)} photos could not be captioned: {first}; "
+        "`bolid caption` tries them again, and `bolid shard` leaves them out"
+    )
+
+
+def _decoded(
+    store: Store, sha256s: list[str], size: int, pool: ThreadPoolExecutor, background: str
+) -> Iterator[list[Photo]]:
+    """Batches of decoded photos, each decoded while the model sees the one before."""
+    parts = (sha256s[start : start + size] for start in range(0, len(sha256s), size))
+    ahead = [pool.submit(_decode, store, sha256, background) for sha256 in next(parts, ())]
+    while ahead:
+        current, ahead = ahead, [pool.submit(_decode, store, sha256, background) for sha256 in next(parts, ())]
+        yield [future.result() for future in current]
+
+
+def _decode(store: Store, sha256: str, background: str) -> Photo:
+    try:
+        return Photo(sha256, read_upright(store.find(sha256), background))
+    except BrokenPhotoError as error:
+        raise BolidError(f"a kept photo cannot be read any more ({error}); run `bolid verify`") from error
+
+
+def _caption_batch(
+    captioner: Captioner, batch: list[tuple[Photo, Keypoints | None]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Captions, and errors, by sha256. A batch that fails is tried once more, and then photo by photo, so that one
+    photo that brings a model down does not cost its neighbours their captions."""
+    for _ in range(2):
+        try:
+            return _ask(captioner, batch), {}
+        except CaptionError as error:
+            failures = {photo.sha256: str(error) for photo, _ in batch}
+    if len(batch) == 1:
+        return {}, failures
+    captions: dict[str, str] = {}
+    for one in batch:
+        try:
+            captions |= _ask(captioner, [one])
+            del failures[one[0].sha256]
+        except CaptionError as error:
+            failures[one[0].sha256] = str(error)
+    return captions, failures
+
+
+def _ask(captioner: Captioner, batch: list[tuple[Photo, Keypoints | None]]) -> dict[str, str]:
+    captions = captioner.caption([photo for photo, _ in batch], [keypoints for _, keypoints in batch])
+    return {photo.sha256: caption for (photo, _), caption in zip(batch, captions, strict=True)}

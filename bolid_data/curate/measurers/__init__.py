@@ -1,0 +1,1 @@
+"""Models that record what they detect on photos, never a verdict: a file for each."""

@@ -1,0 +1,75 @@
+"""Which measurer a model's name in the manifest means: an embedded one, or a local folder or hub repository.
+
+Raises, all of them, UsageError for a name that cannot be such a model and BolidError for one that is not to be had.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bolid_data import weights
+from bolid_data.curate.measurers.measurer import Measurer
+from bolid_data.errors import UsageError
+from bolid_data.records import Model
+
+if TYPE_CHECKING:  # each model's libraries take seconds to import: only who measures with it pays
+    from bolid_data.curate.measurers.identity import FindBoxes
+
+_EMBEDDED = {"pose": "yolo11n-pose", "face": "mtcnn", "watermark": "bolid-watermark"}
+
+
+def device(name: str) -> str:
+    """The device that `[models] device` means: `auto` is the first GPU, or the CPU where there is none.
+
+    Raises UsageError for a device that this machine does not have.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"models.device = '{name}' is not on this machine ({reason}); use 'auto'") from error
+    return name
+
+
+def pose(name: str, device: str = "cpu") -> Measurer:
+    from bolid_data.curate.measurers.people import PoseMeasurer
+
+    return PoseMeasurer(name, device)
+
+
+def face(name: str, near: Path, device: str = "cpu") -> Measurer:
+    """MTCNN, or a YOLO face detector such as AdamCodd/YOLOv11n-face-detection."""
+    if _is_embedded(name, "face"):
+        from bolid_data.curate.measurers.faces import FaceMeasurer
+
+        return FaceMeasurer(name, device)
+    from bolid_data.curate.measurers.faces_yolo import YoloFaceMeasurer
+
+    return YoloFaceMeasurer(name, near, device)
+
+
+def watermark(name: str, near: Path, device: str = "cpu") -> Measurer:
+    """The embedded classifier, or one of those that `watermark_hub` knows."""
+    if _is_embedded(name, "watermark"):
+        from bolid_data.curate.measurers.watermark import WatermarkMeasurer
+
+        return WatermarkMeasurer(name, device)
+    from bolid_data.curate.measurers.watermark_hub import HubWatermarkMeasurer
+
+    return HubWatermarkMeasurer(name, near, device)
+
+
+def identity(name: str, near: Path, device: str, pose: Model, boxes: "FindBoxes") -> Measurer:
+    """A transformers image encoder on the person in each photo: `boxes` gives them, as `pose` saw them."""
+    from bolid_data.curate.measurers.identity import IdentityMeasurer
+
+    return IdentityMeasurer(name, near, device, pose, boxes)
+
+
+def _is_embedded(name: str, kind: str) -> bool:
+    if name in weights.embedded_names() and name != _EMBEDDED[kind]:
+        raise UsageError(f"models.{kind} = '{name}': that one measures something else; use '{_EMBEDDED[kind]}'")
+    return name == _EMBEDDED[kind]

@@ -1,0 +1,80 @@
+"""Exactly one person: what the pose model and the face model see of drawn scenes, judged together."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bolid_data.curate.measurers.faces import FaceMeasurer
+from bolid_data.curate.measurers.measurer import Photo
+from bolid_data.curate.measurers.people import PoseMeasurer
+from bolid_data.gallery.people import Person, draw_people
+from bolid_data.gallery.photo import Shot, draw_photo
+from bolid_data.manifest import Filter
+from bolid_data.records import Measurements
+from tests.support.measured_dataset import FACE, LENIENT, POSE, World
+
+SIZE = (1100, 1500)
+
+
+@pytest.fixture(scope="module")
+def people() -> list[Person]:
+    return draw_people(4, seed=8181)
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Callable[[Image.Image, Filter], list[str]]:
+    """The reasons that a picture is out for, by the real models."""
+    world, pose, face = World(tmp_path), PoseMeasurer(), FaceMeasurer()
+
+    def of(image: Image.Image, thresholds: Filter = LENIENT) -> list[str]:
+        sha256 = world.photo(people=(), faces=())
+        with world.dataset.catalog.open() as con:
+            con.execute("DELETE FROM measured WHERE sha256 = ? AND model IN (?, ?)", [sha256, POSE.id, FACE.id])
+        batches = [
+            Measurements(model, [sha256], measurer.measure([Photo(sha256, image)]))
+            for model, measurer in ((POSE, pose), (FACE, face))
+        ]
+        world.dataset.catalog.record_measurements(batches, {})
+        world.judge(thresholds)
+        return world.verdicts()[sha256]
+
+    return of
+
+
+def portrait(person: Person, seed: int) -> Image.Image:
+    return draw_photo(Shot((person,), "full", SIZE, (seed,))).image
+
+
+def test_one_person_is_in(people: list[Person], judge: Callable[..., list[str]]) -> None:
+    assert judge(portrait(people[2], 3)) == []
+
+
+def test_a_face_on_a_poster_is_out_unless_the_manifest_allows_it(
+    people: list[Person], judge: Callable[..., list[str]]
+) -> None:
+    scene = portrait(people[2], 3)
+    bust = draw_photo(Shot((people[1],), "bust", (700, 900), (2,)))
+    x, y = np.array(bust.keypoints)[:5, :2].mean(0)
+    poster = bust.image.crop((round(x - 130), round(y - 150), round(x + 130), round(y + 150))).resize((260, 300))
+    scene.paste(poster, (20, 40))
+    assert "several_faces" in judge(scene)
+    tolerant = Filter(min_photos_per_person=1, max_faces=2, max_other_faces=1, min_prominence=0.2)
+    assert judge(scene, tolerant) == []
+
+
+def test_two_people_are_out(people: list[Person], judge: Callable[..., list[str]]) -> None:
+    both = draw_photo(Shot(tuple(people[:2]), "full", (1500, 1200), (3,))).image
+    assert "several_people" in judge(both)
+
+
+def test_a_passer_by_far_behind_is_nobody_unless_the_manifest_counts_all(
+    people: list[Person], judge: Callable[..., list[str]]
+) -> None:
+    scene = portrait(people[2], 3)
+    far = portrait(people[3], 4).resize((220, 300), Image.Resampling.LANCZOS)
+    scene.paste(far, (SIZE[0] - 230, 620))
+    assert judge(scene) == []
+    assert "several_people" in judge(scene, Filter(min_photos_per_person=1, min_prominence=0))

@@ -1,0 +1,98 @@
+"""The watermark classifier with its committed weights, on people, words and photos it was not trained on."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bolid_data.curate.measurers.measurer import Photo
+from bolid_data.curate.measurers.watermark import WatermarkMeasurer
+from bolid_data.curate.measurers.watermark_network import SIDE, STRIDE
+from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
+from bolid_data.gallery.people import draw_people
+from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
+from bolid_data.images import read_upright
+from small_world.training.watermark_ink import fonts
+from small_world.training.watermark_samples import CROP, Samples, printed
+from tests.support.paths import REAL_PHOTOS
+
+needs_photos = pytest.mark.skipif(not REAL_PHOTOS.is_dir(), reason="no real photos at ../shared/photos")
+UNSEEN = 31
+
+
+@pytest.fixture(scope="module")
+def measurer() -> WatermarkMeasurer:
+    return WatermarkMeasurer()
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[Image.Image]:
+    people = draw_people(4, UNSEEN)
+    shots = [Shot((people[i % 4],), list(FRAMINGS)[i % 3], (1024, 1400), (UNSEEN, i)) for i in range(12)]
+    return [draw_photo(shot).image for shot in shots]
+
+
+def probabilities(measurer: WatermarkMeasurer, images: list[Image.Image]) -> np.ndarray:
+    rows = measurer.measure([Photo(str(i), image) for i, image in enumerate(images)])["watermarks"]
+    assert [row["sha256"] for row in rows] == [str(i) for i in range(len(images))]
+    return np.array([row["probability"] for row in rows])
+
+
+def test_no_clean_drawn_photo_is_lost(measurer: WatermarkMeasurer, drawn: list[Image.Image]) -> None:
+    assert probabilities(measurer, drawn).max() <= 0.5
+
+
+@pytest.mark.parametrize(("kind", "share"), [("watermark_text", 0.9), ("watermark_tiled", 1), ("watermark_logo", 0.95)])
+@pytest.mark.parametrize("strength", OPACITY)
+def test_the_gallerys_marks_are_found(
+    measurer: WatermarkMeasurer, drawn: list[Image.Image], kind: str, share: float, strength: str
+) -> None:
+    assert KINDS == ("watermark_text", "watermark_tiled", "watermark_logo")
+    rng = np.random.default_rng(UNSEEN)
+    marked = [overlay(image, kind, strength, rng) for image in drawn]
+    assert (probabilities(measurer, marked) > 0.5).mean() >= share
+
+
+@needs_photos
+def test_marks_on_real_photos_are_told_from_clean_ones(measurer: WatermarkMeasurer) -> None:
+    rng = np.random.default_rng(UNSEEN)
+    images = [read_upright(path) for path in sorted(REAL_PHOTOS.rglob("*.jpg"))]
+    marked = [overlay(image, KINDS[i % 3], "strong", rng) for i, image in enumerate(images)]
+    clean, found = probabilities(measurer, images), probabilities(measurer, marked)
+    assert (clean <= 0.5).mean() >= 0.9
+    assert (found > 0.5).mean() >= 0.75  # its card says what is missed
+    assert (found[:, None] > clean).mean() >= 0.9
+
+
+def test_print_that_belongs_to_the_scene_is_seldom_taken_for_a_mark(
+    measurer: WatermarkMeasurer, drawn: list[Image.Image]
+) -> None:
+    rng = np.random.default_rng(UNSEEN)
+    shirts = [printed(image, rng, fonts()) for image in drawn]
+    assert (probabilities(measurer, shirts) > 0.5).mean() <= 0.25
+
+
+def test_rows_do_not_depend_on_the_batch(measurer: WatermarkMeasurer, drawn: list[Image.Image]) -> None:
+    together = probabilities(measurer, drawn[:5])
+    alone = [probabilities(measurer, [image])[0] for image in drawn[:5]]
+    assert together.tolist() == alone and all(round(value, 4) == value for value in alone)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (40, 5000)])
+def test_any_shape_is_measured(measurer: WatermarkMeasurer, size: tuple[int, int]) -> None:
+    assert 0 <= probabilities(measurer, [Image.new("RGB", size, "grey")])[0] <= 1
+
+
+def test_a_training_sample_depends_on_its_number_alone(drawn: list[Image.Image]) -> None:
+    samples, resumed = Samples(drawn, 0, 0, 12), Samples(drawn, 0, 7, 12)
+    assert len(resumed) == 5
+    for expected, sample in zip((samples[7], samples[8]), (resumed[0], resumed[1]), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(expected, sample, strict=True))
+
+
+def test_labels_mark_patches_with_ink(drawn: list[Image.Image]) -> None:
+    samples = Samples(drawn, 0, 0, 60)
+    labels = torch.stack([samples[i][1] for i in range(60)])
+    assert labels.shape == (60, CROP // STRIDE, CROP // STRIDE) and CROP < SIDE
+    assert set(labels.unique().tolist()) == {-1.0, 0.0, 1.0}
+    assert 0.35 < (labels == 1).flatten(1).any(1).float().mean() < 0.75
