@@ -27,11 +27,6 @@ PIXELS_VERSION = 2
 """Of what `read_upright` makes of a photo; 1 knew no colour profiles and no transparency, and turned photos by XMP.
 Raise it where the pixels of some photos change: those whose `Header.traits` say so are measured again."""
 
-# Pillow warns at half of what it refuses; we refuse there ourselves.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-# What Pillow has to say of a bomb or of odd EXIF is said by BrokenPhotoError or matters to nobody.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
 _EXTENSIONS = {
     "JPEG": "jpg",
     "PNG": "png",
@@ -175,6 +170,7 @@ def _open(data: bytes | Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
         raise BrokenPhotoError("its file is missing") from None
     except OSError as error:
         raise BrokenPhotoError(f"its file cannot be read: {error}") from None
+    _configure_pillow()
     with stream:
         try:
             image = _recognise(stream)
@@ -201,6 +197,15 @@ def _recognise(stream: BinaryIO) -> Image.Image:
     known = [name for name in _EXTENSIONS if name != "HEIF" or name in Image.OPEN]
     image = Image.open(stream, formats=known)
     return image
+
+
+@cache
+def _configure_pillow() -> None:
+    """Before the first photo is opened, not when this module is imported."""
+    # Pillow warns at half of what it refuses; we refuse there ourselves.
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    # What Pillow has to say of a bomb or of odd EXIF is said by BrokenPhotoError or matters to nobody.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @cache

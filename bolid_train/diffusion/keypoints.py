@@ -20,10 +20,7 @@ _AS_CERTAIN = 0.5  # share of the greatest certainty that others on the picture 
 
 class KeypointDetector(Protocol):
     """Images (B, 3, H, W) in -1..1 to keypoints (B, 17, 3) of one person on each: x, y in pixels of the image,
-    confidence in 0..1, in COCO's order."""
-
-    differentiable: bool
-    """Whether gradients of x, y and confidence reach the images."""
+    confidence in 0..1, in COCO's order. Gradients of all three reach the images."""
 
     def __call__(self, images: Tensor) -> Tensor: ...
 
@@ -43,8 +40,6 @@ def load_keypoints(name: str, device: str = "cpu") -> KeypointDetector:
 class TinyKeypoints(nn.Module):
     """The small world's own network: one person a picture; pictures of other sizes are resized to its 64×64 pixels."""
 
-    differentiable = True
-
     def __init__(self) -> None:
         super().__init__()
         self.network = load_weights(KeypointNetwork(), "tiny-keypoints")
@@ -58,8 +53,6 @@ class YoloKeypoints(nn.Module):
 
     Who that is has no gradient; where their keypoints are has. Confidence is zero where nobody is found.
     """
-
-    differentiable = True
 
     def __init__(self) -> None:
         super().__init__()

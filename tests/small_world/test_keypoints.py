@@ -59,7 +59,6 @@ def test_gradients_of_a_loss_on_joints_reach_the_latents_through_a_vae_decoder()
     latents = torch.randn(1, vae.config.latent_channels, 16, 16, requires_grad=True)
     found = detector(vae.decode(latents).sample)
     found[0, 10, 0].backward()
-    assert detector.differentiable
     assert latents.grad is not None and latents.grad.isfinite().all() and latents.grad.norm() > 1e-4
 
 
@@ -101,7 +100,6 @@ def test_gradients_reach_a_gallery_photo_through_yolo(gallery_photo: tuple[Tenso
     image = gallery_photo[0].clone().requires_grad_()
     detector = load_keypoints("yolo11n-pose")
     detector(image)[0, :, :2].sum().backward()
-    assert detector.differentiable
     assert image.grad is not None and image.grad.isfinite().all() and (image.grad != 0).float().mean() > 0.5
 
 

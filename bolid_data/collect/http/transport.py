@@ -15,9 +15,6 @@ from yarl import URL
 
 from bolid_data.collect.http.address import is_this_machine
 
-# Its 16 KiB chunks cost more time than all else about a photo.
-AiohttpResponseStream.CHUNK_SIZE = 1 << 20
-
 Own = Callable[[str, int], bool]
 """Whether (host, port) may lie inside: it is the manifest's own."""
 
@@ -72,6 +69,10 @@ def is_inside(url: str) -> bool:
     return False
 
 
+class _Stream(AiohttpResponseStream):
+    CHUNK_SIZE = 1 << 20  # chunks of 16 KiB, the default, cost more time than all else about a photo
+
+
 class _Transport(AiohttpTransport):
     """Sends a request's target as it stands in the address: httpx and yarl would unquote and quote it again, and a
     server that signed it would not know it any more."""
@@ -89,9 +90,7 @@ class _Transport(AiohttpTransport):
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(sock_connect=timeout["connect"], sock_read=timeout["read"]),
             )
-        return httpx.Response(
-            answer.status, headers=answer.raw_headers, stream=AiohttpResponseStream(answer), request=request
-        )
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Stream(answer), request=request)
 
 
 def transport(own: Own) -> AiohttpTransport:

@@ -19,10 +19,6 @@ from bolid_data.curate.runtime import GPU_BATCH
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.records import Model
 
-# Loading has no news: what a file lacks is looked at below.
-logging.set_verbosity_error()
-logging.disable_progress_bar()
-
 Box = Sequence[float]
 FindBoxes = Callable[[Sequence[str]], Mapping[str, Box]]
 """From photos' sha256 to the box (x0, y0, x1, y1 in pixels) of each one's person; those without a person are left out.
@@ -65,6 +61,9 @@ def crop(image: Image.Image, box: Box) -> Image.Image:
 
 class _Encoder:
     def __init__(self, name: str, folder: Path, device: torch.device) -> None:
+        # Loading has no news: what a file lacks is looked at below.
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
         try:
             self._processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
             network, loaded = AutoModel.from_pretrained(
