@@ -383,8 +383,11 @@ def evaluate(
     steps: Annotated[int | None, typer.Option(min=1, help="Draw with the base in so many steps, no Lightning.")] = None,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance scale, with --steps.")] = 5.0,
     evaluators: Annotated[
-        str, typer.Option(help="What looks at the pictures: small-world, or photos for photos of people.")
-    ] = "small-world",
+        str | None,
+        typer.Option(
+            help="What measures the pictures: small-world for drawn people, photos for photos. (default: by the base)"
+        ),
+    ] = None,
     open_test_sets: Annotated[
         bool, typer.Option("--open-test-sets", help="Measure on test people: only when all else is done.")
     ] = False,

@@ -92,6 +92,14 @@ class Base:
         pipe.set_progress_bar_config(disable=True)
         return pipe.to(device)
 
+    @property
+    def side(self) -> int:
+        """Pixels of the sides of the pictures that it was trained to draw."""
+        with _readable(self.folder):
+            unet = UNet2DConditionModel.load_config(self.folder, subfolder="unet")
+            vae = AutoencoderKL.load_config(self.folder, subfolder="vae")
+            return int(unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1))
+
     def unet(self, device: torch.device) -> UNet2DConditionModel:
         """The frozen UNet; on an accelerator in bfloat16, for no gradient of its weights is taken."""
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from bolid_data.errors import UsageError
-from bolid_train.diffusion.base import pick_device
+from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.diffusion.clip import Clip, load_clip
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.attributes import CLASSES, AttributeClassifier, load_attributes
+from bolid_train.embedded.backbone import SIDE
 from bolid_train.embedded.body import load_body_evaluator
 from bolid_train.evaluate.bodies import BodyReader, load_bodies
 from bolid_train.evaluate.looking import look
@@ -70,6 +71,21 @@ class Evaluators:
     def quality(self) -> Quality:
         """What measures pictures against photos that it is yet to be shown."""
         return Quality(self.realism, self.device)
+
+
+def evaluators_of(base: Base, name: str | None = None) -> str:
+    """The name of the evaluators, which follow from the base unless they are named: those of the small world for a base
+    that draws pictures as small as its photos, those of real photos for any other.
+
+    Raises UsageError where the small world's are to judge photos: they were trained on nothing but drawn people.
+    """
+    drawn = base.side <= SIDE
+    if name == SMALL_WORLD and not drawn:
+        raise UsageError(
+            f"the evaluators {SMALL_WORLD} were trained on drawn people of {SIDE} pixels, and the base '{base.name}' "
+            f"generates photos of {base.side}; leave --evaluators out, or give --evaluators photos"
+        )
+    return name or (SMALL_WORLD if drawn else "photos")
 
 
 def load_evaluators(name: str) -> Evaluators:

@@ -20,7 +20,7 @@ from bolid_train.evaluate.bench import Bench
 from bolid_train.evaluate.cases import Case, choose
 from bolid_train.evaluate.compared import BASE, LORA, Compared, find, look, loras_of
 from bolid_train.evaluate.differences import differences
-from bolid_train.evaluate.evaluators import SMALL_WORLD, load_evaluators
+from bolid_train.evaluate.evaluators import evaluators_of, load_evaluators
 from bolid_train.evaluate.measuring import Yardstick
 from bolid_train.evaluate.painting import Sampling, Studio
 from bolid_train.evaluate.reporting import notes_of, rows_of, write_pictures
@@ -41,7 +41,7 @@ def evaluate(
     people: int | None = None,
     how: Sampling | None = None,
     open_test_sets: bool = False,
-    evaluators: str = SMALL_WORLD,
+    evaluators: str | None = None,
     runs_in: Path | None = None,
 ) -> dict[str, Any]:
     """Writes `evaluation/table.json`, `differences.json`, `table.md` and `grid.png`; returns the rows and differences.
@@ -53,6 +53,7 @@ def evaluate(
             methods that can. A LoRA needs none: it counts for as many as it was trained on, and its own person alone.
         people: at most so many.
         how: with Lightning by default.
+        evaluators: their name, as `load_evaluators` takes it; by default they follow from the base.
         runs_in: the folder whose folders are the runs, the dataset's `runs` by default.
 
     Raises BolidError for test people, unless they are to be opened now, and for too few people; UsageError for runs
@@ -72,6 +73,7 @@ def evaluate(
     looks = [run.look for run in compared] or [look(manifest.train)]
     looks = [one for place, one in enumerate(looks) if one not in looks[:place]]
     base, how = _base(looks, manifest), how or sampling(manifest)
+    evaluators = evaluators_of(base, evaluators)
     cases = choose(_people(shards, split, looks), manifest.seed, max(1, *views), PROMPTS, people)
     everyone = [case.person for case in cases]
     loras = loras_of((run for run in compared if run.name == LORA), everyone, views)

@@ -1,5 +1,6 @@
 """Which models judge, what they are shown, and what is said where one is missing."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,17 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.weights import embedded_path
 from bolid_train.data.crops import crop
 from bolid_train.data.shard_dataset import Shards
+from bolid_train.diffusion.base import Base
 from bolid_train.evaluate import metrics
 from bolid_train.evaluate.bodies import load_bodies, person_box
 from bolid_train.evaluate.cases import choose
-from bolid_train.evaluate.evaluators import SMALL_WORLD, load_evaluators
+from bolid_train.evaluate.evaluators import SMALL_WORLD, evaluators_of, load_evaluators
 from bolid_train.evaluate.looking import look
 from bolid_train.evaluate.measuring import Yardstick
 from bolid_train.evaluate.painting import to_pixels
 from bolid_train.evaluate.table import interval
 from tests.support.drawn_shards import drawn_people, write_shards
+from tests.support.small_base import small_base
 
 CPU = torch.device("cpu")
 SIDE = 96
@@ -69,6 +72,24 @@ def test_a_model_that_is_not_there_is_named_with_the_command_that_gets_it(offlin
 def test_evaluators_that_do_not_exist_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="there are small-world and photos"):
         load_evaluators(name)
+
+
+def test_evaluators_follow_from_the_base_and_photos_are_not_judged_by_those_of_the_small_world(tmp_path: Path) -> None:
+    small, large = Base.at("small", small_base()), Base.at("large", _large(tmp_path / "large"))
+    assert evaluators_of(small) == evaluators_of(small, SMALL_WORLD) == SMALL_WORLD
+    assert evaluators_of(large) == evaluators_of(large, "photos") == "photos"
+    with pytest.raises(UsageError, match=r"trained on drawn people of 64 pixels, and the base 'large' .* of 1024"):
+        evaluators_of(large, SMALL_WORLD)
+
+
+def _large(folder: Path) -> Path:
+    """The configuration of a base for photos of 1024 pixels."""
+    (folder / "image_encoder").mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    for part, config in {"unet": {"sample_size": 128}, "vae": {"block_out_channels": [128, 256, 512, 512]}}.items():
+        (folder / part).mkdir()
+        (folder / part / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 def test_a_person_is_the_same_wherever_they_stand_and_whatever_is_around(bodies: Path) -> None:
