@@ -15,6 +15,7 @@ from bolid_data.errors import UsageError
 from bolid_data.fields import (
     MAX_SAMPLE,
     Count,
+    Finite,
     KeyedId,
     Keypoints,
     Offset,
@@ -29,8 +30,9 @@ from bolid_data.fields import (
 from bolid_data.paths import regular_file
 from bolid_data.versions import refuse_newer
 
-VERSION = 2
-"""1: the indexes of version 0.1, which do not say it and have no keyed ids."""
+VERSION = 3
+"""1: the indexes of version 0.1, which do not say it and have no keyed ids. 2: those without captions, measures and
+rotation."""
 
 MOST_ROWS = 50_000_000
 _BATCH = 1000
@@ -39,6 +41,13 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
 }
 
+_MOST_NAMES = 100
+_SINCE = {"captions": 3, "measures": 3, "rotation": 3}
+"""The versions that brought columns of samples; the others are older."""
+
+CaptionName = Annotated[str, Field(min_length=1, max_length=21_002)]
+"""Whose caption it is: a model's id, and its prompt behind a colon where it had one."""
+MeasureName = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
 
 _MADE = r"^(as_is|stripped|converted(: [a-z0-9 ,]{1,80})?)$"
 
@@ -55,7 +64,11 @@ class SampleRow(TypedDict):
     height: Side
     caption: Words | None
     keypoints: Keypoints | None
-    made: NotRequired[Annotated[str, Field(pattern=_MADE)] | None]  # older indexes lack it
+    # Older indexes lack the rest.
+    made: NotRequired[Annotated[str, Field(pattern=_MADE)] | None]
+    captions: NotRequired[Annotated[dict[CaptionName, Words], Field(max_length=_MOST_NAMES)] | None]
+    measures: NotRequired[Annotated[dict[MeasureName, Finite], Field(max_length=_MOST_NAMES)] | None]
+    rotation: NotRequired[Annotated[int, Field(ge=0, lt=360)] | None]
 
 
 class PlaceRow(TypedDict):
@@ -137,10 +150,15 @@ class ShardIndex:
         """Keyed ids by the slugs of people and the sha256s of photos; none in an index of version 1."""
         return {row["name"]: row["id"] for row in self._rows("ids")} if "ids" in self.tables else {}
 
-    def all_rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every row with its table's name, sorted: what a lock pins. Keyed ids are not, as they differ with the key."""
+    def all_rows(self, version: int = VERSION) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every row with its table's name, sorted: what a lock pins. Keyed ids are not, as they differ with the key.
+
+        Columns that a later version than `version` brought are left out.
+        """
+        later = {column for column, since in _SINCE.items() if since > version}
         for table in ("samples", "shards", "sources"):
-            yield from ((table, row) for row in self._rows(table, order=()))
+            for row in self._rows(table, order=()):
+                yield table, {column: value for column, value in row.items() if column not in later}
 
     def _rows(
         self,

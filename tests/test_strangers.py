@@ -220,7 +220,7 @@ def forget(home: Home, person: str = "anna") -> None:
 COLUMNS = {
     "samples": (
         "key", "person", "sha256", "split", "shard", "offset", "size", "width", "height", "caption", "keypoints",
-        "made",
+        "made", "captions", "measures", "rotation",
     ),
     "shards": ("shard", "sha256", "bytes", "samples", "split"),
     "sources": ("sha256", "url"),
@@ -293,6 +293,43 @@ def test_an_index_cannot_make_the_database_read_another_file(home: Home, tmp_pat
     for read in (lambda: list(ShardIndex(mine.data / "shards" / "index.duckdb").samples()), lambda: verify_ok(mine)):
         with pytest.raises((BolidError, AssertionError), match=r"index\.duckdb"):
             read()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("captions", "MAP {'a': repeat('x', 30000)}"),
+        ("captions", "MAP {repeat('x', 30000): 'a'}"),
+        ("captions", "MAP {'': 'a'}"),
+        ("captions", "MAP {'a': NULL}"),
+        ("captions", "MAP {1: 'a'}"),
+        ("captions", "MAP {[1]: 'a'}"),
+        ("captions", "map([i::VARCHAR for i in range(101)], [i::VARCHAR for i in range(101)])"),
+        ("captions", "['a']"),
+        ("measures", "MAP {'a': 'nan'::DOUBLE}"),
+        ("measures", "MAP {'a': '-inf'::DOUBLE}"),
+        ("measures", "MAP {'a': NULL::DOUBLE}"),
+        ("measures", "MAP {'a': 'b'}"),
+        ("measures", "MAP {'../a': 1.0::DOUBLE}"),
+        ("measures", "MAP {'\x1b[2J': 1.0::DOUBLE}"),
+        ("measures", "map(['a' || i for i in range(100000)], [i::DOUBLE for i in range(100000)])"),
+        ("rotation", "360"),
+        ("rotation", "-90"),
+        ("rotation", "0.5::DOUBLE"),
+    ],
+)
+def test_what_more_is_known_of_a_sample_has_its_bounds(column: str, value: str, home: Home, tmp_path: Path) -> None:
+    mine = home.copy(tmp_path)
+    index = mine.data / "shards" / "index.duckdb"
+    with duckdb.connect(index) as con:
+        con.execute(f"CREATE TABLE t AS SELECT * REPLACE ({value} AS {column}) FROM samples")
+        con.execute("DROP TABLE samples")
+        con.execute("ALTER TABLE t RENAME TO samples")
+    with pytest.raises(BolidError, match=rf"index\.duckdb: samples, row 1: {column}"):
+        list(ShardIndex(index).samples())
+    assert {entry["file"]: entry["problem"] for entry in verify(Dataset(mine.data))} == {
+        "shards/index.duckdb": "changed"
+    }
 
 
 def verify_ok(home: Home) -> None:

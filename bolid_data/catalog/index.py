@@ -1,6 +1,7 @@
 """What goes into shards, and their index (`shards/index.duckdb`), a database of its own so that training needs no
 catalog."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ _INDEX = """
 CREATE TABLE samples (
     key VARCHAR PRIMARY KEY, person VARCHAR, sha256 VARCHAR, split VARCHAR, shard VARCHAR, "offset" BIGINT, size BIGINT,
     width INTEGER, height INTEGER, caption VARCHAR, keypoints FLOAT[3][17],
-    made VARCHAR  -- as_is | stripped (without what a decoder does not need) | converted (encoded anew)
+    made VARCHAR,  -- as_is | stripped (without what a decoder does not need) | converted (encoded anew)
+    captions MAP(VARCHAR, VARCHAR),  -- captions besides `caption`, by model and prompt
+    measures MAP(VARCHAR, DOUBLE),  -- what the models of the last judgement measured, by name
+    rotation INTEGER  -- degrees that the photo was turned by, beyond what its EXIF says
 );
 CREATE TABLE shards (shard VARCHAR PRIMARY KEY, sha256 VARCHAR, bytes BIGINT, samples INTEGER, split VARCHAR);
 CREATE TABLE sources (sha256 VARCHAR, url VARCHAR);  -- the address without what may be secret in it
@@ -24,28 +28,58 @@ CREATE TABLE about (key VARCHAR PRIMARY KEY, value VARCHAR);
 """
 
 
+_MAPS = ("captions", "measures")  # of the table samples
+
+_DIGITS = 6  # after the point: measures are stored as FLOAT, which holds no more
+_MEASURES = ("sharpness", "brightness", "colourfulness", "watermark", "likeness", "person_score", "face_score")
+
+_KEPT = f"""
+WITH mine AS (
+    SELECT person, sha256, caption
+    FROM verdicts JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
+    WHERE kept AND caption IS NOT NULL AND list_contains($people, person)
+),
+seen AS (
+    SELECT sha256, keypoints, score AS person_score FROM detections JOIN judgement ON model = pose
+    WHERE kind = 'person' AND sha256 IN (SELECT sha256 FROM mine)
+    QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1
+),
+faces AS (
+    SELECT sha256, max(score) AS face_score FROM detections JOIN judgement ON model = face
+    WHERE kind = 'face' AND sha256 IN (SELECT sha256 FROM mine) GROUP BY sha256
+),
+-- A name depends on nothing but its own model and prompt, so that it is the same in every dataset.
+named AS (
+    SELECT sha256, model || CASE WHEN prompt = '' THEN '' ELSE ': ' || prompt END AS name, min(caption) AS text
+    FROM captioned ANTI JOIN captioner USING (model, prompt)
+    WHERE caption IS NOT NULL AND sha256 IN (SELECT sha256 FROM mine) GROUP BY ALL
+),
+others AS (
+    SELECT sha256, map(list(name ORDER BY name), list(text ORDER BY name)) AS captions FROM named GROUP BY sha256
+)
+SELECT person, sha256, caption, keypoints, coalesce(captions, MAP {{}}) AS captions, {", ".join(_MEASURES)}
+FROM mine LEFT JOIN seen USING (sha256) LEFT JOIN faces USING (sha256) LEFT JOIN others USING (sha256)
+LEFT JOIN (FROM qualities SEMI JOIN judgement ON model = quality) USING (sha256)
+LEFT JOIN (SELECT sha256, probability AS watermark FROM watermarks w JOIN judgement j ON w.model = j.watermark)
+    USING (sha256)
+LEFT JOIN (FROM likenesses SEMI JOIN judgement ON model = identity) USING (person, sha256)
+ORDER BY list_position($people, person), sha256
+"""
+
+
 class Sharded(Connection):
     def kept_photos(self, people: Sequence[str]) -> list[dict[str, Any]]:
-        """Kept, captioned photos of people (person, sha256, caption, keypoints of the most certain person), in the
-        order of `people`, then by sha256."""
+        """Kept, captioned photos of people in the order of `people`, then by sha256: person, sha256, caption, keypoints
+        of the most certain person, `captions` of other models or prompts by their name, and `measures` by name."""
         with self.open() as con:
-            return dicts(
-                con.execute(
-                    """WITH mine AS (
-                           SELECT person, sha256, caption
-                           FROM verdicts JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
-                           WHERE kept AND caption IS NOT NULL AND list_contains($people, person)
-                       ),
-                       seen AS (
-                           SELECT sha256, keypoints FROM detections JOIN judgement ON model = pose
-                           WHERE kind = 'person' AND sha256 IN (SELECT sha256 FROM mine)
-                           QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1
-                       )
-                       SELECT person, sha256, caption, keypoints FROM mine LEFT JOIN seen USING (sha256)
-                       ORDER BY list_position($people, person), sha256""",
-                    {"people": list(people)},
-                )
-            )
+            return [_with_measures(row) for row in dicts(con.execute(_KEPT, {"people": list(people)}))]
+
+
+def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its measures as one dict; what no model of the last judgement measured is not in it."""
+    values = {name: row.pop(name) for name in _MEASURES}
+    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    return row | {"measures": {name: round(value, _DIGITS) for name, value in known.items()}}
 
 
 class Index:
@@ -61,7 +95,14 @@ class Index:
         self.add("about", [{"key": name, "value": value} for name, value in about.items()])
 
     def add(self, table: str, rows: list[dict[str, Any]]) -> None:
+        if table == "samples":
+            rows = [row | {name: _to_map(row.get(name)) for name in _MAPS} for row in rows]
         insert(self._con, table, rows)
 
     def close(self) -> None:
         self._con.close()
+
+
+def _to_map(values: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What DuckDB takes for a MAP: it makes a STRUCT of any other dict."""
+    return values if values is None else {"key": list(values), "value": list(values.values())}

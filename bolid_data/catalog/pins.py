@@ -227,7 +227,9 @@ WHERE NOT (isfinite(sharpness) AND isfinite(brightness) AND isfinite(colourfulne
 UNION ALL SELECT 'a likeness', sha256 FROM likenesses WHERE NOT isfinite(likeness)
 UNION ALL SELECT 'a vector', sha256 FROM embeddings
 WHERE len(vector) > 100000 OR len(list_filter(vector, lambda v: v IS NULL OR NOT isfinite(v))) > 0
-UNION ALL SELECT 'a caption', sha256 FROM captioned WHERE len(caption) > 20000 OR len(prompt) > 20000
+UNION ALL SELECT 'a caption', sha256 FROM captioned
+WHERE len(caption) > 20000 OR len(prompt) > 20000 OR len(model) > 1000
+UNION ALL SELECT 'the number of captions', sha256 FROM captioned GROUP BY sha256 HAVING count(*) > 100
 UNION ALL SELECT 'a reason', sha256 FROM judged, (SELECT unnest(reasons) AS reason)
 WHERE NOT regexp_full_match(reason, '[a-z_]{1,40}')
 UNION ALL SELECT 'a view', sha256 FROM judged

@@ -12,6 +12,7 @@ from bolid_data.images import PIXELS_VERSION
 from bolid_data.lockfile import VERSION, Recipe, canonical, check_lock, lock_digest, read_sealed
 from bolid_data.paths import regular_file
 from bolid_data.progress import bar, note
+from bolid_data.shard_index import VERSION as INDEX_VERSION
 from bolid_data.shard_index import ShardIndex
 from bolid_data.stale import find_stale
 from bolid_data.versions import NewerVersionError
@@ -64,10 +65,11 @@ def own_lock(file: Path) -> dict[str, Any] | None:
     return content
 
 
-def index_digest(index: Path) -> str:
-    """sha256 of the index's rows (the bytes of a DuckDB file differ from run to run)."""
+def index_digest(index: Path, version: int = INDEX_VERSION) -> str:
+    """sha256 of the index's rows (the bytes of a DuckDB file differ from run to run), of the columns that it has and
+    that indexes of `version` had."""
     digest = hashlib.sha256()
-    for table, row in ShardIndex(index).all_rows():
+    for table, row in ShardIndex(index).all_rows(version):
         digest.update(canonical([table, row]))
     return digest.hexdigest()
 

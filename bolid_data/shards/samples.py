@@ -49,7 +49,8 @@ def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> Sample:
     text = json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
     contents = {"jpg": jpeg.data, "json": text, "txt": row["caption"].encode()}
     data = b"".join(chain.from_iterable(member(f"{key}.{name}", content) for name, content in contents.items()))
-    return Sample(data, {"key": key, **record, "made": jpeg.made})
+    known = {"captions": row["captions"], "measures": row["measures"], "rotation": 0}
+    return Sample(data, {"key": key, **record, "made": jpeg.made, **known})
 
 
 def _ahead(make: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:

@@ -1,6 +1,7 @@
 """Tars of samples, one person's together, hashed while they are written."""
 
 import hashlib
+import io
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bolid_data.catalog import Index
+from bolid_data.errors import BolidError
+from bolid_data.members import extensions
 
 END = bytes(2 * tarfile.BLOCKSIZE)
 """What closes a tar."""
@@ -36,6 +39,7 @@ class ShardWriter:
         self._split, self._number, self._person = "", 0, ""
         self._tar: _Tar | None = None
         self._done: list[dict[str, Any]] = []
+        self._members: tuple[str, ...] = ()
 
     def begin(self, split: str, number: int = 0) -> None:
         """The samples that follow are of this split; where it is another one, its first tar has this number."""
@@ -44,13 +48,25 @@ class ShardWriter:
             self._split, self._number = split, number
 
     def add(self, sample: Sample) -> None:
-        """Adds a sample; those of one person follow each other."""
+        """Adds a sample; those of one person follow each other. Raises BolidError for one whose members are not those
+        of the samples before it."""
+        self._check_members(sample)
         if self._tar and sample.row["person"] != self._person:
             self._tar.mark()
         self._person = sample.row["person"]
         while self._tar and self._tar.size + len(sample.data) + len(END) > self._max:
             self._start_next()
         self._write(sample)
+
+    def _check_members(self, sample: Sample) -> None:
+        """Readers such as Hugging Face `datasets` take the members of the first samples for those of all."""
+        members = extensions(io.BytesIO(sample.data), sample.row["key"], 0, len(sample.data))
+        self._members = self._members or members
+        if members != self._members:
+            raise BolidError(
+                f"sample '{sample.row['key']}' has the members {', '.join(members)}, those before it "
+                f"{', '.join(self._members)}; every sample must have the same"
+            )
 
     def close(self) -> list[dict[str, Any]]:
         """Rows of the index's table `shards`."""

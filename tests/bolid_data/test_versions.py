@@ -8,10 +8,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from bolid_data.catalog import schema as catalog
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.lockfile import lock_digest, read_lock
-from bolid_data.shard_index import ShardIndex
+from bolid_data.shard_index import VERSION, ShardIndex
+from bolid_data.shards.lock import index_digest
 from bolid_train.methods import adapter
 from tests.support.commands import Done, bolid
 
@@ -43,6 +45,10 @@ def test_it_is_read_as_it_is(old: Path) -> None:
     assert (again["problem"], again["missing"]) == (None, 0)
     tar = "shards/train-000000.tar"
     assert (old / "again" / tar).read_bytes() == (old / "d" / tar).read_bytes()
+    pinned, index = read_json(old / "d" / "dataset.lock.json")["index"], old / "again" / "shards" / "index.duckdb"
+    assert index_digest(index) != pinned == index_digest(index, version=2), "it has columns that the lock cannot know"
+    assert run("verify", old).returncode == 0
+    assert bolid("verify", old / "v1.toml", "--data", old / "again", cwd=old).returncode == 0
 
 
 def test_it_is_upgraded(old: Path) -> None:
@@ -54,6 +60,11 @@ def test_it_is_upgraded(old: Path) -> None:
     assert run("verify", old).returncode == 0
     index = ShardIndex(old / "d" / "shards" / "index.duckdb")
     assert {"alice_marsh", "anton_berg"} < index.ids().keys()
+    for row in index.samples():
+        assert row["measures"].keys() == {
+            "sharpness", "brightness", "colourfulness", "watermark", "person_score", "face_score",
+        }  # fmt: skip
+        assert (row["captions"], row["rotation"]) == ({}, 0)
     with Dataset(old / "d").catalog.open(read_only=True) as con:
         assert con.execute("SELECT count(*) FROM people WHERE person = 'clara_haas'").fetchone() == (0,)
     assert "clara_haas was forgotten before" in run("forget", old, "clara_haas", "--yes").stdout
@@ -84,9 +95,13 @@ def test_what_a_newer_version_wrote_is_refused_by_name(old: Path) -> None:
     with pytest.raises(UsageError, match=r"lock\.json: a lock of version 3"):
         read_lock(data / "dataset.lock.json")
     assert "a lock of version 3" in run("verify", old).stderr
-    for database, what in (("shards/index.duckdb", "shard index"), ("catalog.duckdb", "catalog")):
+    for database, what, newest in (
+        ("shards/index.duckdb", "shard index", VERSION),
+        ("catalog.duckdb", "catalog", catalog.VERSION),
+    ):
         with duckdb.connect(data / database) as con:
-            con.execute("UPDATE about SET value = '3' WHERE key = 'schema_version'")
+            con.execute("UPDATE about SET value = ? WHERE key = 'schema_version'", [str(newest + 1)])
         refused = run("train" if what == "shard index" else "status", old)
         assert refused.returncode == 2
-        assert f"{database}: a {what} of version 3, and this bolid reads up to 2; update bolid" in refused.stderr
+        named = f"{database}: a {what} of version {newest + 1}, and this bolid reads up to {newest}; update bolid"
+        assert named in refused.stderr

@@ -12,11 +12,17 @@ import webdataset
 from PIL import Image
 
 from bolid_data import manifest as manifests
+from bolid_data.catalog import Index
 from bolid_data.curate.judge import judge
 from bolid_data.errors import BolidError, UsageError
+from bolid_data.lockfile import lock_digest
 from bolid_data.manifest import Filter, Manifest
-from bolid_data.shards.lock import verify
+from bolid_data.records import Model
+from bolid_data.shard_index import ShardIndex
+from bolid_data.shards.forget import find, forget
+from bolid_data.shards.lock import index_digest, verify
 from bolid_data.shards.write import shard, split_of
+from bolid_data.shards.writer import Sample, ShardWriter, member
 from tests.support.measured_dataset import CAPTIONER, MODELS, World, jpeg
 
 EVERYTHING = Filter(min_photos_per_person=1)
@@ -122,6 +128,78 @@ def test_members_are_an_upright_jpeg_without_exif(tmp_path: Path) -> None:
     assert [made[sha256] for sha256 in shas] == ["converted: turned", "converted: png", "as_is"], (
         "the index says how each came about"
     )
+
+
+def test_the_index_tells_what_more_is_known_of_a_photo(tmp_path: Path) -> None:
+    world = make(tmp_path, people=1, photos=3)
+    catalog = world.dataset.catalog
+    first, second, _ = (row["sha256"] for row in catalog.kept_photos(["person_0"]))
+    other = Model("blip@2", "blip", "", "{}", "MIT")
+    catalog.record_captions(other.id, "", {first: "no prompt", second: "alone"})
+    catalog.record_captions(other.id, "What is worn?", {first: "a red 'top'"})
+    catalog.record_captions(CAPTIONER.id, "in one word", {first: "photo"})
+    with catalog.open() as con:
+        con.execute("UPDATE judgement SET identity = 'alike@1'")
+        con.execute("INSERT INTO likenesses VALUES ('person_0', ?, 'alike@1', 0.123456789)", [first])
+        con.execute("UPDATE qualities SET sharpness = 'nan' WHERE sha256 = ?", [second])
+        con.execute("INSERT INTO qualities SELECT * REPLACE ('another@1' AS model, -1 AS brightness) FROM qualities")
+    shard(manifest(tmp_path), world.dataset)
+    rows = {row["sha256"]: row for row in index(world, "samples")}
+    assert rows[first]["captions"] == {
+        "blip@2": "no prompt",
+        "blip@2: What is worn?": "a red 'top'",
+        "captioner@1: in one word": "photo",
+    }
+    assert [row["captions"] for sha256, row in rows.items() if sha256 != first] in (
+        [{"blip@2": "alone"}, {}],
+        [{}, {"blip@2": "alone"}],
+    )
+    assert rows[first]["measures"] == {
+        "sharpness": 500.0,
+        "brightness": 0.5,
+        "colourfulness": 40.0,
+        "watermark": 0.0,
+        "likeness": 0.123457,
+        "person_score": 0.9,
+        "face_score": 0.9,
+    }
+    assert rows[second]["measures"].keys() == rows[first]["measures"].keys() - {"likeness", "sharpness"}
+    assert {row["rotation"] for row in rows.values()} == {0}
+    assert {row["sha256"]: row for row in ShardIndex(world.dataset.index).samples()} == rows
+    assert verify(world.dataset) == []
+
+
+def test_a_lock_of_an_index_without_the_latest_columns_verifies_and_is_repacked(tmp_path: Path) -> None:
+    world = make(tmp_path, people=2)
+    shard(manifest(tmp_path), world.dataset)
+    with duckdb.connect(world.dataset.index) as con:
+        for column in ("captions", "measures", "rotation"):
+            con.execute(f"ALTER TABLE samples DROP COLUMN {column}")
+        con.execute("UPDATE about SET value = '2' WHERE key = 'schema_version'")
+    lock = json.loads(world.dataset.lock.read_text())
+    digest = index_digest(world.dataset.index)
+    assert digest == index_digest(world.dataset.index, version=2) != lock["index"]
+    lock["index"] = digest
+    world.dataset.lock.write_text(json.dumps(lock | {"sha256": lock_digest(lock)}))
+    assert verify(world.dataset) == []
+    forget(world.dataset, find(world.dataset, "person_0"))
+    assert {row["person"] for row in index(world, "samples")} == {"person_1"}
+    assert verify(world.dataset) == []
+
+
+def test_every_sample_has_the_same_members(tmp_path: Path) -> None:
+    rows = Index(tmp_path / "index.duckdb", "0" * 16)
+    writer = ShardWriter(tmp_path, 10**6, rows)
+    writer.begin("train")
+
+    def sample(key: str, *names: str) -> Sample:
+        return Sample(b"".join(b"".join(member(f"{key}.{name}", b"x")) for name in names), {"key": key, "person": key})
+
+    writer.add(sample("a", "jpg", "json", "mask.png", "txt"))
+    writer.add(sample("b", "jpg", "json", "mask.png", "txt"))
+    with pytest.raises(BolidError, match=r"sample 'c' has the members jpg, json, txt, those before it .*mask\.png"):
+        writer.add(sample("c", "jpg", "json", "txt"))
+    rows.close()
 
 
 def test_splits_are_stable_and_by_person() -> None:
