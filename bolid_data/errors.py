@@ -1,5 +1,7 @@
 """The two ways a command can fail; `bolid/cli.py` turns either into one line on stderr and an exit code."""
 
+from pathlib import Path
+
 
 class BolidError(Exception):
     """The job failed (exit code 1). The message says what, where, and what to do."""
@@ -11,3 +13,13 @@ class UsageError(BolidError):
     """Bad usage or a bad manifest, a missing file or folder it names included (exit code 2)."""
 
     exit_code = 2
+
+
+class DamagedCatalogError(BolidError):
+    """The file of a catalog is damaged; `damage` says how, as in "is truncated"."""
+
+    def __init__(self, path: Path, damage: str) -> None:
+        super().__init__(
+            f"{path}: {damage}; `bolid repair` builds it again from the lock, the measurements and the photos"
+        )
+        self.damage = damage

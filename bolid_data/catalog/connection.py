@@ -9,9 +9,9 @@ import duckdb
 import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
-from bolid_data.catalog.rows import first_line
+from bolid_data.catalog.faults import is_in_use, opening_error, reading_error
 from bolid_data.catalog.schema import SCHEMA, VERSION
-from bolid_data.errors import BolidError, UsageError
+from bolid_data.errors import BolidError, DamagedCatalogError, UsageError
 from bolid_data.paths import private_folder
 from bolid_data.versions import refuse_newer
 
@@ -24,6 +24,12 @@ NO_FILES: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false", "autoload_known_extensions": "false",
 }  # fmt: skip
 """A database may come from a stranger, and its views and macros could read any file of this machine."""
+
+FILES: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
+"""Without it, DuckDB goes to the network for the reader of an SQLite database that lies in the catalog's place."""
+
+KEYS_AT_ONCE = 50_000
+"""Rows whose keys `damage` looks up in one transaction, which takes about a second and holds a copy of them."""
 
 
 class Connection:
@@ -57,14 +63,67 @@ class Connection:
             con.execute("BEGIN")
             yield con
             con.execute("COMMIT")
-        except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
-            raise BolidError(f"{self.path}: {first_line(error)}; nothing committed before is lost") from error
-        except (duckdb.BinderException, duckdb.CatalogException) as error:  # a column or table that is not there
-            raise BolidError(
-                f"{self.path}: written by another version ({first_line(error)}); `bolid filter` brings it up to date"
-            ) from error
+        except duckdb.Error as error:
+            if explained := reading_error(self.path, error):
+                raise explained from error
+            raise
         finally:
             con.close()
+
+    def damage(self) -> str | None:
+        """What is wrong with the catalog's file, as in "is truncated"; None where every row can be read and its key
+        found. Nothing in it is changed.
+
+        Raises BolidError where what is wrong is not damage to the catalog: another program has it open, another
+        version wrote it, or its write-ahead log does not fit.
+        """
+        if not self.path.exists():
+            return "is missing"
+        try:
+            self._read_rows()
+        except DamagedCatalogError as error:
+            return error.damage
+        try:
+            self._look_up_keys()
+        except DamagedCatalogError as error:
+            return f"{error.damage}; every row can be read, an index of their keys cannot"
+        return None
+
+    def _read_rows(self) -> None:
+        """Reads every column of every table. Raises DamagedCatalogError naming the tables that cannot be read."""
+        with self.open(read_only=True) as con:
+            tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary ORDER BY ALL").fetchall()
+        unreadable: dict[str, str] = {}
+        for (table,) in tables:
+            try:
+                with self.open(read_only=True) as con:
+                    con.execute(f"SELECT bit_xor(hash(COLUMNS(*))) FROM {_identifier(table)}")
+            except DamagedCatalogError as error:
+                unreadable[table] = error.damage
+        if unreadable:
+            first = next(iter(unreadable.values()))
+            raise DamagedCatalogError(self.path, f"{first}; tables that cannot be read: {', '.join(unreadable)}")
+
+    def _look_up_keys(self) -> None:
+        """Looks up the key of every row. Reading a table does not read its index; writing the same key again does, in
+        transactions that are rolled back."""
+        with self.open(read_only=True) as con:
+            keys = con.execute(
+                """SELECT table_name, constraint_column_names[1] FROM duckdb_constraints()
+                   WHERE constraint_type = 'PRIMARY KEY' ORDER BY ALL"""
+            ).fetchall()
+            ends = [
+                con.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {_identifier(table)}").fetchall()[0][0]
+                for table, _ in keys
+            ]
+        for (table, column), end in zip(keys, ends, strict=True):
+            name, key = _identifier(table), _identifier(column)
+            for start in range(0, end, KEYS_AT_ONCE):
+                with self.open() as con:
+                    rows = [start, start + KEYS_AT_ONCE]
+                    con.execute(f"UPDATE {name} SET {key} = {key} WHERE rowid >= $1 AND rowid < $2", rows)
+                    con.execute("ROLLBACK")
+                    con.execute("BEGIN")
 
     def _check_version(self, con: duckdb.DuckDBPyConnection) -> None:
         if self._version_is_known:
@@ -75,17 +134,22 @@ class Connection:
         self._version_is_known = True
 
     def _connect(self, read_only: bool, files: bool = False) -> duckdb.DuckDBPyConnection:
-        def locked(error: Exception) -> bool:
-            return isinstance(error, duckdb.IOException) and "lock" in str(error).lower()
+        def in_use(error: Exception) -> bool:
+            return is_in_use(self.path, error)
 
         try:
             for attempt in stamina.retry_context(
-                on=locked, attempts=None, timeout=PATIENCE, wait_initial=0.02, wait_max=0.25, wait_jitter=0.05
+                on=in_use, attempts=None, timeout=PATIENCE, wait_initial=0.02, wait_max=0.25, wait_jitter=0.05
             ):
                 with attempt:
-                    return duckdb.connect(self.path, read_only=read_only, config={} if files else NO_FILES)
-        except duckdb.IOException as error:
-            if locked(error):
+                    return duckdb.connect(self.path, read_only=read_only, config=FILES if files else NO_FILES)
+        except duckdb.Error as error:
+            if in_use(error):
                 raise BolidError(f"{self.path}: another program kept it open for {PATIENCE:.0f} s; close it") from error
-            raise BolidError(f"{self.path}: cannot be opened ({first_line(error)})") from error
+            raise opening_error(self.path, error) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _identifier(name: str) -> str:
+    """A name as SQL quotes it."""
+    return '"' + name.replace('"', '""') + '"'
