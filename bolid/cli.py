@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from stamina.instrumentation import set_on_retry_hooks
 
 from bolid_data import manifest as manifests
 from bolid_data.dataset import Dataset
@@ -409,6 +410,7 @@ def main() -> None:
     """Runs a command; an error becomes one line on stderr and an exit code, a traceback only with --debug."""
     # Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    set_on_retry_hooks([])  # that a request is repeated is not news
     escape_unencodable(sys.stdout, sys.stderr)
     try:
         app()
@@ -421,6 +423,8 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+    except ModuleNotFoundError as error:
+        _fail(f"this command needs {error.name}, which is not installed; run `pip install 'bolid[all]'`", 1)
     except Exception as error:
         _fail(f"{type(error).__name__}: {error} (unexpected; run again with --debug, and report it)", 1)
 

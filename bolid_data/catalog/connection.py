@@ -1,13 +1,13 @@
 """The catalog is open only while a batch is read or committed, so that `status` and a person's own DuckDB get in
 between."""
 
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
-import stamina
-from stamina.instrumentation import set_on_retry_hooks
 
 from bolid_data.catalog.faults import is_in_use, opening_error, reading_error
 from bolid_data.catalog.schema import SCHEMA, VERSION
@@ -17,8 +17,6 @@ from bolid_data.versions import refuse_newer
 
 PATIENCE = 30.0
 """Seconds an opener waits for another process to close the catalog."""
-
-set_on_retry_hooks([])  # waiting for a turn at the catalog is not news
 
 NO_FILES: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false", "autoload_known_extensions": "false",
@@ -134,20 +132,18 @@ class Connection:
         self._version_is_known = True
 
     def _connect(self, read_only: bool, files: bool = False) -> duckdb.DuckDBPyConnection:
-        def in_use(error: Exception) -> bool:
-            return is_in_use(self.path, error)
-
-        try:
-            for attempt in stamina.retry_context(
-                on=in_use, attempts=None, timeout=PATIENCE, wait_initial=0.02, wait_max=0.25, wait_jitter=0.05
-            ):
-                with attempt:
-                    return duckdb.connect(self.path, read_only=read_only, config=FILES if files else NO_FILES)
-        except duckdb.Error as error:
-            if in_use(error):
-                raise BolidError(f"{self.path}: another program kept it open for {PATIENCE:.0f} s; close it") from error
-            raise opening_error(self.path, error) from error
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return duckdb.connect(self.path, read_only=read_only, config=FILES if files else NO_FILES)
+            except duckdb.Error as error:
+                if not is_in_use(self.path, error):
+                    raise opening_error(self.path, error) from error
+                if time.monotonic() > deadline:
+                    raise BolidError(
+                        f"{self.path}: another program kept it open for {PATIENCE:.0f} s; close it"
+                    ) from error
+            time.sleep(random.uniform(0.02, 0.25))  # several who wait must not ask in step
 
 
 def _identifier(name: str) -> str:

@@ -1,5 +1,6 @@
 """Captions by salesforce-lavis, which has an environment of its own (`make lavis`) and works there as a `Worker`."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Caption
 from bolid_data.weights import Weights
 
-ENVIRONMENT = Path(__file__).parents[3] / ".venv" / "lavis"
+ENVIRONMENT = Path(sys.prefix) / "lavis"
+"""Where `make lavis` puts it: inside of this environment."""
+
 PROGRAM = Path(__file__).with_name("lavis_worker.py")
 
 
