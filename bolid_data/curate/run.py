@@ -69,6 +69,8 @@ def filter_photos(
         run = ray_engine.measure(dataset.catalog, dataset.store, job, build, address, device != "cpu")
     else:
         run = measure(dataset.catalog, dataset.store, job, 1 if device == "cpu" else GPU_BATCH)
+    if run.lost:
+        note(f"filter: {run.lost} photos lost their bytes and are out as broken; `bolid scrape` fetches them again")
     near.find(dataset.catalog, ids.hash)
     if manifest.filter.max_hamming_between is not False:
         near.find_between(dataset.catalog, ids.hash)
