@@ -1,8 +1,8 @@
 """A power loss, simulated: a process is killed, and of its folder only what it had synced is left.
 
-The model is harsher than any file system: a file has the bytes of its last fsync, or none; a folder lists what it did at
-its own last fsync, so names that were added, renamed or removed since are as they were. DuckDB syncs its files itself,
-from C++, so those are as the kill left them.
+The model is harsher than any file system: a file has the bytes of its last fsync, or none; a folder lists what it did
+at its own last fsync, so names that were added, renamed or removed since are as they were. DuckDB syncs its files
+itself, from C++, so those are as the kill left them.
 """
 
 import json

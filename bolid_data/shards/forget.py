@@ -30,8 +30,8 @@ _LEFTOVERS = (
     ".*.part", "runs/*/.*.part", "runs/*/checkpoints/.*.part", "runs/*/checkpoints/.part", "runs/*/validation/.*.part",
     "features/*/*/.*.part",
 )  # fmt: skip
-"""What DuckDB writes when memory does not suffice, files that a kill left half written, and catalogs that `bolid repair`
-set aside."""
+"""What DuckDB writes when memory does not suffice, files that a kill left half written, and catalogs that
+`bolid repair` set aside."""
 
 
 @dataclass(frozen=True)

@@ -99,9 +99,8 @@ def test_a_crawl(folder: Manifest, tmp_path: Path) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    (tmp_path / "m.toml").write_text(
-        'name = "x"\n[source]\nkind = "folder"\npath = "."\n[shards]\nmax_size = "300KB"\n'
-    )
+    source = '[source]\nkind = "folder"\npath = "."\n'
+    (tmp_path / "m.toml").write_text(f'name = "x"\n{source}[shards]\nmax_size = "300KB"\n')
     world = World(tmp_path / "data")
     for number, person in enumerate(["anna", "berta", "carla"]):
         for shot in range(3):
