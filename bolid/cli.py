@@ -168,6 +168,7 @@ def verify(manifest: ManifestFile, data: Data = None, as_json: Json = False, deb
     from bolid_data.stale import find_stale, note_stale_runs
 
     _, dataset = _open(manifest, data)
+    dataset.settle()
     problems, stale = run(dataset), find_stale(dataset)
     note_stale_runs(stale)
     _tell({"ok": not problems, "problems": problems, "stale_runs": list(stale.runs)}, as_json)
@@ -212,6 +213,26 @@ def rebuild(
     _tell(missing | result, as_json)
     if result["problem"]:
         raise BolidError(result["problem"])
+
+
+@app.command()
+def repair(
+    manifest: ManifestFile,
+    data: Data = None,
+    nobody_removed: Annotated[
+        bool, typer.Option("--nobody-removed", help="Nobody was forgotten or opted out; removed.jsonl may be missing.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Build a lost or damaged catalog again from the lock, its measurements and the photos; say what could not be."""
+    from bolid_data.shards.repair import repair as run
+
+    _, dataset = _open(manifest, data)
+    if not dataset.root.is_dir():
+        raise UsageError(f"{dataset.root}: no such folder; name the dataset's with --data")
+    with dataset.working():
+        _tell(run(dataset, nobody_removed), as_json)
 
 
 @app.command()
@@ -293,6 +314,7 @@ def train(
     from bolid_train.training.trainer import train as fit
 
     loaded, dataset = _open(manifest, data)
+    dataset.settle()
     if not allow_stale:
         refuse_stale(dataset)
     result = fit(loaded, dataset.root, steps, run, resume, overwrite, checkpoint_every)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from bolid_data.atomic_io import sync
 from bolid_data.errors import BolidError
 
 FILE = "secret.key"
@@ -68,8 +69,7 @@ def make_key(root: Path, secret: bytes | None = None) -> Key:
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
             file.write(secret.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        sync(part)
         try:
             os.link(part, root / FILE)  # unlike a rename, it never replaces a key
         except FileExistsError:
@@ -77,6 +77,7 @@ def make_key(root: Path, secret: bytes | None = None) -> Key:
         except OSError:  # a file system without links
             if not (root / FILE).exists():
                 part.replace(root / FILE)
+        sync(root)
     finally:
         part.unlink(missing_ok=True)
     key = read_key(root)

@@ -16,7 +16,7 @@ from bolid_data.fields import Offset, Sha256, ShardName, Slug, SplitName, Words
 from bolid_data.manifest import Filter, Manifest, Shards, ThePlaceSource
 from bolid_data.names import clean_name
 from bolid_data.records import Model, ModelIds
-from bolid_data.versions import refuse_newer
+from bolid_data.versions import NewerVersionError, refuse_newer
 from bolid_data.weights import file_sha256
 
 VERSION = 2
@@ -192,6 +192,24 @@ def check_lock(path: Path, content: dict[str, Any]) -> Lock:
         raise UsageError(f"{path}: {place}: {first['msg']}; `bolid shard` writes no such lock") from error
     except (TypeError, ValueError):
         raise UsageError(f"{path}: splits: no pairs of name and share; `bolid shard` writes no such lock") from None
+
+
+def own_lock(file: Path) -> dict[str, Any] | None:
+    """What a lock says that `bolid shard` wrote here; None for one that was altered or cannot be read.
+
+    Raises FileNotFoundError, and UsageError for one whose sha256 is right but which `bolid shard` did not write, or a
+    newer one did.
+    """
+    if not file.exists():
+        raise FileNotFoundError(file)
+    try:
+        content = read_sealed(file)
+    except NewerVersionError:
+        raise
+    except UsageError:
+        return None
+    check_lock(file, content)
+    return content
 
 
 def _mapping(pairs: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from bolid_data.atomic_io import sync
 from bolid_data.errors import BolidError
 
 
@@ -45,6 +46,9 @@ def remove(root: Path, *names: str | Path) -> None:
         path.unlink(missing_ok=True)
     elif path.exists():
         shutil.rmtree(inside(root, *names))
+    else:
+        return
+    sync(path.parent)
 
 
 def refuse_links(root: Path) -> None:

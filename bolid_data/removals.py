@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bolid_data import keyed
+from bolid_data.atomic_io import sync
 from bolid_data.errors import BolidError
 from bolid_data.fields import KeyedId, Sha256
 from bolid_data.keyed import Key, make_key, read_key
@@ -94,12 +95,19 @@ class RemovalFile:
                 ) from None
         return entries
 
+    def create(self) -> None:
+        """Makes the file where there is none, so that one that is missing is known to be lost."""
+        if not self.path.exists():
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            sync(self.root)
+
     def append(self, entries: Sequence[Removal | SaltedRemoval]) -> None:
         """Adds lines; they are on the disk when this returns."""
         if not entries:
             return
+        self.create()
         text = "".join(json.dumps(asdict(entry), sort_keys=True) + "\n" for entry in entries)
-        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        with os.fdopen(os.open(self.path, os.O_RDWR), "r+b") as file:
             tail = max(0, file.seek(0, os.SEEK_END) - _TAIL)
             file.seek(tail)
             file.truncate(tail + file.read().rfind(b"\n") + 1)  # without the line that a kill cut off

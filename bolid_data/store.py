@@ -1,4 +1,5 @@
-"""The photo store: every photo under the sha256 of its own bytes, written under a temporary name and renamed."""
+"""The photo store: every photo under the sha256 of its own bytes, written under a temporary name and renamed, and
+hashed again whenever it is read."""
 
 import base64
 import hashlib
@@ -11,11 +12,25 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from bolid_data.atomic_io import make_folder, sync
 from bolid_data.errors import BolidError
 from bolid_data.records import Validators
+from bolid_data.weights import file_sha256
 
 EXPIRY = 7 * 24 * 3600.0
 """Seconds after which a download that nothing came of is deleted: a crawl that goes on later fetches it again."""
+
+
+class LostPhotoError(BolidError):
+    """A photo that the catalog vouches for is missing, or its file holds other bytes."""
+
+    def __init__(self, sha256: str, problem: str) -> None:
+        super().__init__(f"photo {sha256}: {problem}; `bolid scrape` fetches it again")
+        self.sha256, self.problem = sha256, problem
+
+
+MISSING = "its file is missing"
+CHANGED = "its file does not hold its bytes"
 
 
 class Arrivals:
@@ -51,18 +66,44 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.inbox = root / ".inbox"
+        self.damaged = root / ".damaged"
         self._folders: set[str] = set()  # made already
 
     def path(self, sha256: str, extension: str) -> Path:
         return self.root / sha256[:2] / f"{sha256}.{extension}"
 
     def find(self, sha256: str) -> Path:
-        """The file of a photo. Raises BolidError when it is missing."""
+        """The file of a photo. Raises LostPhotoError when it is missing."""
+        if not (path := self.place(sha256)).is_file():
+            raise LostPhotoError(sha256, MISSING)
+        return path
+
+    def place(self, sha256: str) -> Path:
+        """Where a photo's file is, or would be if it were not missing."""
         _check(sha256)
-        for path in (self.root / sha256[:2]).glob(f"{sha256}.*"):
-            if path.is_file():
-                return path
-        raise BolidError(f"{self.root / sha256[:2] / sha256}.*: a photo the catalog knows is missing; scrape it again")
+        folder = self.root / sha256[:2]
+        return next((path for path in folder.glob(f"{sha256}.*") if path.is_file()), folder / sha256)
+
+    def read(self, sha256: str) -> bytes:
+        """A photo's bytes. Raises LostPhotoError where they are missing or others."""
+        return read_photo(self.place(sha256), sha256)
+
+    def sizes(self, shelf: str) -> dict[str, int]:
+        """Bytes of the files of one shelf (the first two digits of a sha256), by sha256."""
+        try:
+            entries = list(os.scandir(self.root / shelf))
+        except FileNotFoundError:
+            return {}
+        files = (entry for entry in entries if entry.is_file() and not entry.name.startswith("."))
+        return {entry.name.partition(".")[0]: entry.stat().st_size for entry in files}
+
+    def set_aside(self, sha256: str) -> None:
+        """Moves what lies in a photo's place out of the way, to `.damaged`; nothing where the file is missing."""
+        _check(sha256)
+        for file in (self.root / sha256[:2]).glob(f"{sha256}.*"):
+            make_folder(self.damaged)
+            file.replace(self.damaged / file.name)
+            sync(self.damaged)
 
     def files(self) -> Iterator[Path]:
         """Every photo's file, in the order of their hashes."""
@@ -85,9 +126,10 @@ class Store:
         return part.replace(part.with_suffix(".whole"))
 
     def arrivals(self) -> "Arrivals":
-        """Opens the inbox: what an earlier run left in it, whole or not, and not too long ago."""
+        """Opens the inbox: what an earlier run left in it, whole or not, and not too long ago. Files in it are not
+        synced, so what was written before this machine started may have lost its bytes."""
         self.inbox.mkdir(parents=True, exist_ok=True)
-        oldest, found = time.time() - EXPIRY, {}
+        oldest, found = max(time.time() - EXPIRY, _started()), {}
         for file in self.inbox.iterdir():
             if file.stat(follow_symlinks=False).st_mtime < oldest:
                 file.unlink()
@@ -98,12 +140,13 @@ class Store:
         return Arrivals(found)
 
     def discard(self, sha256: str) -> None:
-        """Removes a photo, if it is there."""
+        """Removes a photo, and what was set aside in its place, if it is there."""
         _check(sha256)
-        folder = self.root / sha256[:2]
-        if not folder.is_symlink():
-            for file in folder.glob(f"{sha256}.*"):
-                file.unlink()
+        for folder in (self.root / sha256[:2], self.damaged):
+            if not folder.is_symlink():
+                for file in folder.glob(f"{sha256}.*"):
+                    file.unlink()
+                    sync(folder)
 
     def discard_arrivals(self, addresses: Iterable[str]) -> None:
         """Removes what has arrived in the inbox from these addresses."""
@@ -113,29 +156,35 @@ class Store:
                 file.unlink(missing_ok=True)
 
     def remove(self, unwanted: Callable[[str], bool]) -> None:
-        """Removes the photos whose sha256 is unwanted, and what was being written when a run was killed."""
+        """Removes the photos whose sha256 is unwanted, what was being written when a run was killed, and all that was
+        set aside: whose bytes those are, nobody knows."""
+        _remove_folder(self.damaged)
+        emptied = set()
         for folder in self._shelves():
             for file in folder.iterdir():
                 if file.name.startswith(".") or unwanted(file.stem):
                     file.unlink()
+                    emptied.add(folder)
+        for folder in emptied:
+            sync(folder)
 
     def empty_inbox(self) -> None:
         """Removes what waits for its commit; the next crawl fetches it again."""
-        if self.inbox.is_symlink():
-            self.inbox.unlink()
-        elif self.inbox.exists():
-            shutil.rmtree(self.inbox)
+        _remove_folder(self.inbox)
 
     def keep(self, file: Path, sha256: str, extension: str) -> bool:
         """Puts a file's bytes into the store, leaving the file where it is. Returns False for what is there already.
 
         Only a download is linked: a person's own photo is copied, or editing it would change what the store holds.
+        A power loss can take the photo until its file is synced.
         """
         target = self.path(sha256, extension)
         if target.exists():
-            return False
+            if file_sha256(target) == sha256:
+                return False
+            self.set_aside(sha256)
         if sha256[:2] not in self._folders:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             self._folders.add(sha256[:2])
         if file.parent == self.inbox:
             with suppress(OSError):  # a file system without links
@@ -145,6 +194,31 @@ class Store:
         shutil.copyfile(file, partial)
         partial.replace(target)
         return True
+
+
+def read_photo(file: Path, sha256: str) -> bytes:
+    """A photo's bytes from its file. Raises LostPhotoError where they are not those of its sha256."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise LostPhotoError(sha256, MISSING) from None
+    except OSError as error:
+        raise LostPhotoError(sha256, f"its file cannot be read: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise LostPhotoError(sha256, CHANGED)
+    return data
+
+
+def _started() -> float:
+    """When this machine was started, in seconds since the epoch."""
+    return time.time() - time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def _remove_folder(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def _check(sha256: str) -> None:

@@ -1,8 +1,6 @@
-"""Files written whole or not at all."""
+"""Weights and JSON: written whole or not at all, read without running code."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,45 +9,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from bolid_data.atomic_io import atomic_write, write_text
 from bolid_data.errors import BolidError
 
 _MOST_DIMENSIONS = 8
 
 
 def write_safetensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Written under a temporary name and renamed: a killed run leaves no half file under a real name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
     # Not `save_file`: it makes files that only their owner may read.
-    with _naming(path):
-        unfinished.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
-    unfinished.replace(path)
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    with atomic_write(path) as partial:
+        partial.write_bytes(content)
 
 
 def write_state(state: Any, path: Path) -> None:
     """`torch.save`, which on a full disk raises OSError with the path, and not RuntimeError about torch's archive."""
-    with _naming(path), path.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         torch.save(state, file)
 
 
 def write_json(content: Any, path: Path) -> None:
-    """One JSON value, written under a temporary name and renamed."""
-    unfinished = path.with_name(f".{path.name}.part")
-    with _naming(path):
-        unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    unfinished.replace(path)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Gives a failed write the name of its file: the system names it only where a file cannot be opened."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        failure = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(failure, OSError):
-            raise
-        raise OSError(failure.errno, failure.strerror, str(failure.filename or path)) from error
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

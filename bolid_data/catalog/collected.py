@@ -1,6 +1,6 @@
 """What a source collects: people, photos, sightings, the pages of a crawl, closed hosts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +41,7 @@ class Collected(Connection):
                 )
             upsert(con, "people", [vars(row) for row in {row.person: row for row in people}.values()])
             upsert(con, "photos", [vars(row) for row in {row.sha256: row for row in photos}.values()])
+            _take_back(con, [row.sha256 for row in photos])
             upsert(con, "sightings", [vars(row) for row in last.values()])
             upsert(con, "pages", [vars(row) for row in {row.url: row for row in pages}.values()])
             if opted_out := [sighting.url for sighting in last.values() if sighting.state == "opted_out"]:
@@ -102,9 +103,45 @@ class Collected(Connection):
             return _sightings(con, where, {"url": after[0], "person": after[1], "most": most})
 
     def photos_by_sha256(self, sha256s: Sequence[str]) -> dict[str, StoredPhoto]:
+        """Those of these photos that are stored; not those whose bytes were lost."""
         with self.open() as con:
-            rows = dicts(con.execute("SELECT * FROM photos WHERE sha256 IN (SELECT unnest($1))", [list(sha256s)]))
+            rows = dicts(
+                con.execute(
+                    "SELECT * FROM photos WHERE sha256 IN (SELECT unnest($1)) AND sha256 NOT IN (FROM lost)",
+                    [list(sha256s)],
+                )
+            )
         return {row["sha256"]: StoredPhoto(**row) for row in rows}
+
+    def stored_photos(self, after: str, most: int) -> list[tuple[str, int]]:
+        """sha256 and bytes of photos that the store has to have, behind a sha256, in order."""
+        with self.open() as con:
+            return con.execute(
+                """SELECT sha256, bytes FROM photos WHERE sha256 > ?
+                   AND sha256 IN (SELECT sha256 FROM sightings WHERE state IN ('stored', 'gone'))
+                   AND sha256 NOT IN (FROM lost)
+                   AND sha256 NOT IN (SELECT sha256 FROM sightings WHERE state = 'opted_out' AND sha256 IS NOT NULL)
+                   ORDER BY sha256 LIMIT ?""",
+                [after, most],
+            ).fetchall()
+
+    def record_lost(self, problems: Mapping[str, str]) -> None:
+        """Puts photos out as broken, by sha256 with what is wrong, until the addresses they were stored from give them
+        again."""
+        with self.open() as con:
+            sha256s = list(problems)
+            upsert(con, "lost", [{"sha256": sha256} for sha256 in sha256s])
+            upsert(con, "undecodable", [{"sha256": sha256, "error": error} for sha256, error in problems.items()])
+            con.execute(
+                """UPDATE sightings SET state = 'failed', reason = 'lost'
+                   WHERE state = 'stored' AND sha256 IN (SELECT unnest($1))""",
+                [sha256s],
+            )
+            con.execute(
+                """UPDATE judged SET kept = false, reasons = list_prepend('broken', reasons)
+                   WHERE sha256 IN (SELECT unnest($1)) AND NOT list_contains(reasons, 'broken')""",
+                [sha256s],
+            )
 
     def mark(self, sightings: Sequence[Sighting], gone: Sequence[Sighting] = ()) -> None:
         """Replaces sightings, and dates those that are gone from the web. What is opted out is out at once."""
@@ -134,6 +171,14 @@ class Collected(Connection):
 def _sightings(con: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any]) -> list[Sighting]:
     names = ", ".join(field.name for field in fields(Sighting))
     return [Sighting(**row) for row in dicts(con.execute(f"SELECT {names} FROM sightings WHERE {where}", values))]
+
+
+def _take_back(con: duckdb.DuckDBPyConnection, sha256s: list[str]) -> None:
+    """Photos whose bytes are here again are no longer lost."""
+    if con.execute("SELECT count(*) FROM lost").fetchall() == [(0,)]:
+        return
+    rows = con.execute("DELETE FROM lost WHERE sha256 IN (SELECT unnest($1)) RETURNING sha256", [sha256s]).fetchall()
+    con.execute("DELETE FROM undecodable WHERE sha256 IN (SELECT unnest($1))", [[sha256 for (sha256,) in rows]])
 
 
 def _date_gone(con: duckdb.DuckDBPyConnection, person: str, listed: list[str]) -> int:

@@ -44,6 +44,8 @@ class Connection:
     def require(self) -> None:
         """Raises UsageError when there is no catalog yet."""
         if not self.path.exists():
+            if (self.path.parent / "dataset.lock.json").exists():
+                raise UsageError(f"{self.path}: missing; `bolid repair` builds it again from the lock")
             raise UsageError(f"{self.path}: no such catalog; run `bolid scrape` first, or name its folder with --data")
 
     @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from bolid_data.atomic_io import replace
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import dicts, first_line
 from bolid_data.errors import BolidError
@@ -52,7 +53,7 @@ class Forgotten(Connection):
             except (duckdb.IOException, duckdb.FatalException) as error:
                 raise BolidError(f"{part}: {first_line(error)}; nothing is lost, run it again") from error
         _wal(self.path).unlink(missing_ok=True)
-        part.replace(self.path)
+        replace(part, self.path)
 
 
 def _wal(path: Path) -> Path:

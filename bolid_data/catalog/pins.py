@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 
+from bolid_data.atomic_io import atomic_write
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import dicts, first_line, insert
@@ -58,7 +59,7 @@ class Pinned(Connection):
                        FROM photos LEFT JOIN seen USING (sha256) LEFT JOIN verdict USING (sha256)
                        WHERE sha256 NOT IN (
                            SELECT sha256 FROM sightings WHERE state = 'opted_out' AND sha256 IS NOT NULL
-                       ) ORDER BY sha256"""
+                       ) AND sha256 NOT IN (FROM lost) ORDER BY sha256"""
                 )
             )
         for photo in photos:
@@ -78,11 +79,9 @@ class Pinned(Connection):
 
     def export_measurements(self, file: Path) -> None:
         """Writes all that was measured and judged to a Parquet file, a row per photo, sorted by sha256."""
-        partial = file.with_name(f".{file.name}.part")
-        with self.open(files=True) as con:
+        with atomic_write(file) as partial, self.open(files=True) as con:
             con.execute(_PASSED_ON)
             con.execute(_MEASUREMENTS.format(file=str(partial).replace("'", "''")))
-        partial.replace(file)
 
     def begin_rebuild(self, lock: str) -> None:
         """Says of a new catalog that it is rebuilt from the lock with this sha256. Raises UsageError when it holds

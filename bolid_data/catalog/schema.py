@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS models (
 );
 CREATE TABLE IF NOT EXISTS measured (sha256 VARCHAR, model VARCHAR, PRIMARY KEY (sha256, model));
 CREATE TABLE IF NOT EXISTS undecodable (sha256 VARCHAR PRIMARY KEY, error VARCHAR);
+CREATE TABLE IF NOT EXISTS lost (sha256 VARCHAR PRIMARY KEY);  -- undecodable because the store lost their bytes
 CREATE TABLE IF NOT EXISTS detections (
     sha256 VARCHAR, model VARCHAR, kind VARCHAR, score FLOAT, box FLOAT[4], keypoints FLOAT[3][17]
 );

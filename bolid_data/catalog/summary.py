@@ -16,13 +16,15 @@ class Summarised(Connection):
 
 _SUMMARY = """
 WITH seen AS (
-    SELECT person, count(DISTINCT sha256) AS stored, count(*) FILTER (state = 'refused') AS refused,
-        count(*) FILTER (state = 'opted_out') AS opted_out, count(*) FILTER (state = 'failed') AS failed
+    SELECT person, count(DISTINCT sha256) FILTER (state <> 'failed') AS stored,
+        count(*) FILTER (state = 'refused') AS refused, count(*) FILTER (state = 'opted_out') AS opted_out,
+        count(*) FILTER (state = 'failed') AS failed
     FROM sightings GROUP BY person
 ),
 unfetched AS (
     SELECT person, map(list(reason ORDER BY reason), list(addresses ORDER BY reason)) AS unfetched FROM (
-        SELECT person, reason, count(*) AS addresses FROM sightings WHERE sha256 IS NULL GROUP BY ALL
+        SELECT person, reason, count(*) AS addresses FROM sightings
+        WHERE sha256 IS NULL OR state = 'failed' GROUP BY ALL
     ) GROUP BY person
 ),
 captioned_photos AS (SELECT DISTINCT sha256 FROM captioned JOIN captioner USING (model, prompt)),

@@ -71,7 +71,8 @@ class Withdrawn(Connection):
         with self.open() as con:
             rows = con.execute(
                 """UPDATE sightings SET state = 'gone', reason = 'gone', gone_at = $now
-                   WHERE person = $person AND state = 'stored' AND url IN (SELECT unnest($urls)) RETURNING url""",
+                   WHERE person = $person AND (state = 'stored' OR reason = 'lost')
+                   AND url IN (SELECT unnest($urls)) RETURNING url""",
                 {"person": person, "urls": list(urls), "now": utc_now()},
             ).fetchall()
             withdraw(con)
@@ -81,7 +82,8 @@ class Withdrawn(Connection):
         """By person the addresses of photos taken from a folder of this machine."""
         with self.open() as con:
             rows = con.execute(
-                """SELECT person, list(url) FROM sightings WHERE state = 'stored' AND starts_with(url, 'file:')
+                """SELECT person, list(url) FROM sightings
+                   WHERE (state = 'stored' OR reason = 'lost') AND starts_with(url, 'file:')
                    GROUP BY person"""
             ).fetchall()
         return {person: set(urls) for person, urls in rows}

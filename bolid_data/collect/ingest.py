@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bolid_data.atomic_io import sync_files
 from bolid_data.catalog import utc_now
 from bolid_data.collect.stats import Tally
 from bolid_data.dataset import Dataset
@@ -83,7 +84,7 @@ class Intake:
         new = self.store.keep(file, sha256, header.extension)
         size = file.stat().st_size
         photo = StoredPhoto(sha256, header.format, header.width, header.height, size, " ".join(header.traits))
-        return _Kept(photo, new)
+        return _Kept(photo, new, self.store.path(sha256, header.extension))
 
     def _record(self, kept: "_Kept | str", sighting: Sighting) -> bool:
         if isinstance(kept, str):
@@ -91,6 +92,7 @@ class Intake:
             self.nothing(sighting.url, sighting.person, sighting.page_url, state, kept, sighting.http_status)
             return False
         self._batch.photos.append(kept.photo)
+        self._batch.stored.add(kept.file)
         self._sight(replace(sighting, sha256=kept.photo.sha256, fetched_at=utc_now()))
         if kept.new:
             self.tally.new += 1
@@ -174,6 +176,8 @@ class Intake:
         return batch
 
     def _save(self, batch: "_Batch") -> None:
+        # Before the catalog vouches for them. Also those that were there already: a run that was killed synced nothing.
+        sync_files(file for file in batch.stored if file.exists())
         if batch.people or batch.sightings or batch.pages or batch.listed:
             gone = self.catalog.record(batch.people, batch.photos, batch.sightings, batch.pages, batch.listed)
             self.tally.gone += gone
@@ -187,6 +191,7 @@ class Intake:
 class _Kept:
     photo: StoredPhoto
     new: bool
+    file: Path
 
 
 @dataclass
@@ -197,6 +202,7 @@ class _Batch:
     pages: list[ReadPage] = field(default_factory=list)
     listed: list[tuple[str, list[str]]] = field(default_factory=list)
     waiting: list[Path] = field(default_factory=list)
+    stored: set[Path] = field(default_factory=set)
     since: float = field(default_factory=time.monotonic)
 
     def due(self) -> bool:

@@ -15,6 +15,7 @@ from bolid_data.collect.sources.locked import FILE, PinnedList, batches, known_o
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.lockfile import Lock
+from bolid_data.lost_photos import find_lost, note_lost
 from bolid_data.manifest import WebSource
 from bolid_data.names import slug
 from bolid_data.progress import note
@@ -78,6 +79,7 @@ def _begin(lock: Lock, dataset: Dataset) -> None:
         raise UsageError(f"{root}: is not empty ({found.name} is in it); name an empty folder with --data")
     dataset.prepare()
     dataset.catalog.begin_rebuild(lock.sha256)
+    note_lost("rebuild", find_lost(dataset))
 
 
 def _people(lock: Lock) -> list[Person]:

@@ -16,6 +16,7 @@ from bolid_data.collect.sources.gallery_site import Crawler
 from bolid_data.collect.sources.url_list import UrlList
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
+from bolid_data.lost_photos import find_lost, note_lost
 from bolid_data.manifest import FolderSource, Manifest, ThePlaceSource, UrlsSource, WebSource
 from bolid_data.progress import note
 
@@ -30,6 +31,7 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
     if recheck_consent and isinstance(manifest.source, FolderSource):
         raise UsageError("--recheck-consent: a folder has no owner on the web to ask")
     dataset.prepare()
+    note_lost("scrape", find_lost(dataset))
     intake = Intake(dataset, manifest.source.formats)
     try:
         match manifest.source:

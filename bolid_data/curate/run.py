@@ -70,6 +70,8 @@ def filter_photos(
         run = ray_cluster.measure(dataset.catalog, dataset.store, job, build, address, device != "cpu")
     else:
         run = measure(dataset.catalog, dataset.store, job, 1 if device == "cpu" else GPU_BATCH)
+    if run.lost:
+        note(f"filter: {run.lost} photos lost their bytes and are out as broken; `bolid scrape` fetches them again")
     near_duplicates.find(dataset.catalog, ids.hash)
     if manifest.filter.max_hamming_between is not False:
         near_duplicates.find_between(dataset.catalog, ids.hash)

@@ -25,6 +25,7 @@ import torch
 from platformdirs import user_cache_dir
 from torch import Tensor, nn
 
+from bolid_data.atomic_io import sync_tree
 from bolid_data.weights import Weights
 
 GPU_BATCH = 8
@@ -167,6 +168,7 @@ def _keep(openvino: Any, model: Any, file: Path) -> None:
         file.parent.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=file.parent.parent))
         openvino.save_model(model, made / file.name, compress_to_fp16=False)
+        sync_tree(made)
         made.rename(file.parent)
     except (OSError, RuntimeError):  # no room, no right to write, or another process was first: it works without
         if made:

@@ -18,6 +18,7 @@ import numpy as np
 import platformdirs
 from PIL import Image
 
+from bolid_data.atomic_io import sync_tree
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.gallery.nuisance import DRAWN, REASONS, Nuisance, deal, derive, encode, may, size_of
 from bolid_data.gallery.overlay import overlay
@@ -75,6 +76,7 @@ def draw_gallery(people: int = 8, photos: int = 24, seed: int = 0, cache: Path |
         truths = _fill(part, people, photos, seed)
         lines = "".join(json.dumps(asdict(truth)) + "\n" for truth in sorted(truths, key=lambda t: t.file))
         (part / "truth.jsonl").write_text(lines, encoding="utf-8")
+        sync_tree(part)
         try:
             part.rename(folder)
         except OSError:  # another process drew the same meanwhile

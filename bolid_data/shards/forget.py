@@ -26,10 +26,12 @@ from bolid_data.shards.repack import Unwanted
 from bolid_data.stale import Seen, read_seen, run_folders
 
 _LEFTOVERS = (
-    "catalog.duckdb.tmp", "shards/index.duckdb.tmp", "shards/.new/index.duckdb.tmp", ".*.part", "runs/*/.*.part",
-    "runs/*/checkpoints/.part", "runs/*/validation/.*.part", "features/*/*/.*.part",
+    "catalog.duckdb.tmp", "catalog.duckdb.damaged*", "shards/index.duckdb.tmp", "shards/.new/index.duckdb.tmp",
+    ".*.part", "runs/*/.*.part", "runs/*/checkpoints/.*.part", "runs/*/checkpoints/.part", "runs/*/validation/.*.part",
+    "features/*/*/.*.part",
 )  # fmt: skip
-"""What DuckDB writes when memory does not suffice, and files that a kill left half written."""
+"""What DuckDB writes when memory does not suffice, files that a kill left half written, and catalogs that
+`bolid repair` set aside."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,6 @@ def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
     dataset.store.remove(lambda sha256: sha256 not in known)
     dataset.prepare()
     dataset.remember(removals_of(dataset.root, "forgotten", [trace.person], sorted(trace.photos)))
-    repack.finish(dataset)  # what a killed run had left to do
     shards = _remove_from_shards(dataset, Unwanted(trace.person, trace.photos))
     runs = list(_runs(dataset, trace))
     dataset.catalog.forget(trace.person, sorted(trace.photos))
@@ -121,7 +122,7 @@ def _remove_from_shards(dataset: Dataset, unwanted: Unwanted) -> dict[str, list[
         drop(dataset)
         return {"rewritten": [], "removed": []}
     before = {entry["shard"]: entry["sha256"] for entry in lock["shards"]}
-    repack.finish(dataset)
+    dataset.pending.settle()
     now = repack.intact_lock(dataset)
     after = {entry["shard"]: entry["sha256"] for entry in (now or {"shards": []})["shards"]}
     return {

@@ -6,21 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bolid_data.atomic_io import write_text
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.images import PIXELS_VERSION
-from bolid_data.lockfile import VERSION, Recipe, canonical, check_lock, lock_digest, read_sealed
+from bolid_data.lockfile import VERSION, Recipe, canonical, lock_digest, own_lock
 from bolid_data.paths import regular_file
+from bolid_data.pending import Pending
 from bolid_data.progress import bar, note
 from bolid_data.shard_index import VERSION as INDEX_VERSION
 from bolid_data.shard_index import ShardIndex
 from bolid_data.stale import find_stale
-from bolid_data.versions import NewerVersionError
 from bolid_data.weights import file_sha256
 
 
-def write_lock(recipe: Recipe, dataset: Dataset, pins: dict[str, Any], shards: list[dict[str, Any]]) -> dict[str, Any]:
-    """Writes the lock; being the last thing written, it says that the dataset is whole. Returns what it says."""
+def write_lock(recipe: Recipe, pending: Pending, pins: dict[str, Any], shards: list[dict[str, Any]]) -> dict[str, Any]:
+    """Writes the lock of what is pending; being the last thing written, it says that all is there. Returns what it
+    says."""
     source = {"source": recipe.source.model_dump(exclude_defaults=True)} if recipe.source else {}
     lock = {
         "version": VERSION,
@@ -32,37 +34,18 @@ def write_lock(recipe: Recipe, dataset: Dataset, pins: dict[str, Any], shards: l
         **source,
         **pins,
         "shards": shards,
-        "index": index_digest(dataset.index),
-        "measurements": file_sha256(dataset.measurements),
+        "index": index_digest(pending.index),
+        "measurements": file_sha256(pending.measurements),
     }
-    return seal(lock, dataset.lock)
+    pending.sync()
+    return seal(lock, pending.lock)
 
 
 def seal(lock: dict[str, Any], file: Path) -> dict[str, Any]:
     """Writes a lock with the sha256 of all it says. Returns it."""
     lock = lock | {"sha256": lock_digest(lock)}
-    partial = file.with_name(f".{file.name}.part")
-    partial.write_text(json.dumps(lock, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(file)
+    write_text(file, json.dumps(lock, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return lock
-
-
-def own_lock(file: Path) -> dict[str, Any] | None:
-    """What a lock says that `bolid shard` wrote here; None for one that was altered or cannot be read.
-
-    Raises FileNotFoundError, and UsageError for one whose sha256 is right but which `bolid shard` did not write, or a
-    newer one did.
-    """
-    if not file.exists():
-        raise FileNotFoundError(file)
-    try:
-        content = read_sealed(file)
-    except NewerVersionError:
-        raise
-    except UsageError:
-        return None
-    check_lock(file, content)
-    return content
 
 
 def index_digest(index: Path, version: int = INDEX_VERSION) -> str:
@@ -105,7 +88,7 @@ def _differences(dataset: Dataset, lock: dict[str, Any]) -> Iterator[tuple[str, 
         elif name in stale.shards:
             yield f"shards/{name}", "stale"
     for file in sorted(dataset.shards.glob("*")):
-        if file.name not in pinned and file.name != dataset.index.name:
+        if file.name not in pinned and file not in (dataset.index, dataset.pending.folder):
             yield f"shards/{file.name}", "extra"
     if not dataset.index.is_file():
         yield "shards/index.duckdb", "missing"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bolid_data.catalog import Catalog
 from bolid_data.dataset import Dataset
 from bolid_data.images import PIXELS_VERSION
 from bolid_data.lockfile import Lock, Recipe
@@ -19,15 +20,7 @@ def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
     Returns how much that is, and as `problem` in words why it is not the pinned dataset, or None. Raises UsageError
     for measurements that do not say what the lock does.
     """
-    pins = {
-        "thresholds": lock.thresholds.model_dump_json(),
-        "models": [vars(model) for model in lock.models],
-        "judgement": lock.judgement and vars(lock.judgement),
-        "captioner": lock.captioner and lock.captioner.model_dump(),
-    }
-    kept = [photo.sha256 for photo in lock.photos if photo.kept]
-    made = (lock.pixels, lock.thresholds.background)
-    dataset.catalog.import_pins(pins, kept, lock.measurements_file, made)
+    import_measurements(lock, dataset.catalog)
     stored = dataset.catalog.photos_by_sha256([photo.sha256 for photo in lock.photos])
     missing = sum(photo.sha256 not in stored for photo in lock.photos if photo.sightings or photo.kept)
     # Not exported again where it says the same: the bytes of Parquet differ between versions of what writes it.
@@ -36,6 +29,19 @@ def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
     note(f"rebuild: {len(stored)} photos, {samples} of them in {len(written['shards'])} shards")
     result = {"photos": len(stored), "missing": missing, "shards": len(written["shards"]), "samples": samples}
     return result | {"problem": _problem(lock, dataset, written, missing)}
+
+
+def import_measurements(lock: Lock, catalog: Catalog) -> None:
+    """Takes what was measured, judged and captioned of the photos that a catalog has. Raises UsageError for
+    measurements that do not say what the lock does."""
+    pins = {
+        "thresholds": lock.thresholds.model_dump_json(),
+        "models": [vars(model) for model in lock.models],
+        "judgement": lock.judgement and vars(lock.judgement),
+        "captioner": lock.captioner and lock.captioner.model_dump(),
+    }
+    kept = [photo.sha256 for photo in lock.photos if photo.kept]
+    catalog.import_pins(pins, kept, lock.measurements_file, (lock.pixels, lock.thresholds.background))
 
 
 def _problem(lock: Lock, dataset: Dataset, written: dict[str, Any], missing: int) -> str | None:

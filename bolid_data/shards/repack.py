@@ -1,10 +1,8 @@
 """Shards without some of their samples: what `bolid shard` would write of the rest, from the tars that are there.
 
-Nothing is decoded or encoded, and tars that are not touched stay where they are. The new files are made beside the old
-ones; a lock among them says that they are whole, and from then on only renames are left to do.
+Nothing is decoded or encoded, and tars that are not touched stay where they are.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,14 +13,13 @@ from bolid_data.catalog import Index, without_photos
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.keyed import make_key
-from bolid_data.paths import inside, regular_file, remove
+from bolid_data.lockfile import own_lock
+from bolid_data.paths import inside, regular_file
 from bolid_data.progress import note
 from bolid_data.shard_index import SampleRow, ShardIndex
-from bolid_data.shards.lock import check_places, index_digest, own_lock, seal
+from bolid_data.shards.lock import check_places, index_digest, seal
 from bolid_data.shards.writer import Sample, ShardWriter
 from bolid_data.weights import file_sha256
-
-_NEW = ".new"
 
 
 @dataclass(frozen=True)
@@ -60,48 +57,20 @@ def repack(dataset: Dataset, lock: dict[str, Any], unwanted: Unwanted) -> bool:
             tar.is_file() and file_sha256(inside(dataset.shards, tar.name)) == entry["sha256"]
         ):
             return False
-    remove(dataset.shards, _NEW)
-    new = _new_folder(dataset)
-    new.mkdir()
+    pending = dataset.pending
+    pending.begin()
     shards = _write_tars(dataset, lock["max_size"], unwanted, first, stay)
-    without_photos(dataset.measurements, new / dataset.measurements.name, sorted(unwanted.photos))
+    without_photos(dataset.measurements, pending.measurements, sorted(unwanted.photos))
     said = lock | {
         "people": [row for row in lock.get("people", []) if row["person"] != unwanted.person],
         "photos": [row for row in lock["photos"] if row["sha256"] not in unwanted.photos],
         "splits": [[name, _others(part, unwanted.person)] for name, part in lock["splits"]],
         "shards": shards,
-        "index": index_digest(new / dataset.index.name),
-        "measurements": file_sha256(new / dataset.measurements.name),
+        "index": index_digest(pending.index),
+        "measurements": file_sha256(pending.measurements),
     }
-    seal(said, new / dataset.lock.name)
-    return True
-
-
-def finish(dataset: Dataset) -> bool:
-    """Puts new files in place of the old ones, if all of them are there; returns whether they were. Killed, it can be
-    called again."""
-    if not (dataset.shards / _NEW).exists():
-        return False
-    new = inside(dataset.shards, _NEW)
-    try:
-        lock = own_lock(new / dataset.lock.name)
-    except (FileNotFoundError, BolidError):
-        lock = None
-    if lock is None:  # a run was killed before they were all there
-        remove(dataset.shards, _NEW)
-        return False
-    dataset.lock.unlink(missing_ok=True)
-    for file in new.glob("*.tar"):
-        file.replace(dataset.shards / file.name)
-    for name, place in ((dataset.index.name, dataset.index), (dataset.measurements.name, dataset.measurements)):
-        if (new / name).exists():
-            (new / name).replace(place)
-    pinned = {entry["shard"] for entry in lock["shards"]}
-    for file in dataset.shards.glob("*.tar"):
-        if file.name not in pinned:
-            file.unlink()
-    (new / dataset.lock.name).replace(dataset.lock)
-    shutil.rmtree(new)
+    pending.sync()
+    seal(said, pending.lock)
     return True
 
 
@@ -119,10 +88,9 @@ def _write_tars(
     dataset: Dataset, max_size: int, unwanted: Unwanted, first: dict[str, int], stay: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Tars and index of what is left. Returns the rows of the index's table `shards`."""
-    new = _new_folder(dataset)
     old, key = ShardIndex(dataset.index), make_key(dataset.root)
-    index = Index(new / dataset.index.name, key.fingerprint, old.cut_addresses)
-    writer = ShardWriter(new, max_size, index)
+    index = Index(dataset.pending.index, key.fingerprint, old.cut_addresses)
+    writer = ShardWriter(dataset.pending.folder, max_size, index)
     staying = {entry["shard"] for entry in stay}
     for shard, rows in groupby(old.samples(), key=lambda row: row["shard"]):
         if shard in staying:
@@ -156,7 +124,3 @@ def _others(part: float | list[str], person: str) -> float | list[str]:
 
 def _number(row: Mapping[str, Any]) -> int:
     return int(Path(row["shard"]).stem.rpartition("-")[2])
-
-
-def _new_folder(dataset: Dataset) -> Path:
-    return dataset.shards / _NEW

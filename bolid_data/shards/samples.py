@@ -13,6 +13,7 @@ from bolid_data.errors import BolidError
 from bolid_data.images import BrokenPhotoError
 from bolid_data.shards.jpeg import to_jpeg
 from bolid_data.shards.writer import Sample, member
+from bolid_data.store import LostPhotoError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,20 +23,26 @@ _TOGETHER = 16
 _THREADS = min(4, (os.cpu_count() or 1) + 1)
 
 
-def samples(dataset: Dataset, people: Sequence[str], background: str) -> Iterator[Sample]:
-    """The kept photos of people, in their order, what is transparent laid on `background`. Raises BolidError for a
-    photo that is missing or cannot be read."""
+def samples(dataset: Dataset, people: Sequence[str], background: str, lost: dict[str, str]) -> Iterator[Sample]:
+    """The kept photos of people, in their order, what is transparent laid on `background`. Those that lost their bytes
+    are left out and added to `lost`, with what is wrong. Raises BolidError for a photo that cannot be decoded."""
     groups = (people[start : start + _TOGETHER] for start in range(0, len(people), _TOGETHER))
     rows = chain.from_iterable(map(dataset.catalog.kept_photos, groups))
-    return _ahead(lambda row: _sample(dataset, row, background), rows, _THREADS)
+    for sample in _ahead(lambda row: _sample(dataset, row, background), rows, _THREADS):
+        if isinstance(sample, LostPhotoError):
+            lost[sample.sha256] = sample.problem
+        else:
+            yield sample
 
 
-def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> Sample:
-    file = dataset.store.find(row["sha256"])
+def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> Sample | LostPhotoError:
     try:
-        jpeg = to_jpeg(file.read_bytes(), background)
+        jpeg = to_jpeg(dataset.store.read(row["sha256"]), background)
+    except LostPhotoError as error:
+        return error
     except BrokenPhotoError as error:
-        raise BolidError(f"{file}: {error}; `bolid verify` lists what is damaged") from error
+        place = dataset.store.place(row["sha256"])
+        raise BolidError(f"{place}: {error}; `bolid verify` lists what is damaged") from error
     points = row["keypoints"]  # none where a person decided to keep a photo on which no model saw anybody
     record = {
         "person": row["person"],

@@ -14,6 +14,7 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.keyed import make_key
 from bolid_data.lockfile import Recipe
+from bolid_data.lost_photos import note_lost, record_lost
 from bolid_data.manifest import Manifest
 from bolid_data.progress import bar, note
 from bolid_data.shards.dependent import discard_stale
@@ -23,7 +24,7 @@ from bolid_data.shards.writer import ShardWriter
 
 
 def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
-    """Writes shards, index, measurements and lock. Killed, it leaves no lock, and the next run writes all again.
+    """Writes shards, index, measurements and lock. Until all of them are there, those of before stay as they are.
 
     Raises BolidError when nothing is kept, or captions are missing.
     """
@@ -45,18 +46,26 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
 
 def write_shards(recipe: Recipe, dataset: Dataset, measurements: Path | None = None) -> dict[str, Any]:
     """Writes all that the catalog keeps and lets `measurements`, where given, stand for what it measured. Returns what
-    the new lock says."""
-    dataset.lock.unlink(missing_ok=True)
-    fresh = dataset.shards / ".new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    the new lock says. Raises BolidError where photos lost their bytes."""
+    try:
+        lock = _write_aside(recipe, dataset, measurements)
+    except BaseException:
+        dataset.pending.discard()
+        raise
+    dataset.pending.settle()
+    return lock
+
+
+def _write_aside(recipe: Recipe, dataset: Dataset, measurements: Path | None) -> dict[str, Any]:
+    pending = dataset.pending
+    folder = pending.begin()
     key = make_key(dataset.root)
     pins = dataset.catalog.pins()
     kept = [photo for photo in pins["photos"] if photo["kept"]]
     sightings = [(photo["sha256"], sighting) for photo in kept for sighting in photo["sightings"]]
     cut = sum("left_out" in sighting for _, sighting in sightings)
-    index = Index(fresh / "index.duckdb", key.fingerprint, cut)
-    shards = _write_tars(recipe, dataset, fresh, index)
+    index = Index(pending.index, key.fingerprint, cut)
+    shards = _write_tars(recipe, dataset, folder, index)
     index.add("shards", shards)
     index.add("sources", [{"sha256": sha256, "url": sighting["url"]} for sha256, sighting in sightings])
     ids = key.ids({person for person, _ in dataset.catalog.people_kept()}, (photo["sha256"] for photo in kept))
@@ -64,12 +73,11 @@ def write_shards(recipe: Recipe, dataset: Dataset, measurements: Path | None = N
     index.close()
     if cut:
         note(f"shard: {cut} addresses hold what may be secret (a user, a token, a signature); lock and index do not")
-    _swap(fresh, dataset.shards)
     if measurements:
-        shutil.copyfile(measurements, dataset.measurements)
+        shutil.copyfile(measurements, pending.measurements)
     else:
-        dataset.catalog.export_measurements(dataset.measurements)
-    return write_lock(recipe, dataset, pins, shards)
+        dataset.catalog.export_measurements(pending.measurements)
+    return write_lock(recipe, pending, pins, shards)
 
 
 def _write_tars(recipe: Recipe, dataset: Dataset, folder: Path, index: Index) -> list[dict[str, Any]]:
@@ -77,13 +85,22 @@ def _write_tars(recipe: Recipe, dataset: Dataset, folder: Path, index: Index) ->
     splits = {person: split_of(person, recipe.shape.splits, recipe.seed) for person, _ in dataset.catalog.people_kept()}
     order = sorted(splits, key=lambda person: (splits[person], person))
     writer = ShardWriter(folder, recipe.shape.max_size, index)
-    by_person = groupby(samples(dataset, order, recipe.background), key=lambda sample: sample.row["person"])
+    lost: dict[str, str] = {}
+    by_person = groupby(samples(dataset, order, recipe.background, lost), key=lambda sample: sample.row["person"])
     with bar() as progress:
         for person, own in progress.track(by_person, total=len(order), description="shard"):
             writer.begin(splits[person])
             for sample in own:
                 writer.add(sample)
-    return writer.close()
+    shards = writer.close()
+    if lost:
+        record_lost(dataset.catalog, dataset.store, lost)
+        note_lost("shard", lost)
+        raise BolidError(
+            f"{len(lost)} kept photos lost their bytes, named above; `bolid dataset` fetches them again. The shards of "
+            "before stay as they were"
+        )
+    return shards
 
 
 def split_of(person: str, splits: dict[str, float] | dict[str, list[str]], seed: int) -> str:
@@ -99,11 +116,3 @@ def split_of(person: str, splits: dict[str, float] | dict[str, list[str]], seed:
         elif (point := point - part) < 0:
             return name
     return next(iter(splits))
-
-
-def _swap(fresh: Path, shards: Path) -> None:
-    for old in [*shards.glob("*.tar"), *shards.glob("index.duckdb*")]:
-        old.unlink()
-    for new in sorted(fresh.iterdir()):
-        new.replace(shards / new.name)
-    fresh.rmdir()

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bolid_data.atomic_io import atomic_write
 from bolid_data.printable import one_line, printable_lines
 
 _SIDE, _WORDS, _HEAD = 1.8, 0.75, 0.45  # inches: of a picture, of the words under it, of the titles
@@ -33,7 +34,5 @@ def write_grid(titles: Sequence[str], rows: Sequence[Sequence[Tile | None]], pat
                 axis.set_xlabel("\n".join(words), fontsize=6, parse_math=False)  # a caption is no formula
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(printable_lines(title), fontsize=9, parse_math=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    figure.savefig(unfinished, dpi=_DPI, format="png")
-    unfinished.replace(path)
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=_DPI, format="png")

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import bootstrap
 from torch import Tensor
 
+from bolid_data.atomic_io import write_text
 from bolid_train.files import write_json
 
 COLUMNS = {
@@ -71,7 +72,7 @@ def write_table(
     write_json(rows, folder / "table.json")
     write_json(differences, folder / "differences.json")
     text = "\n\n".join([_of_methods(rows), *([_of_differences(differences)] if differences else []), *notes])
-    (folder / "table.md").write_text(f"{text}\n", encoding="utf-8")
+    write_text(folder / "table.md", f"{text}\n")
 
 
 def _of_methods(rows: Sequence[dict[str, Any]]) -> str:

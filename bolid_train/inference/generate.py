@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from bolid_data.atomic_io import atomic_write
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Manifest
 from bolid_data.progress import note
@@ -115,7 +116,5 @@ def _write_png(image: Image.Image, facts: dict[str, Any], out: Path) -> None:
     info = PngInfo()
     for key, value in facts.items():
         info.add_itxt(key, str(value))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.part")
-    image.save(unfinished, format="PNG", pnginfo=info)
-    unfinished.replace(out)
+    with atomic_write(out) as partial:
+        image.save(partial, format="PNG", pnginfo=info)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from bolid_data import atomic_io
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.fields import Count, FileName, KeyedId, Sha256
 from bolid_data.manifest import Manifest, Train
@@ -135,7 +136,7 @@ def publish(
     )
     (folder / "adapter.json").unlink(missing_ok=True)
     for file in kinds:
-        (unfinished / file).replace(folder / file)
+        atomic_io.replace(unfinished / file, folder / file)
     unfinished.rmdir()
     write_json(asdict(adapter), folder / "adapter.json")
     return adapter

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch.utils.tensorboard import SummaryWriter
 from typing_extensions import TypedDict
 
+from bolid_data.atomic_io import atomic_folder, sync, write_text
 from bolid_data.errors import BolidError, UsageError
 from bolid_train.files import write_json, write_state
 from bolid_train.methods.protocol import Method
@@ -102,14 +103,13 @@ class Run:
     def checkpoint(self, step: int, method: Method, optimization: Optimization, identity: dict[str, Any]) -> None:
         """Everything a run goes on from, written aside and renamed; older checkpoints go."""
         folder = self._checkpoints / f"step-{step:08d}"
-        unfinished = self._checkpoints / ".part"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        method.save(unfinished)
-        write_state(optimization.state_dict(), unfinished / "optimization.pt")
         state = {"step": step, "threads": torch.get_num_threads(), "identity": identity}
-        write_json(state, unfinished / "state.json")
-        unfinished.rename(folder)
+        if self.losses.is_file():
+            sync(self.losses)  # a checkpoint goes on from the losses up to its step
+        with atomic_folder(folder) as unfinished:
+            method.save(unfinished)
+            write_state(optimization.state_dict(), unfinished / "optimization.pt")
+            write_json(state, unfinished / "state.json")
         for old in self._checkpoints.glob("step-*"):
             if old != folder:
                 shutil.rmtree(old)
@@ -127,9 +127,7 @@ class Run:
         lines = self.losses.read_text(encoding="utf-8").splitlines() if self.losses.is_file() else []
         if len(lines) < steps:
             raise BolidError(f"{self.losses} lacks steps before {steps}; start afresh with --overwrite")
-        unfinished = self.losses.with_name(f".{self.losses.name}.part")
-        unfinished.write_text("".join(f"{line}\n" for line in lines[:steps]), encoding="utf-8")
-        unfinished.replace(self.losses)
+        write_text(self.losses, "".join(f"{line}\n" for line in lines[:steps]))
 
 
 class LossLog:

@@ -16,7 +16,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
 
-from bolid_train.files import write_safetensors
+from bolid_train.files import write_safetensors, write_state
 from small_world.pipeline import load_small_sdxl
 from small_world.sdxl import LIGHTNING
 from small_world.training.loop import Schedule, fit
@@ -101,8 +101,7 @@ def _follow_all(pipe: StableDiffusionXLPipeline, photos: Photos, work: Path) -> 
             generator = torch.Generator().manual_seed(start)
             rows = torch.randint(len(photos), (BATCH,), generator=generator)
             kept = follow(pipe, [str(photos.caption(row)) for row in rows.tolist()], generator)
-            torch.save(kept, file.with_suffix(".part"))
-            file.with_suffix(".part").rename(file)
+            write_state(kept, file)
         batches.append(torch.load(file, weights_only=True))
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 

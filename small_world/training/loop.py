@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from bolid_train.files import write_state
+
 Loss = Callable[[torch.Generator], dict[str, Tensor]]
 """Draws a batch with the generator and returns the terms of its loss (scalars), which are added up."""
 
@@ -78,9 +80,7 @@ def fit(model: nn.Module, loss: Loss, schedule: Schedule, work: Path) -> nn.Modu
                 "average": average.state_dict(),
                 "optimizer": optimizer.state_dict(),
             }
-            unfinished = checkpoint.with_suffix(".part")
-            torch.save(state, unfinished)
-            unfinished.replace(checkpoint)
+            write_state(state, checkpoint)
     return average.module.eval()
 
 

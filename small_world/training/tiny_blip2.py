@@ -11,7 +11,6 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from transformers import (
 )
 
 from bolid_data import weights
+from bolid_data.atomic_io import atomic_write
 from bolid_data.curate.captions.captioner import Captioner
 from bolid_data.curate.captions.describe import Describer
 from bolid_data.curate.captions.registry import TINY
@@ -193,17 +193,9 @@ def train(work: Path, steps: int, batch: int, rate: float, chunks: int, workers:
             told = " ".join(f"{mean:.4f}" for mean in means)
             print(f"step {step}/{steps}  sentence, attributes, joints: {told}  {spent:.1f} minutes", flush=True)
             state = {"learner": learner.state_dict(), "optimizer": optimizer.state_dict()}
-            with _replacing(checkpoint) as part:
+            with atomic_write(checkpoint) as part:
                 torch.save(state | {"step": step, "minutes": spent}, part)
     return learner.eval()
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name that becomes `path` once it is wholly written."""
-    part = path.with_name(path.name + ".part")
-    yield part
-    part.replace(path)
 
 
 def save(network: Blip2ForConditionalGeneration, processor: Blip2Processor, folder: Path) -> Iterator[str]:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from bolid_data.atomic_io import atomic_write
 from bolid_data.curate.measurers.measurer import Keypoints
 from bolid_data.gallery.description import ARMS, ATTRIBUTES, FRAMING, SCENE, SLEEVES, WORDS, Description
 from bolid_data.gallery.nuisance import encode, size_of
@@ -92,11 +93,9 @@ def draw_chunk(path: Path) -> None:
     classes = np.array([labels(description) for _, description in drawn], np.int16)
     points = np.array([[point[:2] for point in photo.keypoints or []] for photo, _ in drawn])
     shares = points / np.array([photo.image.size for photo, _ in drawn])[:, None]
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         pixels = np.stack([np.asarray(image) for image in images])
         np.savez(file, images=pixels, labels=classes, keypoints=shares.astype(np.float16))
-    part.replace(path)
 
 
 def training_set(folder: Path, chunks: int, workers: int) -> list[np.ndarray]:

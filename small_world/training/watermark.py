@@ -9,7 +9,6 @@ import argparse
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bolid_data import weights
+from bolid_data.atomic_io import atomic_write
 from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.curate.measurers.watermark import to_tensor
 from bolid_data.curate.measurers.watermark_network import STRIDE, WatermarkNetwork, load
@@ -104,7 +104,7 @@ def train(
                 flush=True,
             )
             state = {name: part.state_dict() for name, part in parts.items()}
-            with _replacing(checkpoint) as part_file:
+            with atomic_write(checkpoint) as part_file:
                 torch.save(state | {"step": step, "minutes": spent}, part_file)
     return network.to(memory_format=torch.contiguous_format).eval()
 
@@ -119,14 +119,6 @@ def _loss(network: WatermarkNetwork, images: Tensor, labels: Tensor) -> Tensor:
     sure = (count >= 4) | (labels == 0).flatten(1).all(1)
     whole = nn.functional.binary_cross_entropy_with_logits(logits[sure], (count[sure] > 0).float())
     return dense + whole
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name that becomes `path` once it is wholly written."""
-    part = path.with_name(path.name + ".part")
-    yield part
-    part.replace(path)
 
 
 def gallery_marks(photos: list[Image.Image], rng: np.random.Generator) -> Iterator[Image.Image]:
@@ -245,7 +237,7 @@ def main() -> None:
         WEIGHTS.parent.mkdir(exist_ok=True)
         state = network.state_dict().items()
         halves = {key: value.half() if value.is_floating_point() else value for key, value in state}
-        with _replacing(WEIGHTS) as part:
+        with atomic_write(WEIGHTS) as part:
             save_file(halves, part)
         print(f"{WEIGHTS.name}: sha256 {weights.file_sha256(WEIGHTS)}")
     if arguments.evaluate:

@@ -10,9 +10,10 @@ from bolid_data.curate.measurers.measurer import Keypoints, Photo
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.images import BrokenPhotoError, read_upright
+from bolid_data.lost_photos import note_lost, record_lost
 from bolid_data.manifest import Manifest
 from bolid_data.progress import bar, note
-from bolid_data.store import Store
+from bolid_data.store import LostPhotoError, Store
 
 
 def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
@@ -28,19 +29,24 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     model, prompt = captioner.model, captioner.prompt
     todo = dataset.catalog.uncaptioned(model, prompt)
     failures: dict[str, str] = {}
+    lost: dict[str, str] = {}
     with bar() as progress, ThreadPoolExecutor() as pool:
         task = progress.add_task("caption", total=len(todo))
-        for photos in _decoded(dataset.store, todo, manifest.caption.batch_size, pool, manifest.filter.background):
+        for photos, own in _decoded(dataset.store, todo, manifest.caption.batch_size, pool, manifest.filter.background):
+            record_lost(dataset.catalog, dataset.store, own)
+            lost |= own
             keypoints = dataset.catalog.keypoints([photo.sha256 for photo in photos])
             batch = [(photo, keypoints.get(photo.sha256)) for photo in photos]
-            captions, failed = _caption_batch(captioner, batch)
+            captions, failed = _caption_batch(captioner, batch) if batch else ({}, {})
             dataset.catalog.record_captions(model.id, prompt, captions, failed)
             if failed and not failures:  # at once: whoever looks on may rather stop it
                 note(f"caption: a photo could not be captioned: {next(iter(failed.values()))}")
             failures |= failed
-            progress.advance(task, len(photos))
-    _tell(len(todo) - len(failures), failures, dataset, model.name)
-    return {"captioned": len(todo) - len(failures), "failed": len(failures), "model": model.id}
+            progress.advance(task, len(photos) + len(own))
+    captioned = len(todo) - len(failures) - len(lost)
+    note_lost("caption", lost)
+    _tell(captioned, failures, dataset, model.name)
+    return {"captioned": captioned, "failed": len(failures), "model": model.id}
 
 
 def _tell(captioned: int, failures: dict[str, str], dataset: Dataset, name: str) -> None:
@@ -58,18 +64,23 @@ def _tell(captioned: int, failures: dict[str, str], dataset: Dataset, name: str)
 
 def _decoded(
     store: Store, sha256s: list[str], size: int, pool: ThreadPoolExecutor, background: str
-) -> Iterator[list[Photo]]:
-    """Batches of decoded photos, each decoded while the model sees the one before."""
+) -> Iterator[tuple[list[Photo], dict[str, str]]]:
+    """Batches of decoded photos, each decoded while the model sees the one before, and what is wrong with those whose
+    bytes were lost, by sha256."""
     parts = (sha256s[start : start + size] for start in range(0, len(sha256s), size))
     ahead = [pool.submit(_decode, store, sha256, background) for sha256 in next(parts, ())]
     while ahead:
         current, ahead = ahead, [pool.submit(_decode, store, sha256, background) for sha256 in next(parts, ())]
-        yield [future.result() for future in current]
+        batch = [future.result() for future in current]
+        lost = {photo.sha256: photo.problem for photo in batch if isinstance(photo, LostPhotoError)}
+        yield [photo for photo in batch if isinstance(photo, Photo)], lost
 
 
-def _decode(store: Store, sha256: str, background: str) -> Photo:
+def _decode(store: Store, sha256: str, background: str) -> Photo | LostPhotoError:
     try:
-        return Photo(sha256, read_upright(store.find(sha256), background))
+        return Photo(sha256, read_upright(store.read(sha256), background))
+    except LostPhotoError as error:
+        return error
     except BrokenPhotoError as error:
         raise BolidError(f"a kept photo cannot be read any more ({error}); run `bolid verify`") from error
 

@@ -16,9 +16,10 @@ from bolid_data.colour import WHITE
 from bolid_data.curate.measurers.measurer import Measurer, Photo
 from bolid_data.curate.runtime import one_thread, threads
 from bolid_data.images import PIXELS_VERSION, BrokenPhotoError, read_upright
+from bolid_data.lost_photos import record_lost
 from bolid_data.progress import bar
 from bolid_data.records import Measurements
-from bolid_data.store import Store
+from bolid_data.store import LostPhotoError, Store, read_photo
 
 CHUNK = 16
 """Photos measured and committed together: what a kill can cost, and of how many decoded photos memory holds two."""
@@ -62,10 +63,12 @@ class Job:
 
 @dataclass
 class Seen:
-    """What was seen on photos, or why they cannot be decoded, and the time that each measurer took."""
+    """What was seen on photos, or why they cannot be decoded, and the time that each measurer took. `lost` are those
+    whose bytes are lost, with what is wrong."""
 
     measurements: list[Measurements] = field(default_factory=list)
     undecodable: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
     nanoseconds: Counter[str] = field(default_factory=Counter)
     photos: list[Photo] = field(default_factory=list)
 
@@ -73,6 +76,7 @@ class Seen:
         return Seen(
             _by_model([*self.measurements, *other.measurements]),
             self.undecodable | other.undecodable,
+            self.lost | other.lost,
             self.nanoseconds + other.nanoseconds,
             self.photos + other.photos,
         )
@@ -83,11 +87,14 @@ class Run:
     """How many photos were decoded, and the time that threads spent: on `decode`, each model by name, `catalog`."""
 
     photos: int = 0
+    lost: int = 0
     nanoseconds: Counter[str] = field(default_factory=Counter)
 
-    def commit(self, catalog: Catalog, seen: Seen, job: "Job") -> None:
+    def commit(self, catalog: Catalog, store: Store, seen: Seen, job: "Job") -> None:
         began = time.perf_counter_ns()
         catalog.record_measurements(seen.measurements, seen.undecodable, (PIXELS_VERSION, job.background))
+        record_lost(catalog, store, seen.lost)
+        self.lost += len(seen.lost)
         self.nanoseconds += seen.nanoseconds + Counter(catalog=time.perf_counter_ns() - began)
 
 
@@ -113,7 +120,9 @@ def decode(files: Sequence[tuple[str, Path]], background: str = WHITE) -> Seen:
     began = time.perf_counter_ns()
     for sha256, file in files:
         try:
-            seen.photos.append(Photo(sha256, read_upright(file, background)))
+            seen.photos.append(Photo(sha256, read_upright(read_photo(file, sha256), background)))
+        except LostPhotoError as error:
+            seen.lost[sha256] = error.problem
         except BrokenPhotoError as error:
             seen.undecodable[sha256] = str(error)
     seen.nanoseconds["decode"] = time.perf_counter_ns() - began
@@ -141,7 +150,7 @@ def measure(catalog: Catalog, store: Store, job: Job, together: int = 1) -> Run:
     with bar() as progress, ThreadPoolExecutor(threads(), initializer=one_thread) as pool:
         task = progress.add_task("filter", total=len(job.photos))
         for seen, photos in _chunks(store, job, together, pool):
-            run.commit(catalog, seen, job)
+            run.commit(catalog, store, seen, job)
             run.photos += photos
             progress.advance(task, photos)
     return run
@@ -182,7 +191,7 @@ def cut(job: Job) -> Iterator[list[str]]:
 
 
 def _begin(sha256s: Sequence[str], store: Store, job: Job) -> Seen:
-    decoded = decode([(sha256, store.find(sha256)) for sha256 in sha256s], job.background)
+    decoded = decode([(sha256, store.place(sha256)) for sha256 in sha256s], job.background)
     seen = decoded.and_also(see(decoded.photos, job.first, job.unseen))
     if not job.find_out:
         seen.photos.clear()

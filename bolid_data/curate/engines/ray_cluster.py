@@ -46,11 +46,11 @@ def measure(
         for start in range(0, len(job.photos), ROUND):
             photos = job.photos[start : start + ROUND]
             for seen, count in _round(store, job, job.first, photos, build, on_gpu):
-                run.commit(catalog, seen, job)
+                run.commit(catalog, store, seen, job)
                 run.photos += count
                 progress.advance(task, count)
             for seen, _ in _round(store, job, job.costly, job.stay(photos), build, on_gpu):
-                run.commit(catalog, seen, job)
+                run.commit(catalog, store, seen, job)
     return run
 
 
@@ -66,7 +66,7 @@ def _round(
     photos = [
         {
             "sha256": sha256,
-            "file": str(store.find(sha256).resolve()),
+            "file": str(store.place(sha256).resolve()),
             "models": [model for model in models if sha256 in job.unseen[model]],
         }
         for sha256 in sha256s
@@ -114,7 +114,7 @@ class _Worker:
         total = Seen()
         for sha256, name in zip(batch["sha256"], batch["file"], strict=True):
             file = Path(name)
-            if not file.is_file():  # not the photo's fault
+            if not file.parent.is_dir():  # not the photo's fault
                 raise BolidError(f"{file}: a Ray worker cannot see it; the photo store must be on a shared file system")
             decoded = decode([(str(sha256), file)], self._background)
             total = total.and_also(decoded.and_also(see(decoded.photos, self._measurers, unseen)))

@@ -1,0 +1,171 @@
+"""`bolid repair`: a lost or damaged catalog, built again from the lock, its measurements and the photo store."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from bolid_data.atomic_io import replace, sync
+from bolid_data.catalog import Catalog
+from bolid_data.dataset import Dataset
+from bolid_data.errors import BolidError
+from bolid_data.images import BrokenPhotoError, read_header
+from bolid_data.lockfile import Lock, PinnedPhoto, read_lock
+from bolid_data.lost_photos import note_lost, record_lost
+from bolid_data.progress import bar, note
+from bolid_data.records import Person, Sighting, StoredPhoto
+from bolid_data.shards.rebuild import import_measurements
+from bolid_data.store import LostPhotoError
+
+_TOGETHER = 1000
+_GONE_FOR_GOOD = (
+    "addresses that gave no photo, and why: the next `bolid scrape` asks them again",
+    "how far an unfinished crawl had come, and which hosts requested to be left alone",
+    "when each photo was fetched, and with which status and validators",
+    "who made a decision by hand (the decisions themselves are in the measurements)",
+)
+"""What a catalog holds and nothing else does."""
+
+
+@dataclass
+class _Photos:
+    """What the store has of a lock's photos."""
+
+    rows: list[StoredPhoto] = field(default_factory=list)
+    lost: dict[str, str] = field(default_factory=dict)  # what is wrong, by sha256
+    unknown: int = 0  # files of photos that the lock does not pin
+
+
+def repair(dataset: Dataset, nobody_removed: bool = False) -> dict[str, Any]:
+    """Builds the catalog again where it is missing or damaged; one that can be read whole is left alone. The damaged
+    one is kept beside it. Returns what came back.
+
+    Raises BolidError where the file of removals is missing, too, unless `nobody_removed` says that there were none.
+    """
+    damage = dataset.catalog.damage()
+    if damage is None:
+        note(f"repair: {dataset.catalog.path} can be read whole, and is left as it is")
+        return {"repaired": False, "damage": None}
+    note(f"repair: {dataset.catalog.path}: {damage}")
+    if not dataset.removal_file.path.exists() and not nobody_removed:
+        raise BolidError(
+            f"{dataset.removal_file.path}: missing, so nobody can tell who was forgotten or opted out; restore it from "
+            "a backup, or, where nobody was, say --nobody-removed"
+        )
+    dataset.removal_file.create()
+    lock = _lock(dataset)
+    fresh = Dataset(dataset.root)
+    fresh.catalog = Catalog(dataset.root / f".{dataset.catalog.path.name}.part")
+    _remove_catalog(fresh.catalog.path)
+    fresh.prepare()
+    photos = _find_photos(dataset, lock)
+    if lock:
+        _import(fresh, lock, photos)
+    record_lost(fresh.catalog, fresh.store, photos.lost)
+    fresh.discard_opted_out()
+    _put_in_place(fresh.catalog.path, dataset.catalog.path)
+    return _tell(dataset, lock, photos, damage)
+
+
+def _lock(dataset: Dataset) -> Lock | None:
+    try:
+        return read_lock(dataset.lock)
+    except BolidError as error:
+        note(f"repair: {error}")
+        note("repair: without lock and measurements, only the next `bolid scrape` can tell whose the photos are")
+        return None
+
+
+def _find_photos(dataset: Dataset, lock: Lock | None) -> _Photos:
+    """Hashes every photo in the store."""
+    pinned = {photo.sha256: photo for photo in lock.photos} if lock else {}
+    found = _Photos()
+    files = list(dataset.store.files())
+    found.unknown = sum(file.stem not in pinned for file in files)
+    with bar() as progress:
+        for photo in progress.track(pinned.values(), total=len(pinned), description="repair"):
+            try:
+                found.rows.append(_stored(photo, dataset.store.read(photo.sha256)))
+            except LostPhotoError as error:
+                found.rows.append(StoredPhoto(photo.sha256, photo.format or "", 0, 0, photo.bytes or 0))
+                found.lost[photo.sha256] = error.problem
+    return found
+
+
+def _stored(photo: PinnedPhoto, data: bytes) -> StoredPhoto:
+    try:
+        header = read_header(data)
+    except BrokenPhotoError:  # as whoever decodes it will say
+        return StoredPhoto(photo.sha256, photo.format or "", 0, 0, len(data))
+    return StoredPhoto(photo.sha256, header.format, header.width, header.height, len(data), " ".join(header.traits))
+
+
+def _import(fresh: Dataset, lock: Lock, photos: _Photos) -> None:
+    """Takes people, photos and sightings from the lock, and all that was measured and judged from its measurements."""
+    removed = fresh.removed()
+    people = [
+        Person(row.person, row.name, row.url or "", row.listed_photos)
+        for row in lock.people if not removed.person(row.person)
+    ]  # fmt: skip
+    rows = [row for row in photos.rows if not removed.photo(row.sha256)]
+    sightings = [sighting for photo in lock.photos if not removed.photo(photo.sha256) for sighting in _sightings(photo)]
+    sightings = [row for row in sightings if not removed.person(row.person) and not removed.address(row.url)]
+    fresh.catalog.record(people)
+    for start in range(0, max(len(rows), len(sightings)), _TOGETHER):
+        fresh.catalog.record([], rows[start : start + _TOGETHER], sightings[start : start + _TOGETHER])
+    import_measurements(lock, fresh.catalog)
+
+
+def _sightings(photo: PinnedPhoto) -> Iterator[Sighting]:
+    for seen in photo.sightings:
+        page = seen.page_url or (seen.url if seen.url.startswith("file:") else "")
+        yield Sighting(seen.url, seen.person, page, "stored", photo.sha256, consent="allowed")
+
+
+def _put_in_place(fresh: Path, catalog: Path) -> None:
+    """Sets the damaged catalog aside; its write-ahead log must not be replayed over the new one."""
+    for path in (catalog, _wal(catalog)):
+        if path.exists():
+            names = (path.with_name(f"{catalog.name}.damaged{'' if path == catalog else '.wal'}-{n}") for n in count(1))
+            path.rename(next(name for name in names if not name.exists()))
+    sync(catalog.parent)
+    replace(fresh, catalog)
+
+
+def _remove_catalog(path: Path) -> None:
+    for left in (path, _wal(path)):
+        left.unlink(missing_ok=True)
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
+
+
+def _tell(dataset: Dataset, lock: Lock | None, photos: _Photos, damage: str) -> dict[str, Any]:
+    people = len(lock.people) if lock else 0
+    known = len(photos.rows) - len(photos.lost)
+    note(f"repair: {people} people and {known} photos came back, with all that was measured, judged and captioned")
+    note_lost("repair", photos.lost)
+    if photos.unknown:
+        note(
+            f"repair: {photos.unknown} files in {dataset.store.root} are none of the lock's: the next `bolid scrape` "
+            "says whose they are, without fetching those of a folder again"
+        )
+    cut = Counter(bool(s.left_out) for photo in lock.photos for s in photo.sightings)[True] if lock else 0
+    lost = [*_GONE_FOR_GOOD]
+    if cut:
+        lost.append(f"what was secret in {cut} addresses: the next `bolid scrape` fetches their photos again")
+    for what in lost:
+        note(f"repair: not to be had again: {what}")
+    note("repair: run `bolid dataset` to go on")
+    return {
+        "repaired": True,
+        "damage": damage,
+        "people": people,
+        "photos": known,
+        "lost_photos": len(photos.lost),
+        "unknown_files": photos.unknown,
+        "not_restored": lost,
+    }
