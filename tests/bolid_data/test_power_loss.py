@@ -14,7 +14,7 @@ from bolid_data.manifest import Manifest
 from bolid_data.shards.forget import find, forget
 from bolid_data.shards.lock import verify
 from bolid_data.shards.write import shard
-from tests import power_loss
+from tests.support import power_loss
 from tests.bolid_data.shards.test_shards import finish
 from tests.support.measured_dataset import World, jpeg
 
