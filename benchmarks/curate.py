@@ -131,7 +131,7 @@ def theirs(dataset: Dataset, loaded: manifest.Manifest) -> dict[str, Any]:
         found["watermark"].append({"sha256": file.stem, "probability": float(logit.sigmoid())})
     tables = {"pose": "detections", "face": "detections", "watermark": "watermarks"}
     models = {kind: Model(f"plain-{kind}", kind, "", "{}", "") for kind in tables}
-    dataset.catalog.record_measurements(
+    dataset.catalog.measurements.record_measurements(
         [Measurements(models[kind], sha256s, {tables[kind]: rows}) for kind, rows in found.items()], {}
     )
     with dataset.catalog.open() as con:

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from bolid_data.catalog import Catalog
-from bolid_data.catalog.hashed import Hashes
+from bolid_data.catalog.near_copies import Hashes
 from bolid_data.curate import near_duplicates
 from bolid_data.curate.measurers.perceptual_hash import HashMeasurer, hash_views
 from bolid_data.gallery.overlay import overlay

@@ -32,7 +32,7 @@ def rows(manifest: Manifest, dataset: Dataset, work: Path) -> list[Row]:
 
 def _writing(manifest: Manifest, work: Path) -> list[Row]:
     dataset = _made(work / "shards")
-    samples = dataset.catalog.kept_photos([person for person, _ in dataset.catalog.people_kept()])
+    samples = dataset.catalog.samples.kept_photos([person for person, _ in dataset.catalog.measurements.people_kept()])
     size = sum(dataset.store.find(row["sha256"]).stat().st_size for row in samples) / 1e6
 
     def plain() -> None:

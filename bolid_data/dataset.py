@@ -59,10 +59,10 @@ class Dataset:
         self.refuse_unknown_removals()
         self.catalog.create()
         self.removal_file.create()
-        in_file, in_catalog = set(self.removal_file.read()), set(self.catalog.removals())
+        in_file, in_catalog = set(self.removal_file.read()), set(self.catalog.consent.removals())
         look_up(self.root, in_file | in_catalog)
         self.removal_file.append(list(in_catalog - in_file))
-        self.catalog.add_removals(list(in_file - in_catalog))
+        self.catalog.consent.add_removals(list(in_file - in_catalog))
         self._remembered = in_file | in_catalog
         self.discard_opted_out()
 
@@ -79,7 +79,7 @@ class Dataset:
 
     def removed(self) -> Removed:
         """Who and what must not come back. Raises BolidError where that cannot be told."""
-        return look_up(self.root, [*self.removal_file.read(), *self.catalog.removals()])
+        return look_up(self.root, [*self.removal_file.read(), *self.catalog.consent.removals()])
 
     def remember(self, removals: Sequence[Removal | SaltedRemoval]) -> None:
         """Writes removals down, in the file first: it outlives the catalog."""
@@ -87,12 +87,12 @@ class Dataset:
             self._remembered = set(self.removal_file.read())
         if new := [entry for entry in removals if entry not in self._remembered]:
             self.removal_file.append(new)
-            self.catalog.add_removals(new)
+            self.catalog.consent.add_removals(new)
             self._remembered.update(new)
 
     def discard_opted_out(self, urls: Sequence[str] | None = None) -> None:
         """Deletes the bytes of photos that are opted out, of all or from these addresses, and remembers them."""
-        sha256s, addresses = self.catalog.opted_out(urls)
+        sha256s, addresses = self.catalog.consent.opted_out(urls)
         if not addresses:
             return
         self.remember(removals_of(self.root, "opted_out", (), sorted(sha256s), sorted(addresses)))

@@ -19,7 +19,7 @@ _TOGETHER = 20_000
 def record_lost(catalog: Catalog, store: Store, problems: Mapping[str, str]) -> None:
     """Records what is wrong with photos, by sha256, and sets aside what lies in their place."""
     if problems:
-        catalog.record_lost(problems)
+        catalog.sightings.record_lost(problems)
         for sha256 in problems:
             store.set_aside(sha256)
 
@@ -38,7 +38,7 @@ def find_lost(dataset: Dataset) -> dict[str, str]:
     them by sha256."""
     problems: dict[str, str] = {}
     after = ""
-    while photos := dataset.catalog.stored_photos(after, _TOGETHER):
+    while photos := dataset.catalog.sightings.stored_photos(after, _TOGETHER):
         for shelf, own in groupby(photos, key=lambda photo: photo[0][:2]):
             sizes = dataset.store.sizes(shelf)
             for sha256, size in own:

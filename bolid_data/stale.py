@@ -40,7 +40,7 @@ class Stale:
 
 def find_stale(dataset: Dataset) -> Stale:
     """Compares what is built with what is withdrawn; nothing is changed."""
-    withdrawn = dataset.catalog.withdrawn() if dataset.catalog.path.exists() else []
+    withdrawn = dataset.catalog.consent.withdrawn() if dataset.catalog.path.exists() else []
     reasons = {(row.person, row.sha256): row.reason for row in withdrawn}
     removed: dict[str, str] = {**dataset.removed().why}
     problem, photos, shards = None, {}, set()

@@ -148,17 +148,17 @@ def _take_in(dataset: Dataset, split: str, photos: Photos) -> list[str]:
 def _say_what_is_true(
     dataset: Dataset, models: dict[str, Model], sha256s: list[str], photos: Photos, trained: bool
 ) -> None:
-    new = set(dataset.catalog.unmeasured(models["pose"].id, None))
+    new = set(dataset.catalog.measurements.unmeasured(models["pose"].id, None))
     seen = [_person(sha256, photos.keypoints[i]) for i, sha256 in enumerate(sha256s) if sha256 in new]
     rows = {"pose": {"detections": seen}}
     measured = [Measurements(models[kind], sha256s, rows.get(kind, {})) for kind in _JUDGED]
-    dataset.catalog.record_measurements(measured, {})
+    dataset.catalog.measurements.record_measurements(measured, {})
     captioner = models["caption"]
     built = [photos.build_caption(i) for i in range(len(photos))]
     told = [caption if i % 2 and trained else str(photos.caption(i)) for i, caption in enumerate(built)]
     for prompt, captions in (("", told), (BUILD, built)):
-        dataset.catalog.record_captions(captioner.id, prompt, dict(zip(sha256s, captions, strict=True)))
-    dataset.catalog.uncaptioned(captioner, "")  # makes it the captioner whose captions go into the shards
+        dataset.catalog.captions.record_captions(captioner.id, prompt, dict(zip(sha256s, captions, strict=True)))
+    dataset.catalog.captions.choose_captioner(captioner, "")
 
 
 def _person(sha256: str, keypoints: NDArray[np.float32]) -> dict[str, Any]:

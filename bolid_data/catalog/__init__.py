@@ -1,29 +1,46 @@
 """The catalog (`catalog.duckdb`): the only state of a dataset. All SQL is here and in `curate/judge/`."""
 
+from pathlib import Path
+from typing import Any
+
 from bolid_data.catalog.address_list import AddressList
-from bolid_data.catalog.captioned import Captioned
-from bolid_data.catalog.collected import Collected
-from bolid_data.catalog.curated import Curated
-from bolid_data.catalog.decided import Decided
-from bolid_data.catalog.embedded import Embedded
-from bolid_data.catalog.forgotten import Forgotten, without_photos
-from bolid_data.catalog.hashed import Hashed
-from bolid_data.catalog.index import Index, Sharded
-from bolid_data.catalog.pins import Pinned
+from bolid_data.catalog.captions import Captions
+from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.consent import Consent, WithdrawnPhoto
+from bolid_data.catalog.decisions import Decisions
+from bolid_data.catalog.embeddings import Embeddings
+from bolid_data.catalog.erasure import Erasure, without_photos
+from bolid_data.catalog.index import Index, Samples
+from bolid_data.catalog.measurements import Measures
+from bolid_data.catalog.near_copies import NearCopies
+from bolid_data.catalog.pins import Pins
 from bolid_data.catalog.pixels import Pixels
 from bolid_data.catalog.rows import dicts, insert, upsert, utc_now
-from bolid_data.catalog.summary import Summarised
-from bolid_data.catalog.withdrawn import Withdrawn, WithdrawnPhoto
+from bolid_data.catalog.sightings import Sightings
+from bolid_data.catalog.summary import summarise
 
 __all__ = [
     "AddressList", "Catalog", "Index", "WithdrawnPhoto", "dicts", "insert", "upsert", "utc_now", "without_photos",
 ]  # fmt: skip
 
 
-class Catalog(
-    
-    Captioned, Collected, Curated, Decided, Embedded, Forgotten, Hashed, Pinned,
-    Pixels, Sharded, Summarised, Withdrawn
-,
-):  # fmt: skip
-    """Every method is one short batch of its own; `open` is one of the caller's."""
+class Catalog(Connection):
+    """The database, and what it holds by concern; `open` is one batch of the caller's own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.sightings = Sightings(self)
+        self.pixels = Pixels(self)
+        self.measurements = Measures(self)
+        self.embeddings = Embeddings(self)
+        self.near_copies = NearCopies(self)
+        self.decisions = Decisions(self)
+        self.captions = Captions(self)
+        self.samples = Samples(self)
+        self.pins = Pins(self)
+        self.consent = Consent(self)
+        self.erasure = Erasure(self)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """How far each person's photos have come."""
+        return summarise(self)

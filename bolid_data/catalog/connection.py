@@ -57,7 +57,7 @@ class Connection:
         """
         if read_only:
             self.require()
-        con = self._connect(read_only, files)
+        con = self.connect(read_only, files)
         try:
             self._check_version(con)
             con.execute("BEGIN")
@@ -133,7 +133,7 @@ class Connection:
             refuse_newer(self.path, "catalog", row and row[0], VERSION)
         self._version_is_known = True
 
-    def _connect(self, read_only: bool, files: bool = False) -> duckdb.DuckDBPyConnection:
+    def connect(self, read_only: bool, files: bool = False) -> duckdb.DuckDBPyConnection:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -146,6 +146,13 @@ class Connection:
                         f"{self.path}: another program kept it open for {PATIENCE:.0f} s; close it"
                     ) from error
             time.sleep(random.uniform(0.02, 0.25))  # several who wait must not ask in step
+
+
+class Part:
+    """One concern of the catalog. Every method is one short batch of its own."""
+
+    def __init__(self, catalog: Connection) -> None:
+        self._catalog = catalog
 
 
 def _identifier(name: str) -> str:

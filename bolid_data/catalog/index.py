@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, insert
 from bolid_data.shard_index import VERSION
 
@@ -67,11 +67,11 @@ ORDER BY list_position($people, person), sha256
 """
 
 
-class Sharded(Connection):
+class Samples(Part):
     def kept_photos(self, people: Sequence[str]) -> list[dict[str, Any]]:
         """Kept, captioned photos of people in the order of `people`, then by sha256: person, sha256, caption, keypoints
         of the most certain person, `captions` of other models or prompts by their name, and `measures` by name."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             return [_with_measures(row) for row in dicts(con.execute(_KEPT, {"people": list(people)}))]
 
 

@@ -8,21 +8,21 @@ from typing import Any
 import duckdb
 
 from bolid_data.atomic_io import atomic_write
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
 from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import dicts, first_line, insert
 from bolid_data.errors import UsageError
 from bolid_data.public_address import public_address
 
 
-class Pinned(Connection):
-    def pins(self) -> dict[str, Any]:
+class Pins(Part):
+    def read(self) -> dict[str, Any]:
         """What the dataset was made by and of: thresholds, models, people, and every photo with its sightings.
 
         A photo that is gone from its folder is there to account for its file, without an address; one that an owner
         opted out has no file any more. What may be secret in an address is left out, and its name is said.
         """
-        with self.open() as con:
+        with self._catalog.open() as con:
             con.execute(_PASSED_ON)
             thresholds = con.execute("SELECT thresholds FROM judgement").fetchone()
             judgement = dicts(con.execute("SELECT * EXCLUDE thresholds FROM judgement"))
@@ -79,14 +79,14 @@ class Pinned(Connection):
 
     def export_measurements(self, file: Path) -> None:
         """Writes all that was measured and judged to a Parquet file, a row per photo, sorted by sha256."""
-        with atomic_write(file) as partial, self.open(files=True) as con:
+        with atomic_write(file) as partial, self._catalog.open(files=True) as con:
             con.execute(_PASSED_ON)
             con.execute(_MEASUREMENTS.format(file=str(partial).replace("'", "''")))
 
     def begin_rebuild(self, lock: str) -> None:
         """Says of a new catalog that it is rebuilt from the lock with this sha256. Raises UsageError when it holds
         anything else."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             con.execute("CREATE TABLE IF NOT EXISTS rebuilt (lock VARCHAR)")
             con.execute(
                 """INSERT INTO rebuilt SELECT ? WHERE NOT EXISTS (
@@ -95,7 +95,9 @@ class Pinned(Connection):
                 [lock],
             )
             if con.execute("FROM rebuilt").fetchall() != [(lock,)]:
-                raise UsageError(f"{self.path.parent}: holds another dataset; name an empty folder with --data")
+                raise UsageError(
+                    f"{self._catalog.path.parent}: holds another dataset; name an empty folder with --data"
+                )
 
     def import_pins(
         self, pins: dict[str, Any], kept: Sequence[str], file: Path, pixels: tuple[int, str] = (1, "white")
@@ -106,7 +108,7 @@ class Pinned(Connection):
         `kept` are the sha256s of photos that must be ready to be sharded then. Raises UsageError for a file that does
         not say all that, or more than `bolid shard` writes.
         """
-        with self.open(files=True) as con:
+        with self._catalog.open(files=True) as con:
             con.execute("SET memory_limit = '4GB'")  # a small file may unpack to a large table
             try:
                 con.execute(_PINNED.format(file=str(file).replace("'", "''")))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import duckdb
 
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
 
 # Plain sRGB is the same in every version; a background matters where there is transparency.
 _PIXELS = """
@@ -16,15 +16,15 @@ _MEASURED_OF = ("detections", "watermarks", "hashes", "qualities", "embeddings",
 """Tables of what a model measured of a photo, by sha256 and model."""
 
 
-class Pixels(Connection):
+class Pixels(Part):
     def photos_without_traits(self) -> list[str]:
         """Photos that were stored before their traits were written down."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute("SELECT sha256 FROM photos WHERE traits IS NULL ORDER BY sha256").fetchall()
         return [sha256 for (sha256,) in rows]
 
     def record_traits(self, traits: Mapping[str, str]) -> None:
-        with self.open() as con:
+        with self._catalog.open() as con:
             if traits:
                 con.execute(
                     """UPDATE photos SET traits = row.traits FROM (SELECT unnest($rows) AS row)
@@ -35,7 +35,7 @@ class Pixels(Connection):
     def discard_other_pixels(self, version: int, background: str) -> int:
         """Deletes what was measured, and captioned, of other pixels than this version makes of a photo on this
         background. Returns of how many photos."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             con.execute(
                 f"""CREATE TEMP TABLE other AS SELECT sha256, model FROM measured JOIN photos USING (sha256)
                     WHERE coalesce(pixels, '') <> {_PIXELS}""",

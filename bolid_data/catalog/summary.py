@@ -6,12 +6,11 @@ from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import dicts
 
 
-class Summarised(Connection):
-    def summary(self) -> list[dict[str, Any]]:
-        """Per person: photos listed, stored, failed, judged, kept and captioned, the reasons of the others, and how
-        many of the kept show which view ("full front")."""
-        with self.open(read_only=True) as con:
-            return dicts(con.execute(_SUMMARY))
+def summarise(catalog: Connection) -> list[dict[str, Any]]:
+    """Per person: photos listed, stored, failed, judged, kept and captioned, the reasons of the others, and how many of
+    the kept show which view ("full front")."""
+    with catalog.open(read_only=True) as con:
+        return dicts(con.execute(_SUMMARY))
 
 
 _SUMMARY = """

@@ -135,7 +135,7 @@ class Intake:
     async def opt_out_person(self, person: str, consent: str) -> None:
         """Opts out all that was collected of a person, whose page now says so."""
         await self.commit_beside(always=True)
-        urls = await asyncio.to_thread(self.catalog.opt_out_person, person, consent)
+        urls = await asyncio.to_thread(self.catalog.consent.opt_out_person, person, consent)
         if urls:
             await asyncio.to_thread(self.dataset.discard_opted_out, urls)
             self.tally.opted_out += len(urls)
@@ -143,7 +143,7 @@ class Intake:
     def gone(self, person: str, urls: Sequence[str]) -> None:
         """Marks photos that a person's folder no longer has."""
         if urls:
-            self.tally.gone += self.catalog.mark_gone(person, urls)
+            self.tally.gone += self.catalog.consent.mark_gone(person, urls)
 
     def again(self, sighting: Sighting) -> None:
         """Records a sighting of a photo that the store has."""
@@ -179,7 +179,7 @@ class Intake:
         # Before the catalog vouches for them. Also those that were there already: a run that was killed synced nothing.
         sync_files(file for file in batch.stored if file.exists())
         if batch.people or batch.sightings or batch.pages or batch.listed:
-            gone = self.catalog.record(batch.people, batch.photos, batch.sightings, batch.pages, batch.listed)
+            gone = self.catalog.sightings.record(batch.people, batch.photos, batch.sightings, batch.pages, batch.listed)
             self.tally.gone += gone
         for file in batch.waiting:
             file.unlink(missing_ok=True)

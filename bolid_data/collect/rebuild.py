@@ -78,7 +78,7 @@ def _begin(lock: Lock, dataset: Dataset) -> None:
     if new and (found := next((entry for entry in root.iterdir() if not entry.name.startswith(".")), None)):
         raise UsageError(f"{root}: is not empty ({found.name} is in it); name an empty folder with --data")
     dataset.prepare()
-    dataset.catalog.begin_rebuild(lock.sha256)
+    dataset.catalog.pins.begin_rebuild(lock.sha256)
     note_lost("rebuild", find_lost(dataset))
 
 

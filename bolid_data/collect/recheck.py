@@ -30,7 +30,7 @@ class Recheck:
 
     async def _stored(self) -> AsyncIterator[Sighting]:
         last = ("", "")
-        while batch := await asyncio.to_thread(self.intake.catalog.stored_sightings, last, _BATCH):
+        while batch := await asyncio.to_thread(self.intake.catalog.sightings.stored_sightings, last, _BATCH):
             last = (batch[-1].url, batch[-1].person)
             self.intake.tally.expected += len(batch)
             for sighting in batch:
@@ -64,6 +64,6 @@ class Recheck:
     async def _commit(self) -> None:
         found, self._found = self._found, []
         gone, self._gone = self._gone, []
-        await asyncio.to_thread(self.intake.catalog.mark, found, gone)
+        await asyncio.to_thread(self.intake.catalog.sightings.mark, found, gone)
         if found:
             await asyncio.to_thread(self.intake.dataset.discard_opted_out, [sighting.url for sighting in found])

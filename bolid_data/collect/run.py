@@ -103,12 +103,12 @@ def run_politely(job: Callable[[Fetcher], Awaitable[None]], source: WebSource, s
 
     async def run() -> None:
         async with Fetcher(source, site) as fetcher:
-            fetcher.closed |= intake.catalog.closed_hosts()
+            fetcher.closed |= intake.catalog.sightings.closed_hosts()
             try:
                 await job(fetcher)
             finally:
                 intake.tally.requests, intake.tally.received = fetcher.requests, fetcher.received
-                intake.catalog.close_hosts(fetcher.closed)
+                intake.catalog.sightings.close_hosts(fetcher.closed)
                 for host, until in fetcher.closed.items():
                     note(f"scrape: {host} asked to be left alone until {until:%Y-%m-%d %H:%M} UTC")
 

@@ -9,11 +9,11 @@ from bolid_data.progress import bar
 def update(catalog: Catalog, model_id: str) -> None:
     """Writes down the likenesses of everybody whose embedded photos have changed."""
     with bar() as progress:
-        for person in progress.track(catalog.people_to_liken(model_id), description="likeness"):
-            found = catalog.embeddings(person, model_id)
+        for person in progress.track(catalog.embeddings.people_to_liken(model_id), description="likeness"):
+            found = catalog.embeddings.embeddings(person, model_id)
             vectors = np.array([vector for _, vector in found]).reshape(len(found), -1)
             likenesses = [round(float(own), 4) for own in likeness(vectors)]
-            catalog.record_likenesses(
+            catalog.embeddings.record_likenesses(
                 person, model_id, list(zip([sha256 for sha256, _ in found], likenesses, strict=True))
             )
 

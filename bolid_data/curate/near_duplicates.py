@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from bolid_data.catalog import Catalog
-from bolid_data.catalog.hashed import Hashes, Near, Uncompared
+from bolid_data.catalog.near_copies import Hashes, Near, Uncompared
 from bolid_data.curate.judge.rules import FAR
 from bolid_data.progress import bar
 
@@ -28,17 +28,17 @@ def find(catalog: Catalog, model_id: str) -> int:
     """
     known = 0
     with bar() as progress:
-        todo = catalog.uncompared(model_id)
+        todo = catalog.near_copies.uncompared(model_id)
         task = progress.add_task("compare", total=sum(person.photos for person in todo))
         for people in _batches(todo):
             pairs: list[Near] = []
-            for hashes in catalog.hashes([person.person for person in people], model_id):
+            for hashes in catalog.near_copies.hashes([person.person for person in people], model_id):
                 for near in find_pairs(hashes):
                     pairs.append(near)
                     if sum(len(some.a) for some in pairs) > _COMMITTED:
-                        known += catalog.record_near(model_id, pairs)
+                        known += catalog.near_copies.record_near(model_id, pairs)
                         pairs = []
-            known += catalog.record_near(model_id, pairs, people)
+            known += catalog.near_copies.record_near(model_id, pairs, people)
             progress.advance(task, sum(person.photos for person in people))
     return known
 
@@ -46,10 +46,10 @@ def find(catalog: Catalog, model_id: str) -> int:
 def find_between(catalog: Catalog, model_id: str) -> int:
     """The same among the photos of all people, whenever there are others than were last compared."""
     known = 0
-    if everybody := catalog.uncompared_between(model_id):
-        for near in find_pairs(catalog.all_hashes(model_id)):
-            known += catalog.record_near(model_id, [near])
-        catalog.record_near(model_id, [], [everybody])
+    if everybody := catalog.near_copies.uncompared_between(model_id):
+        for near in find_pairs(catalog.near_copies.all_hashes(model_id)):
+            known += catalog.near_copies.record_near(model_id, [near])
+        catalog.near_copies.record_near(model_id, [], [everybody])
     return known
 
 

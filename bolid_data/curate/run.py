@@ -117,7 +117,7 @@ class PersonBoxes:
         self._found: Mapping[str, Box] = {}
 
     def look_up(self, pose_id: str, sha256s: Sequence[str]) -> None:
-        self._found = self._catalog.person_boxes(pose_id, sha256s)
+        self._found = self._catalog.measurements.person_boxes(pose_id, sha256s)
 
     def __call__(self, sha256s: Sequence[str]) -> "dict[str, Box]":
         return {sha256: self._found[sha256] for sha256 in sha256s if sha256 in self._found}

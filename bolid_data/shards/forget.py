@@ -51,7 +51,7 @@ def find(dataset: Dataset, said: str) -> Trace | None:
     dataset.catalog.require()
     lock = repack.intact_lock(dataset)
     pinned = {row["person"]: row["name"] for row in (lock or {}).get("people", [])}
-    people = dataset.catalog.people_called(said) or sorted({said, slug(said)} & pinned.keys())
+    people = dataset.catalog.erasure.people_called(said) or sorted({said, slug(said)} & pinned.keys())
     if len(people) > 1:
         raise UsageError(f"{said}: {len(people)} people have this name; say which: {', '.join(people)}")
     if not people:
@@ -72,13 +72,13 @@ def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
     _remove_leftovers(dataset)
     dataset.store.empty_inbox()
     # A photo that the catalog does not know was on its way in when a run was killed: nobody can say whose it is.
-    known = dataset.catalog.photos() - trace.photos
+    known = dataset.catalog.erasure.photos() - trace.photos
     dataset.store.remove(lambda sha256: sha256 not in known)
     dataset.prepare()
     dataset.remember(removals_of(dataset.root, "forgotten", [trace.person], sorted(trace.photos)))
     shards = _remove_from_shards(dataset, Unwanted(trace.person, trace.photos))
     runs = list(_runs(dataset, trace))
-    dataset.catalog.forget(trace.person, sorted(trace.photos))
+    dataset.catalog.erasure.forget(trace.person, sorted(trace.photos))
     note(f"forget: {len(trace.photos)} photos and the name are gone; shards written again: {len(shards['rewritten'])}")
     for run in runs:
         note(f"forget: runs/{run['run']} {_TRAINED[run['trained']]}; what it learnt stays until you delete it")
@@ -89,7 +89,7 @@ _TRAINED = {True: "was trained on this person", None: "may have been trained on 
 
 
 def _trace(dataset: Dataset, person: str, lock: dict[str, Any] | None) -> Trace:
-    photos, others = dataset.catalog.photos_of(person), set()
+    photos, others = dataset.catalog.erasure.photos_of(person), set()
     if lock:
         photos |= {
             row["sha256"] for row in lock["photos"] if any(seen["person"] == person for seen in row["sightings"])

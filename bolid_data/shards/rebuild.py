@@ -21,7 +21,7 @@ def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
     for measurements that do not say what the lock does.
     """
     import_measurements(lock, dataset.catalog)
-    stored = dataset.catalog.photos_by_sha256([photo.sha256 for photo in lock.photos])
+    stored = dataset.catalog.sightings.photos_by_sha256([photo.sha256 for photo in lock.photos])
     missing = sum(photo.sha256 not in stored for photo in lock.photos if photo.sightings or photo.kept)
     # Not exported again where it says the same: the bytes of Parquet differ between versions of what writes it.
     written = write_shards(Recipe.of(lock), dataset, None if missing else lock.measurements_file)
@@ -41,7 +41,7 @@ def import_measurements(lock: Lock, catalog: Catalog) -> None:
         "captioner": lock.captioner and lock.captioner.model_dump(),
     }
     kept = [photo.sha256 for photo in lock.photos if photo.kept]
-    catalog.import_pins(pins, kept, lock.measurements_file, (lock.pixels, lock.thresholds.background))
+    catalog.pins.import_pins(pins, kept, lock.measurements_file, (lock.pixels, lock.thresholds.background))
 
 
 def _problem(lock: Lock, dataset: Dataset, written: dict[str, Any], missing: int) -> str | None:

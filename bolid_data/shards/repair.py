@@ -112,9 +112,9 @@ def _import(fresh: Dataset, lock: Lock, photos: _Photos) -> None:
     rows = [row for row in photos.rows if not removed.photo(row.sha256)]
     sightings = [sighting for photo in lock.photos if not removed.photo(photo.sha256) for sighting in _sightings(photo)]
     sightings = [row for row in sightings if not removed.person(row.person) and not removed.address(row.url)]
-    fresh.catalog.record(people)
+    fresh.catalog.sightings.record(people)
     for start in range(0, max(len(rows), len(sightings)), _TOGETHER):
-        fresh.catalog.record([], rows[start : start + _TOGETHER], sightings[start : start + _TOGETHER])
+        fresh.catalog.sightings.record([], rows[start : start + _TOGETHER], sightings[start : start + _TOGETHER])
     import_measurements(lock, fresh.catalog)
 
 

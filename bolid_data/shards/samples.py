@@ -27,7 +27,7 @@ def samples(dataset: Dataset, people: Sequence[str], background: str, lost: dict
     """The kept photos of people, in their order, what is transparent laid on `background`. Those that lost their bytes
     are left out and added to `lost`, with what is wrong. Raises BolidError for a photo that cannot be decoded."""
     groups = (people[start : start + _TOGETHER] for start in range(0, len(people), _TOGETHER))
-    rows = chain.from_iterable(map(dataset.catalog.kept_photos, groups))
+    rows = chain.from_iterable(map(dataset.catalog.samples.kept_photos, groups))
     for sample in _ahead(lambda row: _sample(dataset, row, background), rows, _THREADS):
         if isinstance(sample, LostPhotoError):
             lost[sample.sha256] = sample.problem

@@ -30,7 +30,7 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     """
     dataset.catalog.require()
     dataset.prepare()
-    people = dataset.catalog.people_kept()
+    people = dataset.catalog.measurements.people_kept()
     discard_stale(dataset, keeps_some=bool(people))
     if not people:
         raise BolidError("no photo is kept, so there is nothing to shard; see `bolid status` for the reasons")
@@ -39,7 +39,7 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     shards = write_shards(Recipe.of(manifest), dataset)["shards"]
     photos = sum(entry["samples"] for entry in shards)
     note(f"shard: {photos} photos of {len(people)} people in {len(shards)} shards")
-    if failed := dataset.catalog.caption_counts()["failed"]:
+    if failed := dataset.catalog.captions.caption_counts()["failed"]:
         note(f"shard: {failed} kept photos are left out: they could not be captioned")
     return {"shards": len(shards), "samples": photos, "people": len(people)}
 
@@ -60,7 +60,7 @@ def _write_aside(recipe: Recipe, dataset: Dataset, measurements: Path | None) ->
     pending = dataset.pending
     folder = pending.begin()
     key = make_key(dataset.root)
-    pins = dataset.catalog.pins()
+    pins = dataset.catalog.pins.read()
     kept = [photo for photo in pins["photos"] if photo["kept"]]
     sightings = [(photo["sha256"], sighting) for photo in kept for sighting in photo["sightings"]]
     cut = sum("left_out" in sighting for _, sighting in sightings)
@@ -68,7 +68,9 @@ def _write_aside(recipe: Recipe, dataset: Dataset, measurements: Path | None) ->
     shards = _write_tars(recipe, dataset, folder, index)
     index.add("shards", shards)
     index.add("sources", [{"sha256": sha256, "url": sighting["url"]} for sha256, sighting in sightings])
-    ids = key.ids({person for person, _ in dataset.catalog.people_kept()}, (photo["sha256"] for photo in kept))
+    ids = key.ids(
+        {person for person, _ in dataset.catalog.measurements.people_kept()}, (photo["sha256"] for photo in kept)
+    )
     index.add("ids", [{"name": name, "id": keyed_id} for name, keyed_id in sorted(ids.items())])
     index.close()
     if cut:
@@ -76,13 +78,16 @@ def _write_aside(recipe: Recipe, dataset: Dataset, measurements: Path | None) ->
     if measurements:
         shutil.copyfile(measurements, pending.measurements)
     else:
-        dataset.catalog.export_measurements(pending.measurements)
+        dataset.catalog.pins.export_measurements(pending.measurements)
     return write_lock(recipe, pending, pins, shards)
 
 
 def _write_tars(recipe: Recipe, dataset: Dataset, folder: Path, index: Index) -> list[dict[str, Any]]:
     """Writes tars, and their samples to the index. Returns the rows of the index's table `shards`."""
-    splits = {person: split_of(person, recipe.shape.splits, recipe.seed) for person, _ in dataset.catalog.people_kept()}
+    splits = {
+        person: split_of(person, recipe.shape.splits, recipe.seed)
+        for person, _ in dataset.catalog.measurements.people_kept()
+    }
     order = sorted(splits, key=lambda person: (splits[person], person))
     writer = ShardWriter(folder, recipe.shape.max_size, index)
     lost: dict[str, str] = {}

@@ -36,7 +36,7 @@ def test_an_opener_waits_for_its_turn(tmp_path: Path) -> None:
     catalog = make(tmp_path)
     with hold(catalog, 1.0) as process:
         began = time.monotonic()
-        catalog.record([Person("anna", "Anna", "u")])
+        catalog.sightings.record([Person("anna", "Anna", "u")])
         assert time.monotonic() - began > 0.5
         process.wait()
     assert catalog.summary()[0]["person"] == "anna"
@@ -74,6 +74,6 @@ def test_a_block_that_fails_commits_nothing(tmp_path: Path) -> None:
 def test_only_what_failed_is_visited_again(tmp_path: Path) -> None:
     catalog = make(tmp_path)
     states = {"p1": "stored", "p2": "refused", "p3": "failed"}
-    catalog.record(sightings=[Sighting(f"u{page}", "anna", page, state) for page, state in states.items()])
-    assert catalog.settled_pages("anna") == {"p1", "p2"}
-    assert catalog.settled_pages("berta") == set()
+    catalog.sightings.record(sightings=[Sighting(f"u{page}", "anna", page, state) for page, state in states.items()])
+    assert catalog.sightings.settled_pages("anna") == {"p1", "p2"}
+    assert catalog.sightings.settled_pages("berta") == set()

@@ -14,8 +14,8 @@ from bolid_data.manifest import Manifest
 from bolid_data.shards.forget import find, forget
 from bolid_data.shards.lock import verify
 from bolid_data.shards.write import shard
-from tests.support import power_loss
 from tests.bolid_data.shards.test_shards import finish
+from tests.support import power_loss
 from tests.support.measured_dataset import World, jpeg
 
 FOLDER = """
@@ -77,7 +77,7 @@ def lost(dataset: Dataset) -> list[str]:
     if not dataset.catalog.path.exists():
         return []
     dataset.catalog.create()
-    stored = [sha256 for sha256, _ in dataset.catalog.stored_photos("", 1000)]
+    stored = [sha256 for sha256, _ in dataset.catalog.sightings.stored_photos("", 1000)]
     held = {file.stem for file in dataset.store.files() if hashlib.sha256(file.read_bytes()).hexdigest() == file.stem}
     return sorted(set(stored) - held)
 
@@ -138,7 +138,7 @@ def test_shards_written_anew(world: World, tmp_path: Path) -> None:
 
 
 def test_forgetting(world: World, tmp_path: Path) -> None:
-    theirs = set(world.dataset.catalog.photos_of("anna"))
+    theirs = set(world.dataset.catalog.erasure.photos_of("anna"))
     shutil.copytree(world.dataset.root, tmp_path / "whole")
     syncs = power_loss.run(FORGET, tmp_path / "whole")
     for point in points(syncs):

@@ -54,7 +54,7 @@ def test_a_lost_catalog_brings_nobody_back(tmp_path: Path) -> None:
     mine.catalog.path.unlink()
     again = dataset(tmp_path)
     assert again.removed().person("anna") == "forgotten"
-    assert len(again.catalog.removals()) == 1, "and the new catalog has it, too"
+    assert len(again.catalog.consent.removals()) == 1, "and the new catalog has it, too"
 
 
 def test_a_lost_file_is_written_again_from_the_catalog(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_key_that_is_lost_or_another_is_an_error_and_never_a_new_key(key: str 
 def test_tombstones_of_earlier_versions_keep_working(tmp_path: Path) -> None:
     mine = dataset(tmp_path)
     hashes = [hashlib.sha256(f"05af {name}".encode()).hexdigest() for name in ("anna", PHOTO)]
-    mine.catalog.add_removals([SaltedRemoval("05af", digest) for digest in hashes])
+    mine.catalog.consent.add_removals([SaltedRemoval("05af", digest) for digest in hashes])
     again = dataset(tmp_path)
     assert (again.removed().person("anna"), again.removed().photo(PHOTO)) == ("forgotten", "forgotten")
     assert again.removed().person("berta") is None

@@ -77,7 +77,7 @@ class World:
         self.dataset.store.keep(file, sha256, image_format.lower().replace("jpeg", "jpg"))
         file.unlink()
         url = f"https://a.example/{person}/{self._count}.jpg"
-        self.dataset.catalog.record(
+        self.dataset.catalog.sightings.record(
             [Person(person, person.title(), f"https://a.example/{person}/", 99)],
             [StoredPhoto(sha256, image_format, width, height, len(data))],
             [Sighting(url, person, f"{url}.html", "stored", sha256, 200)],
@@ -101,7 +101,9 @@ class World:
                 (HASH, {"hashes": [hashed]}),
                 (QUALITY, {"qualities": [{"sha256": sha256} | GOOD | quality]}),
             ]
-            self.dataset.catalog.record_measurements([Measurements(m, [sha256], table) for m, table in rows], {})
+            self.dataset.catalog.measurements.record_measurements(
+                [Measurements(m, [sha256], table) for m, table in rows], {}
+            )
         return sha256
 
     def judge(self, thresholds: Filter = LENIENT) -> dict[str, Any]:

@@ -27,11 +27,11 @@ def collect_folder(root: Path, source: FolderSource, intake: Intake) -> None:
     people = _people(root, source)
     if not people:
         raise UsageError(f"source.path: {root}: no folders of people in it; put each person's photos into one")
-    slugs = Slugs(intake.catalog.names())
+    slugs = Slugs(intake.catalog.sightings.names())
     for person, folder in people:
         slugs.take(person, clean_name(folder.name) or person)
     slugs.check(f"source.path: {root}", "the folder")
-    before = intake.catalog.stored_in_folders()
+    before = intake.catalog.consent.stored_in_folders()
     for person in before.keys() - _slugs_in(root):
         intake.gone(person, sorted(before[person]))
     with bar() as progress:
@@ -42,7 +42,7 @@ def collect_folder(root: Path, source: FolderSource, intake: Intake) -> None:
             intake.person(Person(person, clean_name(folder.name) or person, f"{_address(folder, root)}/", len(files)))
             intake.tally.people += 1
             intake.gone(person, _gone(before.get(person, set()), files, closed, root))
-            settled = intake.catalog.settled_pages(person)
+            settled = intake.catalog.sightings.settled_pages(person)
             for file in closed:
                 address = _address(file, root)
                 intake.nothing(address, person, address, "failed", "unreadable")

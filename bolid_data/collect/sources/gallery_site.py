@@ -81,11 +81,11 @@ class Crawler:
     async def run(self) -> None:
         """Crawls the whole site. Raises BolidError when its first page cannot be read; what stops only a branch
         (a page that drifted, a person's page that is gone) is written to the tally and the crawl goes on."""
-        self._crawl = await asyncio.to_thread(self.intake.catalog.begin_crawl)
+        self._crawl = await asyncio.to_thread(self.intake.catalog.sightings.begin_crawl)
         await work(self._photos(), self._visit, self.source.concurrency)
         await self.intake.commit_beside(always=True)
         if not self.tally.stopped:
-            await asyncio.to_thread(self.intake.catalog.finish_crawl, self._crawl)
+            await asyncio.to_thread(self.intake.catalog.sightings.finish_crawl, self._crawl)
 
     async def _photos(self) -> AsyncIterator[_Photo]:
         """Every photo page that needs a visit, person after person."""
@@ -100,7 +100,7 @@ class Crawler:
     async def _people(self) -> AsyncIterator[tuple[PersonLink, Frontier]]:
         """The people listed, each once, in the order of the letters and of their pages; of each, how far we came."""
         pages: dict[str, str] = {}
-        known = await asyncio.to_thread(self.intake.catalog.addresses)
+        known = await asyncio.to_thread(self.intake.catalog.sightings.addresses)
         async for people in self._lists():
             wanted = [link for link in people if self._wanted(link.person) and self._is_new(link, pages, known)]
             for start in range(0, len(wanted), TOGETHER):
@@ -275,7 +275,7 @@ class Crawler:
         return await asyncio.to_thread(parse, self.profile, html, url)
 
     async def _frontier(self, people: list[str]) -> Frontier:
-        found = await asyncio.to_thread(self.intake.catalog.frontier, people)
+        found = await asyncio.to_thread(self.intake.catalog.sightings.frontier, people)
         pages = {url: page for url, page in found.pages.items() if page.reader == self._reader}
         return Frontier(pages, found.settled)
 

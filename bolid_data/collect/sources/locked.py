@@ -204,8 +204,8 @@ def batches(photos: list[PinnedPhoto]) -> Iterator[list[PinnedPhoto]]:
 
 def known_of(catalog: Catalog, batch: list[PinnedPhoto]) -> tuple[dict[str, StoredPhoto], dict[str, Sighting]]:
     """What the catalog says of a batch: its stored photos, and by address what came of the others."""
-    stored = catalog.photos_by_sha256([photo.sha256 for photo in batch])
-    sighted = catalog.sighted([sighting.url for photo in batch for sighting in photo.sightings])
+    stored = catalog.sightings.photos_by_sha256([photo.sha256 for photo in batch])
+    sighted = catalog.sightings.sighted([sighting.url for photo in batch for sighting in photo.sightings])
     return stored, {sighting.url: sighting for sighting in sighted}
 
 

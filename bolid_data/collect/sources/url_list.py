@@ -59,7 +59,7 @@ class UrlList:
         """Slugs by the names of those to be collected."""
         people: dict[str, str] = {}
         chosen: dict[str, Person] = {}
-        slugs = Slugs(self.intake.catalog.names())
+        slugs = Slugs(self.intake.catalog.sightings.names())
         for name, listed in self._list.people().items():
             person = slug(name)
             wanted = not self.source.people or person in self.source.people
@@ -85,7 +85,7 @@ class UrlList:
             rows = dict.fromkeys((people[name], url) for name, url in batch if name in people)
             sighted: dict[str, dict[str, str]] = {}
             stored = {}
-            for sighting in await asyncio.to_thread(self.intake.catalog.sighted, [url for _, url in rows]):
+            for sighting in await asyncio.to_thread(self.intake.catalog.sightings.sighted, [url for _, url in rows]):
                 # What lay inside is looked at again once the manifest allows it.
                 allowed = self.source.allow_local and sighting.reason == _INSIDE
                 sighted.setdefault(sighting.url, {})[sighting.person] = "failed" if allowed else sighting.state

@@ -27,7 +27,8 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     if captioner.model.name == "tiny-blip2" and not getattr(manifest.source, "serve_gallery", False):
         note("caption: tiny-blip2 knows drawn people only; for real photos name `describe` or a large model as caption")
     model, prompt = captioner.model, captioner.prompt
-    todo = dataset.catalog.uncaptioned(model, prompt)
+    dataset.catalog.captions.choose_captioner(model, prompt)
+    todo = dataset.catalog.captions.uncaptioned()
     failures: dict[str, str] = {}
     lost: dict[str, str] = {}
     with bar() as progress, ThreadPoolExecutor() as pool:
@@ -35,10 +36,10 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
         for photos, own in _decoded(dataset.store, todo, manifest.caption.batch_size, pool, manifest.filter.background):
             record_lost(dataset.catalog, dataset.store, own)
             lost |= own
-            keypoints = dataset.catalog.keypoints([photo.sha256 for photo in photos])
+            keypoints = dataset.catalog.measurements.keypoints([photo.sha256 for photo in photos])
             batch = [(photo, keypoints.get(photo.sha256)) for photo in photos]
             captions, failed = _caption_batch(captioner, batch) if batch else ({}, {})
-            dataset.catalog.record_captions(model.id, prompt, captions, failed)
+            dataset.catalog.captions.record_captions(model.id, prompt, captions, failed)
             if failed and not failures:  # at once: whoever looks on may rather stop it
                 note(f"caption: a photo could not be captioned: {next(iter(failed.values()))}")
             failures |= failed
@@ -54,7 +55,7 @@ def _tell(captioned: int, failures: dict[str, str], dataset: Dataset, name: str)
     if not failures:
         return
     first = next(iter(failures.values()))
-    if not dataset.catalog.caption_counts()["captioned"]:
+    if not dataset.catalog.captions.caption_counts()["captioned"]:
         raise BolidError(f"none of {len(failures)} photos could be captioned: {first}")
     note(
         f"caption: {len(failures)} photos could not be captioned: {first}; "

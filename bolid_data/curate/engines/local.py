@@ -92,7 +92,7 @@ class Run:
 
     def commit(self, catalog: Catalog, store: Store, seen: Seen, job: "Job") -> None:
         began = time.perf_counter_ns()
-        catalog.record_measurements(seen.measurements, seen.undecodable, (PIXELS_VERSION, job.background))
+        catalog.measurements.record_measurements(seen.measurements, seen.undecodable, (PIXELS_VERSION, job.background))
         record_lost(catalog, store, seen.lost)
         self.lost += len(seen.lost)
         self.nanoseconds += seen.nanoseconds + Counter(catalog=time.perf_counter_ns() - began)
@@ -107,8 +107,8 @@ def plan(
     background: str = WHITE,
 ) -> Job:
     """What measurers have not yet seen. Photos below `skip_small` (width, height) pixels are left alone."""
-    unseen = {m.model.id: set(catalog.unmeasured(m.model.id, skip_small)) for m in (*cheap, *costly)}
-    job = Job(cheap, costly, find_out, [], unseen, background, catalog.large_photos(MOST_PIXELS // CHUNK))
+    unseen = {m.model.id: set(catalog.measurements.unmeasured(m.model.id, skip_small)) for m in (*cheap, *costly)}
+    job = Job(cheap, costly, find_out, [], unseen, background, catalog.measurements.large_photos(MOST_PIXELS // CHUNK))
     begin = set().union(*(unseen[measurer.model.id] for measurer in job.first))
     rest = job.stay(sorted(set().union(*unseen.values()) - begin))
     return replace(job, photos=sorted(begin.union(rest)))

@@ -136,8 +136,9 @@ class Listed:
     def lock(self, source: str = LIST) -> Path:
         catalog = self.world.dataset.catalog
         judge(catalog, EVERYTHING, MODELS)
-        todo = catalog.uncaptioned(CAPTIONER, "say")
-        catalog.record_captions(CAPTIONER.id, "say", {sha256: f"a photo {sha256[:4]}" for sha256 in todo})
+        catalog.captions.choose_captioner(CAPTIONER, "say")
+        todo = catalog.captions.uncaptioned()
+        catalog.captions.record_captions(CAPTIONER.id, "say", {sha256: f"a photo {sha256[:4]}" for sha256 in todo})
         (self.world.dataset.root / "m.toml").write_text(f'name = "mine"\n{source}')
         shard(manifests.load(self.world.dataset.root / "m.toml"), self.world.dataset)
         return self.world.dataset.lock
@@ -189,7 +190,7 @@ def test_a_rebuilt_catalog_answers_as_the_first_did(whole: Whole, tmp_path: Path
         return [counts, photos]
 
     assert said(again) == said(whole.dataset)
-    again.catalog.export_measurements(tmp_path / "again.parquet")
+    again.catalog.pins.export_measurements(tmp_path / "again.parquet")
     assert (tmp_path / "again.parquet").read_bytes() == whole.dataset.measurements.read_bytes()
 
 
@@ -291,7 +292,7 @@ def test_opt_outs_of_today_are_respected(listed: Listed, tmp_path: Path) -> None
 def elsewhere(listed: Listed, person: str, path: str) -> None:
     """The first photo was seen at another address too."""
     sighting = Sighting(f"https://a.example{path}", person, "urls.csv", "stored", listed.photos[0], 200)
-    listed.world.dataset.catalog.record(sightings=[sighting])
+    listed.world.dataset.catalog.sightings.record(sightings=[sighting])
 
 
 def test_a_photo_is_looked_for_at_each_of_its_addresses(listed: Listed, tmp_path: Path) -> None:
@@ -318,7 +319,7 @@ def test_a_photo_that_was_opted_out_is_not_passed_on(listed: Listed, tmp_path: P
     first = listed.photos[0]
     elsewhere(listed, "anna", "/b/1.jpg")
     opted_out = Sighting(url(1), "anna", "", "opted_out", first, 200, "opted_out", None, "x-robots-tag: noai")
-    listed.world.dataset.catalog.mark([opted_out])
+    listed.world.dataset.catalog.sightings.mark([opted_out])
     lock = listed.lock()
     assert verify(listed.world.dataset) == []
     with duckdb.connect() as con:
@@ -497,7 +498,9 @@ def test_another_datasets_folder_is_left_alone(listed: Listed, tmp_path: Path) -
     rebuild(lock, tmp_path / "new", options)
     with pytest.raises(UsageError, match="holds another dataset"):
         rebuild(rewritten(lock, tmp_path / "other", seed=1), tmp_path / "new", options)
-    assert Catalog(tmp_path / "new" / "catalog.duckdb").photos_by_sha256(listed.photos).keys() == set(listed.photos)
+    assert Catalog(tmp_path / "new" / "catalog.duckdb").sightings.photos_by_sha256(listed.photos).keys() == set(
+        listed.photos
+    )
 
 
 def test_strangers_sites_are_told_whom_to_ask(listed: Listed, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bolid_data.catalog.hashed import Hashes, Near
+from bolid_data.catalog.near_copies import Hashes, Near
 from bolid_data.curate import judge, near_duplicates
 from bolid_data.curate.judge import FAR
 from tests.support.measured_dataset import HASH, LENIENT, World
@@ -188,7 +188,7 @@ def test_people_are_compared_again_when_there_are_other_photos(tmp_path: Path) -
     world = World(tmp_path / "data")
     anna = world.photo("anna", phash=0)
     assert near_duplicates.find_between(world.dataset.catalog, HASH.id) == 0
-    assert world.dataset.catalog.uncompared_between(HASH.id) is None, "and not twice"
+    assert world.dataset.catalog.near_copies.uncompared_between(HASH.id) is None, "and not twice"
     berta = world.photo("berta", phash=1)
     assert near_duplicates.find_between(world.dataset.catalog, HASH.id) == 1
     world.judge(LENIENT)

@@ -12,8 +12,8 @@ def test_an_explanation_says_where_what_and_by_how_much(tmp_path: Path, capsys: 
     world = World(tmp_path)
     small, near, kept = world.photo(width=900), world.photo(phash=1), world.photo(phash=3, width=1300)
     world.judge()
-    world.dataset.catalog.uncaptioned(CAPTIONER, "")
-    world.dataset.catalog.record_captions(CAPTIONER.id, "", {kept: "a person in red"})
+    world.dataset.catalog.captions.choose_captioner(CAPTIONER, "")
+    world.dataset.catalog.captions.record_captions(CAPTIONER.id, "", {kept: "a person in red"})
 
     show.print_explanation(show.explain(world.dataset.catalog, small))
     text = capsys.readouterr().out
@@ -36,7 +36,7 @@ def test_an_explanation_says_where_what_and_by_how_much(tmp_path: Path, capsys: 
 def test_a_broken_photo_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     sha256 = world.photo(measured=False)
-    world.dataset.catalog.record_measurements([], {sha256: "cannot be decoded: truncated"})
+    world.dataset.catalog.measurements.record_measurements([], {sha256: "cannot be decoded: truncated"})
     world.judge()
     show.print_explanation(show.explain(world.dataset.catalog, sha256))
     assert "broken: cannot be decoded: truncated" in capsys.readouterr().out
@@ -72,7 +72,7 @@ def test_new_thresholds_say_what_they_changed(tmp_path: Path, capsys: pytest.Cap
 def test_a_decision_by_hand_says_who_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     sha256 = world.photo()
-    world.dataset.catalog.decide("anna", sha256, False, "eva", "her sister")
+    world.dataset.catalog.decisions.decide("anna", sha256, False, "eva", "her sister")
     world.judge()
     show.print_explanation(show.explain(world.dataset.catalog, sha256))
     text = capsys.readouterr().out

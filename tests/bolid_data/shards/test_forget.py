@@ -83,7 +83,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seen = Sighting("https://a.example/dora_fourth/shared.jpg", "dora_fourth", "https://a.example/d", "stored", sha256)
     found = json.dumps([{"person": person, "name": person.title()} for person in PEOPLE])
     lists = ReadPage("https://a.example/a/", "", found, "reader", 1)
-    world.dataset.catalog.record(sightings=[seen], pages=[lists])
+    world.dataset.catalog.sightings.record(sightings=[seen], pages=[lists])
     finish(world)
     shard(manifest(folder, SHAPE), world.dataset)
     root = world.dataset.root
@@ -193,7 +193,7 @@ def test_the_new_lock_can_be_rebuilt(world: World, tmp_path: Path) -> None:
         elsewhere.store.keep(file, pinned.sha256, "jpg")
         photos = [StoredPhoto(pinned.sha256, "JPEG", 1200, 1400, file.stat().st_size)]
         seen = [Sighting(s.url, s.person, s.page_url or "", "stored", pinned.sha256) for s in pinned.sightings]
-        elsewhere.catalog.record([Person(s.person, s.person.title(), "") for s in seen], photos, seen)
+        elsewhere.catalog.sightings.record([Person(s.person, s.person.title(), "") for s in seen], photos, seen)
     assert rebuild_shards(lock, elsewhere)["problem"] is None
     assert verify(elsewhere) == []
 
@@ -258,7 +258,7 @@ def test_unfinished_shards_go_altogether(world: World) -> None:
 
 
 def test_who_is_meant_is_asked(world: World) -> None:
-    world.dataset.catalog.record([Person("eve_2", "Eve_Fifth", "https://a.example/eve_2/")])
+    world.dataset.catalog.sightings.record([Person("eve_2", "Eve_Fifth", "https://a.example/eve_2/")])
     with pytest.raises(UsageError, match="2 people have this name; say which: eve_2, eve_fifth"):
         forgetting.find(world.dataset, "Eve_Fifth")
     with pytest.raises(UsageError, match="nobody in"):

@@ -38,8 +38,11 @@ def make(folder: Path, people: int = 4, photos: int = 3) -> World:
 
 def finish(world: World) -> World:
     judge(world.dataset.catalog, EVERYTHING, MODELS)
-    todo = world.dataset.catalog.uncaptioned(CAPTIONER, "")
-    world.dataset.catalog.record_captions(CAPTIONER.id, "", {sha256: f"a photo {sha256[:4]}" for sha256 in todo})
+    world.dataset.catalog.captions.choose_captioner(CAPTIONER, "")
+    todo = world.dataset.catalog.captions.uncaptioned()
+    world.dataset.catalog.captions.record_captions(
+        CAPTIONER.id, "", {sha256: f"a photo {sha256[:4]}" for sha256 in todo}
+    )
     return world
 
 
@@ -133,11 +136,11 @@ def test_members_are_an_upright_jpeg_without_exif(tmp_path: Path) -> None:
 def test_the_index_tells_what_more_is_known_of_a_photo(tmp_path: Path) -> None:
     world = make(tmp_path, people=1, photos=3)
     catalog = world.dataset.catalog
-    first, second, _ = (row["sha256"] for row in catalog.kept_photos(["person_0"]))
+    first, second, _ = (row["sha256"] for row in catalog.samples.kept_photos(["person_0"]))
     other = Model("blip@2", "blip", "", "{}", "MIT")
-    catalog.record_captions(other.id, "", {first: "no prompt", second: "alone"})
-    catalog.record_captions(other.id, "What is worn?", {first: "a red 'top'"})
-    catalog.record_captions(CAPTIONER.id, "in one word", {first: "photo"})
+    catalog.captions.record_captions(other.id, "", {first: "no prompt", second: "alone"})
+    catalog.captions.record_captions(other.id, "What is worn?", {first: "a red 'top'"})
+    catalog.captions.record_captions(CAPTIONER.id, "in one word", {first: "photo"})
     with catalog.open() as con:
         con.execute("UPDATE judgement SET identity = 'alike@1'")
         con.execute("INSERT INTO likenesses VALUES ('person_0', ?, 'alike@1', 0.123456789)", [first])

@@ -146,7 +146,8 @@ def test_what_failed_is_tried_again_after_all_else_and_then_forgotten(home: Home
     late = world.photo("p2", width=60, height=70, data=jpeg(77, 60, 70))
     judge(world.dataset.catalog, TOLERANT, MODELS)
     captioner = use(Failing())
-    todo = world.dataset.catalog.uncaptioned(captioner.model, captioner.prompt)
+    world.dataset.catalog.captions.choose_captioner(captioner.model, captioner.prompt)
+    todo = world.dataset.catalog.captions.uncaptioned()
     assert todo == [late, *sha256s[:2]]
     assert caption_photos(manifest, world.dataset)["captioned"] == 3
     assert not failures(world) and len(captions(world)) == 11
@@ -175,7 +176,7 @@ def test_shards_and_their_lock_leave_out_what_could_not_be_captioned_and_say_so(
     with duckdb.connect(world.dataset.index, read_only=True) as con:
         sharded = [sha256 for (sha256,) in con.execute("SELECT sha256 FROM samples ORDER BY 1").fetchall()]
     assert sharded == [sha256 for sha256 in sha256s if sha256 != bad]
-    pinned = {photo["sha256"]: photo["kept"] for photo in world.dataset.catalog.pins()["photos"]}
+    pinned = {photo["sha256"]: photo["kept"] for photo in world.dataset.catalog.pins.read()["photos"]}
     assert pinned == {sha256: sha256 != bad for sha256 in sha256s}
 
 

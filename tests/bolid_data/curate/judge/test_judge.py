@@ -87,7 +87,7 @@ def test_too_few_photos_are_counted_after_all_else(world: World) -> None:
 
 def test_what_cannot_be_decoded_is_broken_and_nothing_else(world: World) -> None:
     sha256 = world.photo(measured=False)
-    world.dataset.catalog.record_measurements([], {sha256: "truncated"})
+    world.dataset.catalog.measurements.record_measurements([], {sha256: "truncated"})
     world.judge()
     assert world.verdicts() == {sha256: ["broken"]}
 
@@ -150,30 +150,30 @@ def test_a_decision_by_hand_stands_over_what_was_measured(world: World) -> None:
     catalog = world.dataset.catalog
     marked, fine = world.photo(watermark=0.9), world.photo()
     world.judge()
-    catalog.decide("anna", marked, True, "eva", "the mark is a tattoo")
-    catalog.decide("anna", fine, False, "eva", "not her")
+    catalog.decisions.decide("anna", marked, True, "eva", "the mark is a tattoo")
+    catalog.decisions.decide("anna", fine, False, "eva", "not her")
     world.judge()
     assert world.verdicts() == {marked: [], fine: ["rejected"]}
-    catalog.undecide("anna", marked)
+    catalog.decisions.undecide("anna", marked)
     world.judge()
     assert world.verdicts() == {marked: ["watermarked"], fine: ["rejected"]}
     with pytest.raises(UsageError, match="no such photo"):
-        catalog.decide("anna", "0" * 64, True, "eva", "")
+        catalog.decisions.decide("anna", "0" * 64, True, "eva", "")
 
 
 def test_no_decision_brings_back_what_its_owner_opted_out(world: World) -> None:
     catalog = world.dataset.catalog
     sha256 = world.photo()
-    (seen,) = catalog.sighted(["https://a.example/anna/1.jpg"])
-    catalog.decide("anna", sha256, True, "eva", "I want it")
-    catalog.mark([replace(seen, state="opted_out")])
+    (seen,) = catalog.sightings.sighted(["https://a.example/anna/1.jpg"])
+    catalog.decisions.decide("anna", sha256, True, "eva", "I want it")
+    catalog.sightings.mark([replace(seen, state="opted_out")])
     world.judge()
     assert world.verdicts() == {sha256: ["opted_out"]}
 
 
 def test_a_rejected_photo_counts_for_nobody(world: World) -> None:
     photos = [world.photo() for _ in range(3)]
-    world.dataset.catalog.decide("anna", photos[0], False, "eva", "")
+    world.dataset.catalog.decisions.decide("anna", photos[0], False, "eva", "")
     world.judge(Filter(min_photos_per_person=3))
     assert world.verdicts()[photos[1]] == ["few_photos"]
 
@@ -192,7 +192,7 @@ def test_the_odd_one_out_is_out_where_the_manifest_asks(world: World) -> None:
     rows = [{"sha256": sha256, "vector": vector} for sha256, vector in vectors.items()]
     identity = Model("identity@1", "identity", "", "{}", "MIT")
     catalog = world.dataset.catalog
-    catalog.record_measurements([Measurements(identity, photos, {"embeddings": rows})], {})
+    catalog.measurements.record_measurements([Measurements(identity, photos, {"embeddings": rows})], {})
     identity_similarity.update(catalog, identity.id)
     models = replace(MODELS, identity=identity.id)
     judge(catalog, Filter(min_photos_per_person=1), models)

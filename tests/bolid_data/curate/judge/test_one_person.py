@@ -37,7 +37,7 @@ def judge(tmp_path: Path) -> Callable[[Image.Image, Filter], list[str]]:
             Measurements(model, [sha256], measurer.measure([Photo(sha256, image)]))
             for model, measurer in ((POSE, pose), (FACE, face))
         ]
-        world.dataset.catalog.record_measurements(batches, {})
+        world.dataset.catalog.measurements.record_measurements(batches, {})
         world.judge(thresholds)
         return world.verdicts()[sha256]
 

@@ -217,13 +217,13 @@ def test_the_catalog_gives_the_largest_certain_person(tmp_path: Path) -> None:
         person("c", 0.9, small),
     ]
     other = Model("pose@2", "pose", "", "{}", "")
-    catalog.record_measurements(
+    catalog.measurements.record_measurements(
         [
             Measurements(POSE, ["a", "b", "c"], {"detections": rows}),
             Measurements(other, ["a"], {"detections": [person("a", 0.9, larger)]}),
         ],
         {},
     )
-    assert catalog.person_boxes(POSE.id, ["a", "b", "nobody"]) == {"a": large}
-    assert catalog.person_boxes(POSE.id, ["a", "b"], min_score=0.2) == {"a": larger, "b": large}
-    assert catalog.person_boxes(other.id, ["a", "c"]) == {"a": larger}
+    assert catalog.measurements.person_boxes(POSE.id, ["a", "b", "nobody"]) == {"a": large}
+    assert catalog.measurements.person_boxes(POSE.id, ["a", "b"], min_score=0.2) == {"a": larger, "b": large}
+    assert catalog.measurements.person_boxes(other.id, ["a", "c"]) == {"a": larger}

@@ -98,7 +98,9 @@ def test_hashes_and_views_come_back_from_the_catalog_bit_for_bit(originals: list
     catalog, measurer = Catalog(tmp_path / "catalog.duckdb"), HashMeasurer()
     catalog.create()
     rows = measurer.measure([Photo(str(i), image) for i, image in enumerate(originals)])["hashes"]
-    catalog.record_measurements([Measurements(measurer.model, [row["sha256"] for row in rows], {"hashes": rows})], {})
+    catalog.measurements.record_measurements(
+        [Measurements(measurer.model, [row["sha256"] for row in rows], {"hashes": rows})], {}
+    )
     with catalog.open(read_only=True) as con:
         stored = con.execute("SELECT sha256, phash, views FROM hashes").fetchall()
     assert {sha256: (phash, views) for sha256, phash, views in stored} == {

@@ -7,16 +7,16 @@ from typing import Any
 
 import duckdb
 
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
+from bolid_data.catalog.consent import opt_out_with, withdraw
 from bolid_data.catalog.rows import dicts, upsert, utc_now
-from bolid_data.catalog.withdrawn import opt_out_with, withdraw
 from bolid_data.records import Frontier, Person, ReadPage, Sighting, StoredPhoto
 
 _SETTLED = "state NOT IN ('failed', 'skipped', 'gone')"
 """A photo page needs no further visit: its photo is stored, or will never be."""
 
 
-class Collected(Connection):
+class Sightings(Part):
     def record(
         self,
         people: Sequence[Person] = (),
@@ -31,7 +31,7 @@ class Collected(Connection):
         of them it lists no more.
         """
         last = {(sighting.url, sighting.person): sighting for sighting in sightings}
-        with self.open() as con:
+        with self._catalog.open() as con:
             if last:
                 # A page that gave no photo stood under its own address; now there is word of its photo.
                 con.execute(
@@ -51,23 +51,23 @@ class Collected(Connection):
 
     def names(self) -> dict[str, str]:
         """Names by slug."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             return dict(con.execute("SELECT person, name FROM people WHERE name IS NOT NULL").fetchall())
 
     def addresses(self) -> dict[str, str]:
         """Addresses of people's pages, or of what else names them, by slug."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             return dict(con.execute("SELECT person, url FROM people WHERE url IS NOT NULL").fetchall())
 
     def settled_pages(self, person: str) -> set[str]:
         """Photo pages of a person that need no further visit: their photo is stored, or will never be."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute("SELECT page_url FROM sightings WHERE person = ? AND " + _SETTLED, [person]).fetchall()
         return {page for (page,) in rows}
 
     def begin_crawl(self) -> int:
         """The crawl to go on with, or a new one: one that was not finished within a day is not gone on with."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             con.execute(
                 """INSERT INTO crawls SELECT coalesce(max(id), 0) + 1, $now, NULL FROM crawls
                    HAVING count(*) FILTER (finished_at IS NULL AND started_at > $now - INTERVAL 1 DAY
@@ -79,12 +79,12 @@ class Collected(Connection):
         return row[0]
 
     def finish_crawl(self, crawl: int) -> None:
-        with self.open() as con:
+        with self._catalog.open() as con:
             con.execute("UPDATE crawls SET finished_at = ? WHERE id = ?", [utc_now(), crawl])
 
     def frontier(self, people: Sequence[str]) -> Frontier:
         """What is known of people's pages ("": the pages that list people)."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             pages = dicts(con.execute("SELECT * FROM pages WHERE list_contains(?, person)", [list(people)]))
             settled = con.execute(
                 "SELECT person, page_url FROM sightings WHERE list_contains(?, person) AND " + _SETTLED, [list(people)]
@@ -93,18 +93,18 @@ class Collected(Connection):
 
     def sighted(self, urls: Sequence[str]) -> list[Sighting]:
         """What is known of addresses, for whichever person."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             return _sightings(con, "url IN (SELECT unnest($urls))", {"urls": list(urls)})
 
     def stored_sightings(self, after: tuple[str, str], most: int) -> list[Sighting]:
         """Sightings of stored photos behind (url, person), in that order."""
         where = "state = 'stored' AND (url, person) > ($url, $person) ORDER BY url, person LIMIT $most"
-        with self.open() as con:
+        with self._catalog.open() as con:
             return _sightings(con, where, {"url": after[0], "person": after[1], "most": most})
 
     def photos_by_sha256(self, sha256s: Sequence[str]) -> dict[str, StoredPhoto]:
         """Those of these photos that are stored; not those whose bytes were lost."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = dicts(
                 con.execute(
                     "SELECT * FROM photos WHERE sha256 IN (SELECT unnest($1)) AND sha256 NOT IN (FROM lost)",
@@ -115,7 +115,7 @@ class Collected(Connection):
 
     def stored_photos(self, after: str, most: int) -> list[tuple[str, int]]:
         """sha256 and bytes of photos that the store has to have, behind a sha256, in order."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             return con.execute(
                 """SELECT sha256, bytes FROM photos WHERE sha256 > ?
                    AND sha256 IN (SELECT sha256 FROM sightings WHERE state IN ('stored', 'gone'))
@@ -128,7 +128,7 @@ class Collected(Connection):
     def record_lost(self, problems: Mapping[str, str]) -> None:
         """Puts photos out as broken, by sha256 with what is wrong, until the addresses they were stored from give them
         again."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             sha256s = list(problems)
             upsert(con, "lost", [{"sha256": sha256} for sha256 in sha256s])
             upsert(con, "undecodable", [{"sha256": sha256, "error": error} for sha256, error in problems.items()])
@@ -145,7 +145,7 @@ class Collected(Connection):
 
     def mark(self, sightings: Sequence[Sighting], gone: Sequence[Sighting] = ()) -> None:
         """Replaces sightings, and dates those that are gone from the web. What is opted out is out at once."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             upsert(con, "sightings", [vars(row) for row in sightings])
             opt_out_with(con, [row.url for row in sightings if row.state == "opted_out"])
             withdraw(con)
@@ -156,14 +156,14 @@ class Collected(Connection):
 
     def closed_hosts(self) -> dict[str, datetime]:
         """Hosts that asked to be left alone, and until when (UTC)."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute("SELECT host, closed_until FROM hosts WHERE closed_until > ?", [utc_now()]).fetchall()
         return {host: until.replace(tzinfo=UTC) for host, until in rows}
 
     def close_hosts(self, closed: dict[str, datetime]) -> None:
         if not closed:
             return
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = [{"host": host, "closed_until": until.replace(tzinfo=None)} for host, until in closed.items()]
             upsert(con, "hosts", rows)
 

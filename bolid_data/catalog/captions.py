@@ -2,19 +2,22 @@
 
 from dataclasses import asdict
 
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import upsert
 from bolid_data.records import Model
 
 
-class Captioned(Connection):
-    def uncaptioned(self, model: Model, prompt: str) -> list[str]:
-        """Kept photos without a caption of this model and prompt, sorted, those that failed before last; that model is
-        the captioner from here on."""
-        with self.open() as con:
+class Captions(Part):
+    def choose_captioner(self, model: Model, prompt: str) -> None:
+        """From here on it is captions of this model and prompt that count and go into the shards."""
+        with self._catalog.open() as con:
             upsert(con, "models", [asdict(model)])
             con.execute("DELETE FROM captioner")
             con.execute("INSERT INTO captioner VALUES (?, ?)", [model.id, prompt])
+
+    def uncaptioned(self) -> list[str]:
+        """Kept photos that the captioner has not captioned, sorted, those that failed before last."""
+        with self._catalog.open(read_only=True) as con:
             rows = con.execute(
                 """SELECT DISTINCT sha256,
                        sha256 IN (SELECT sha256 FROM uncaptioned JOIN captioner USING (model, prompt)) AS failed
@@ -28,7 +31,7 @@ class Captioned(Connection):
     ) -> None:
         """Commits captions, and why photos could not be captioned; either replaces what was said of a photo before."""
         own = {"model": model_id, "prompt": prompt}
-        with self.open() as con:
+        with self._catalog.open() as con:
             con.execute(
                 "DELETE FROM uncaptioned WHERE model = ? AND prompt = ? AND list_contains(?, sha256)",
                 [model_id, prompt, list(captions)],
@@ -38,7 +41,7 @@ class Captioned(Connection):
 
     def caption_counts(self) -> dict[str, int]:
         """Of the kept photos, how many the captioner has `captioned`, and how many have `failed` with it."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 """WITH kept AS (SELECT DISTINCT sha256 FROM verdicts WHERE kept)
                    SELECT count(caption), count(error) FROM kept

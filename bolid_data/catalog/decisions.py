@@ -1,18 +1,18 @@
 """What a person decided by hand, over all that was measured."""
 
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
+from bolid_data.catalog.consent import withdraw
 from bolid_data.catalog.rows import upsert, utc_now
-from bolid_data.catalog.withdrawn import withdraw
 from bolid_data.errors import UsageError
 
 
-class Decided(Connection):
+class Decisions(Part):
     def decide(self, person: str, sha256: str, keep: bool, who: str, why: str) -> None:
         """Keeps a person's photo from the next judgement on, or rejects it at once, in place of an earlier decision.
 
         A photo that is broken, or that its owner opted out, stays out. Raises UsageError for a photo nobody saw.
         """
-        with self.open() as con:
+        with self._catalog.open() as con:
             _require(con.execute("FROM sightings WHERE person = ? AND sha256 = ?", [person, sha256]).fetchone(), sha256)
             made = {"keep": keep, "who": who, "why": why, "decided_at": utc_now()}
             upsert(con, "decisions", [{"person": person, "sha256": sha256} | made])
@@ -20,7 +20,7 @@ class Decided(Connection):
 
     def undecide(self, person: str, sha256: str) -> None:
         """Leaves a photo to the thresholds again. Raises UsageError when nothing was decided on it."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             taken_back = "DELETE FROM decisions WHERE person = ? AND sha256 = ? RETURNING sha256"
             _require(con.execute(taken_back, [person, sha256]).fetchone(), sha256)
 

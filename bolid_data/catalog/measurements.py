@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
 from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import insert, upsert
 from bolid_data.records import Measurements
 
 
-class Curated(Connection):
+class Measures(Part):
     def unmeasured(self, model_id: str, skip_small: tuple[int, int] | None) -> list[str]:
         """Photos that this model has not seen, that are here and can be decoded; `skip_small` leaves out those below
         (width, height) pixels. Sorted, so that a run is the same wherever it resumes."""
         width, height = skip_small or (0, 0)
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT sha256 FROM photos WHERE width >= ? AND height >= ?
                    AND sha256 NOT IN (SELECT sha256 FROM measured WHERE model = ?)
@@ -33,7 +33,7 @@ class Curated(Connection):
     ) -> None:
         """Commits what models saw, whole batches at once; a photo is measured by a model once. `pixels` is the version
         of the function that made them, and the background."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             upsert(con, "undecodable", [{"sha256": sha, "error": error} for sha, error in undecodable.items()])
             for batch in batches:
                 upsert(con, "models", [asdict(batch.model)])
@@ -44,7 +44,7 @@ class Curated(Connection):
 
     def large_photos(self, least: int) -> dict[str, int]:
         """Pixels of the photos that have more than `least`."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 "SELECT sha256, width::BIGINT * height FROM photos WHERE width::BIGINT * height > ?", [least]
             ).fetchall()
@@ -53,7 +53,7 @@ class Curated(Connection):
     def keypoints(self, sha256s: Sequence[str]) -> dict[str, list[list[float]]]:
         """Of each photo the 17 keypoints (x, y, confidence) of its most certain person, in upright pixels, by the
         pose model of the last judgement."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT sha256, keypoints FROM detections JOIN judgement ON model = pose
                    WHERE kind = 'person' AND list_contains(?, sha256)
@@ -65,7 +65,7 @@ class Curated(Connection):
     def person_boxes(self, pose: str, sha256s: Sequence[str], min_score: float = 0.5) -> dict[str, list[float]]:
         """Of each photo the box (x0, y0, x1, y1 in upright pixels) of its largest person at least that certain, as the
         pose model of that id saw them; photos without one are left out."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT sha256, box FROM detections
                    WHERE model = ? AND kind = 'person' AND score >= ? AND sha256 IN (SELECT unnest(?))
@@ -79,7 +79,7 @@ class Curated(Connection):
     def people_kept(self) -> list[tuple[str, int]]:
         """People with photos to shard, sorted, and how many of theirs the captioner has not yet been asked to caption;
         a kept photo that it could not caption is none to shard."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             return con.execute(
                 """WITH mine AS (SELECT sha256, caption FROM captioned JOIN captioner USING (model, prompt)),
                    failed AS (SELECT sha256 FROM uncaptioned JOIN captioner USING (model, prompt))

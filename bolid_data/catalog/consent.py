@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, upsert, utc_now
 from bolid_data.removals import Removal, SaltedRemoval
 
@@ -37,15 +37,15 @@ class WithdrawnPhoto:
     reason: str  # opted_out | gone | rejected
 
 
-class Withdrawn(Connection):
+class Consent(Part):
     def withdrawn(self) -> list[WithdrawnPhoto]:
         """Every photo that is withdrawn, for each person that it is said to be of and for each reason."""
-        with self.open(read_only=True) as con:
+        with self._catalog.open(read_only=True) as con:
             return [WithdrawnPhoto(**row) for row in dicts(con.execute(f"{_WITHDRAWN} ORDER BY ALL"))]
 
     def opted_out(self, urls: Sequence[str] | None = None) -> tuple[set[str], set[str]]:
         """sha256s of the photos that are opted out, and addresses that are: all, or of these addresses alone."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT sha256, url FROM sightings WHERE state = 'opted_out'
                    AND ($urls IS NULL OR url IN (SELECT unnest($urls)) OR page_url IN (SELECT unnest($urls)))""",
@@ -55,7 +55,7 @@ class Withdrawn(Connection):
 
     def opt_out_person(self, person: str, consent: str) -> list[str]:
         """Opts out all photos collected of a person, whose page now says so. Returns their addresses."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 """UPDATE sightings SET state = 'opted_out', reason = 'opted_out', consent = $consent
                    WHERE person = $person AND state = 'stored' RETURNING url""",
@@ -68,7 +68,7 @@ class Withdrawn(Connection):
 
     def mark_gone(self, person: str, urls: Sequence[str]) -> int:
         """Marks photos that a person's folder no longer has at these addresses. Returns how many are new."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 """UPDATE sightings SET state = 'gone', reason = 'gone', gone_at = $now
                    WHERE person = $person AND (state = 'stored' OR reason = 'lost')
@@ -80,7 +80,7 @@ class Withdrawn(Connection):
 
     def stored_in_folders(self) -> dict[str, set[str]]:
         """By person the addresses of photos taken from a folder of this machine."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT person, list(url) FROM sightings
                    WHERE (state = 'stored' OR reason = 'lost') AND starts_with(url, 'file:')
@@ -90,16 +90,16 @@ class Withdrawn(Connection):
 
     def removals(self) -> list[Removal | SaltedRemoval]:
         """The removals that the catalog keeps; none of a catalog that there is not."""
-        if not self.path.exists():
+        if not self._catalog.path.exists():
             return []
-        with self.open(read_only=True) as con:
+        with self._catalog.open(read_only=True) as con:
             tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
             found = dicts(con.execute("FROM removals ORDER BY id")) if "removals" in tables else []
             salted = dicts(con.execute("FROM tombstones ORDER BY ALL")) if "tombstones" in tables else []
         return [Removal(**row) for row in found] + [SaltedRemoval(**row) for row in salted]
 
     def add_removals(self, removals: Sequence[Removal | SaltedRemoval]) -> None:
-        with self.open() as con:
+        with self._catalog.open() as con:
             insert_removals(con, removals)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, upsert
 
 if TYPE_CHECKING:  # most commands need none of it
@@ -39,11 +39,11 @@ class Near:
     distance: "np.ndarray"
 
 
-class Hashed(Connection):
+class NearCopies(Part):
     def uncompared(self, model_id: str) -> list[Uncompared]:
         """People with photos to compare by this model, sorted. Drops the pairs that another model found, or a version
         that did not write down whose photos it had compared."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             if con.execute("SELECT count(*) = 0 OR bool_or(model <> ?) FROM compared", [model_id]).fetchall()[0][0]:
                 con.execute("DELETE FROM compared")
                 con.execute("DELETE FROM near")
@@ -59,7 +59,7 @@ class Hashed(Connection):
 
     def uncompared_between(self, model_id: str) -> Uncompared | None:
         """All hashed photos as those of nobody (""), where others were last compared."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             row = con.execute(
                 """SELECT count(*), coalesce(sum(hash(sha256)), 0) FROM hashes WHERE model = ? HAVING (count(*),
                    coalesce(sum(hash(sha256)), 0)) NOT IN (SELECT (photos, digest) FROM compared WHERE person = '')""",
@@ -69,7 +69,7 @@ class Hashed(Connection):
 
     def all_hashes(self, model_id: str) -> Hashes:
         """Every photo hashed by this model."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             found = con.execute(
                 """SELECT sha256, list_concat([phash], coalesce(views, [])) AS hashes FROM hashes WHERE model = ?
                    ORDER BY sha256""",
@@ -79,7 +79,7 @@ class Hashed(Connection):
 
     def hashes(self, people: Sequence[str], model_id: str) -> list[Hashes]:
         """The photos of each of these people, hashed by this model."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             found = con.execute(
                 """SELECT DISTINCT person, sha256, list_concat([phash], coalesce(views, [])) AS hashes
                    FROM sightings JOIN hashes USING (sha256)
@@ -96,7 +96,7 @@ class Hashed(Connection):
     def record_near(self, model_id: str, pairs: Sequence[Near], compared: Sequence[Uncompared] = ()) -> int:
         """Commits pairs, of one that is known the lesser distance, and of which people no more will come. Returns how
         many were not known."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             before = con.execute("SELECT count(*) FROM near").fetchall()[0][0]
             for found in pairs:
                 con.register("found", vars(found))

@@ -7,15 +7,15 @@ from pathlib import Path
 import duckdb
 
 from bolid_data.atomic_io import replace
-from bolid_data.catalog.connection import Connection
+from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, first_line
 from bolid_data.errors import BolidError
 
 
-class Forgotten(Connection):
+class Erasure(Part):
     def people_called(self, said: str) -> list[str]:
         """Slugs of the people with this slug or, where nobody has it, with this name; sorted."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute("SELECT person, name FROM people UNION SELECT person, person FROM sightings").fetchall()
         exact = {person for person, _ in rows if person == said}
         return sorted(exact or {person for person, name in rows if name and name.casefold() == said.casefold()})
@@ -23,7 +23,7 @@ class Forgotten(Connection):
     def photos_of(self, person: str) -> set[str]:
         """sha256s of all photos seen under a person's name or at an address of theirs, whoever else's they are said to
         be."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT sha256 FROM sightings WHERE sha256 IS NOT NULL
                    AND url IN (SELECT url FROM sightings WHERE person = $1)
@@ -34,7 +34,7 @@ class Forgotten(Connection):
 
     def photos(self) -> set[str]:
         """sha256s of all photos."""
-        with self.open() as con:
+        with self._catalog.open() as con:
             return {sha256 for (sha256,) in con.execute("SELECT sha256 FROM photos").fetchall()}
 
     def forget(self, person: str, sha256s: Sequence[str]) -> None:
@@ -44,16 +44,16 @@ class Forgotten(Connection):
 
         Killed, it has done nothing. It needs as much disk again as the catalog takes.
         """
-        part = self.path.with_name(f".{self.path.name}.part")
+        part = self._catalog.path.with_name(f".{self._catalog.path.name}.part")
         for left in (part, _wal(part)):
             left.unlink(missing_ok=True)
-        with closing(self._connect(read_only=False, files=True)) as con:
+        with closing(self._catalog.connect(read_only=False, files=True)) as con:
             try:
                 _copy_others(con, part, person, sha256s)
             except (duckdb.IOException, duckdb.FatalException) as error:
                 raise BolidError(f"{part}: {first_line(error)}; nothing is lost, run it again") from error
-        _wal(self.path).unlink(missing_ok=True)
-        replace(part, self.path)
+        _wal(self._catalog.path).unlink(missing_ok=True)
+        replace(part, self._catalog.path)
 
 
 def _wal(path: Path) -> Path:
