@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import collect, crawl, curate, duplicates, ledger, shards, train
+from benchmarks import collect, crawl, curate, duplicates, ledger, shards, syncing, train
 from benchmarks.rows import Row
 from bolid_data import manifest
 from bolid_data.collect.run import scrape
@@ -32,6 +32,11 @@ def _shards(work: Path) -> str:
     return _table(shards.rows(loaded, dataset, work))
 
 
+def _syncing(work: Path) -> str:
+    loaded, dataset = _curated(work)
+    return _table(syncing.rows(loaded, dataset, work))
+
+
 TABLES: dict[str, Callable[[Path], str]] = {
     "collecting": lambda work: _table(collect.rows(work)),
     "growth": collect.growth,
@@ -40,6 +45,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "judging": ledger.table,
     "duplicates": lambda _: duplicates.table(),
     "shards": _shards,
+    "syncing": _syncing,
     "training": lambda work: _table(train.rows(work)),
 }
 

@@ -31,7 +31,7 @@ def rows(manifest: Manifest, dataset: Dataset, work: Path) -> list[Row]:
 
 
 def _writing(manifest: Manifest, work: Path) -> list[Row]:
-    dataset = _made(work / "shards")
+    dataset = made(work / "shards")
     samples = dataset.catalog.samples.kept_photos([person for person, _ in dataset.catalog.measurements.people_kept()])
     size = sum(dataset.store.find(row["sha256"]).stat().st_size for row in samples) / 1e6
 
@@ -59,7 +59,7 @@ def _writing(manifest: Manifest, work: Path) -> list[Row]:
     )
 
 
-def _made(root: Path) -> Dataset:
+def made(root: Path) -> Dataset:
     """Photos with the grain of a camera, as if they had been collected, kept and captioned."""
     dataset = Dataset(root)
     dataset.catalog.create()

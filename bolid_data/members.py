@@ -36,6 +36,12 @@ def extensions(file: BinaryIO, key: str, start: int, end: int) -> tuple[str, ...
     return tuple(found)
 
 
+def at_end(file: BinaryIO, end: int) -> bool:
+    """Does the tar end there? What closes one are blocks of zeros, or nothing."""
+    file.seek(end)
+    return not any(file.read(_BLOCK))
+
+
 def _read_header(file: BinaryIO, key: str, at: int) -> tarfile.TarInfo:
     file.seek(at)
     try:

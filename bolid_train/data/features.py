@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bolid_data.weights import folder_sha256
 from bolid_train.data.batch import Batch, Views
 from bolid_train.data.buckets import Size, size_of
 from bolid_train.data.encoding import PhotoEncoder, clip_columns
+from bolid_train.data.epoch import Photo, read_photos
 from bolid_train.data.sampler import Pick
 from bolid_train.data.shard_dataset import People, Sample, Shards
 from bolid_train.diffusion.base import Base
@@ -94,26 +96,27 @@ class FeatureCache:
         if not missing:
             return
         encoder = PhotoEncoder(self.base, self.settings, device, self._near)
+        missing = [[sample for sample in chunk if not self._broken(sample).is_file()] for chunk in missing]
+        photos = read_photos(shards, chain.from_iterable(missing))
         with bar() as progress:
             task = progress.add_task("encoding", total=sum(map(len, missing)))
             for chunk in missing:
-                readable = [sample for sample in chunk if not self._broken(sample).is_file()]
-                photos = {sample: photo for sample in readable if (photo := self._photo(shards, sample))}
-                if photos:
-                    features = encoder(list(photos), list(photos.values()))
-                    for sample, tensors in zip(photos, features, strict=True):
+                read = dict(islice(photos, len(chunk)))
+                self._note_broken(read)
+                readable = {sample: photo for sample, photo in read.items() if isinstance(photo, Image.Image)}
+                if readable:
+                    features = encoder(list(readable), list(readable.values()))
+                    for sample, tensors in zip(readable, features, strict=True):
                         write_safetensors(tensors, self.path(sample))
                 progress.advance(task, len(chunk))
 
-    def _photo(self, shards: Shards, sample: Sample) -> Image.Image | None:
-        """The photo; one that cannot be read is noted beside the features."""
-        try:
-            return shards.photo(sample)
-        except BolidError as error:
-            marker = self._broken(sample)
-            marker.parent.mkdir(exist_ok=True)
-            marker.write_text(f"{error}\n", encoding="utf-8")
-            return None
+    def _note_broken(self, photos: Mapping[Sample, Photo]) -> None:
+        """Notes beside the features why photos cannot be read."""
+        for sample, error in photos.items():
+            if isinstance(error, BolidError):
+                marker = self._broken(sample)
+                marker.parent.mkdir(exist_ok=True)
+                marker.write_text(f"{error}\n", encoding="utf-8")
 
     def _broken(self, sample: Sample) -> Path:
         return self.path(sample).with_suffix(".broken")

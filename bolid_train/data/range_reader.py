@@ -1,11 +1,15 @@
 """Files of a folder, read by pieces: on this machine, or in any store that fsspec reaches (S3, HTTP, memory …)."""
 
+import errno
 import os
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from tarfile import BLOCKSIZE
+from typing import BinaryIO, Protocol
 
 from bolid_data.errors import UsageError
 from bolid_data.paths import regular_file
@@ -14,9 +18,17 @@ _OPEN = 64
 """Files kept open; more shards than that are opened again in turn."""
 
 
+_PIECE = 16 << 20
+_LARGEST_COPY = 1 << 30
+"""Bytes of a remote file that is copied to this machine: it lies where temporary files do, which may be memory."""
+
+
 class Folder(Protocol):
     def read(self, name: str, offset: int, size: int) -> bytes:
         """A piece of a file; shorter where the file ends. Raises OSError."""
+
+    def open(self, name: str, size: int) -> AbstractContextManager[BinaryIO]:
+        """A file that is read from its beginning for `size` bytes and, if there are more, a block. Raises OSError."""
 
     def size(self, name: str) -> int | None:
         """Bytes of a file; None for one that is missing, or of which it would cost a request to know."""
@@ -45,6 +57,9 @@ class _Local:
                 os.close(self._open.popitem(last=False)[1])
             return os.pread(self._open[name], size, offset)
 
+    def open(self, name: str, size: int) -> AbstractContextManager[BinaryIO]:
+        return regular_file(self._folder, name).open("rb")
+
     def size(self, name: str) -> int | None:
         return regular_file(self._folder, name).stat().st_size if (self._folder / name).exists() else None
 
@@ -71,6 +86,16 @@ class _Remote:
 
     def read(self, name: str, offset: int, size: int) -> bytes:
         return self._store.cat_file(f"{self._path}/{name}", start=offset, end=offset + size)
+
+    @contextmanager
+    def open(self, name: str, size: int) -> Iterator[BinaryIO]:
+        if size > _LARGEST_COPY:
+            raise OSError(errno.EFBIG, "too large to be copied", name)
+        with tempfile.TemporaryFile(dir=self._copies.name) as copy:  # it has no name, so a kill leaves nothing
+            for start in range(0, size + BLOCKSIZE, _PIECE):
+                copy.write(self.read(name, start, min(_PIECE, size + BLOCKSIZE - start)))
+            copy.seek(0)
+            yield copy
 
     def size(self, name: str) -> int | None:
         return None

@@ -1,12 +1,13 @@
-"""The photos of the people in a dataset, read from its shards: one ranged read a photo."""
+"""The photos of the people in a dataset, read from its shards: one ranged read a photo. `epoch.py` reads whole shards."""
 
 import io
 import tarfile
 from collections import defaultdict
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -94,10 +95,19 @@ class Shards:
             content = piece[tarfile.BLOCKSIZE : tarfile.BLOCKSIZE + size]
         else:  # a name so long that it stands elsewhere, or damage
             content = self.members(sample)["jpg"]
+        return self.decode(sample, content)
+
+    def decode(self, sample: Sample, jpeg: bytes) -> Image.Image:
+        """The sample's photo, RGB, from its JPEG. Raises BolidError naming the shard and the sample."""
         try:
-            return read_upright(content)
+            return read_upright(jpeg)
         except BolidError as error:
             raise BolidError(f"{self.folder}/{sample.shard}: sample '{sample.key}': {error}; {_REPAIR}") from error
+
+    def open(self, shard: str, size: int) -> AbstractContextManager[BinaryIO]:
+        """The first `size` bytes of a shard, and what is behind them; of one in a store, a copy that lasts as long as
+        it is open. Raises OSError or BolidError for one that cannot be opened, or is too large to copy."""
+        return self._files.open(shard, size)
 
     def _read(self, sample: Sample) -> bytes:
         try:

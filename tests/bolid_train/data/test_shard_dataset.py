@@ -2,7 +2,6 @@
 
 import shutil
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,30 +79,6 @@ def test_a_store_that_fsspec_reaches_gives_the_same_photos(dataset: Path) -> Non
         Shards("memory://elsewhere")
     with pytest.raises(UsageError, match="nosuch"):
         Shards("nosuch://bucket/shards")
-
-
-@pytest.fixture
-def bucket(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The shards in a local server that speaks S3, and the requests for photos it was sent (headers by name)."""
-    server_module = pytest.importorskip("moto.server", reason="moto is not installed (bolid[dev])")
-    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed (bolid[s3])")
-    server = server_module.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x"), ("ENDPOINT_URL", f"http://{host}:{port}")):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    store = s3fs.S3FileSystem()
-    store.mkdir("photos")
-    store.put(str(dataset / "shards"), "photos/demo/shards", recursive=True)
-    sent: list[dict[str, Any]] = []
-
-    def remember(model: Any, params: dict[str, Any], **_: Any) -> None:
-        sent.append({"path": params["url"], **params["headers"]})
-
-    store.s3.meta.events.register("before-call.s3.GetObject", remember)
-    yield "s3://photos/demo/shards", sent
-    server.stop()
 
 
 def test_photos_in_s3_are_ranged_reads_of_their_size(bucket: tuple[str, list[dict[str, Any]]], dataset: Path) -> None:
