@@ -148,7 +148,8 @@ def _compile(build: Callable[[], nn.Module], key: str, example: Tensor, shape: l
             shutil.rmtree(file.parent, ignore_errors=True)
     model = _convert(openvino, build(), example, shape)
     _keep(openvino, model, file)
-    return core.compile_model(model, "CPU", settings)
+    # From the file, as every later run: the model in memory gives other last digits.
+    return core.compile_model(file if file.exists() else model, "CPU", settings)
 
 
 @torch.inference_mode()
