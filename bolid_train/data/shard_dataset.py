@@ -1,4 +1,4 @@
-"""The photos of the people in a dataset, read from its shards by one ranged read each; `epoch.py` reads whole shards."""
+"""A dataset's photos, each read from its shard by one ranged read; `epoch.py` reads whole shards."""
 
 import io
 import tarfile
