@@ -1,4 +1,4 @@
-"""The photos of the people in a dataset, read from its shards: one ranged read a photo. `epoch.py` reads whole shards."""
+"""The photos of the people in a dataset, read from its shards: one ranged read a photo (`epoch.py`: whole shards)."""
 
 import io
 import tarfile

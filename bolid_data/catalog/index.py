@@ -39,8 +39,10 @@ WITH mine AS (
     FROM verdicts JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
     WHERE kept AND caption IS NOT NULL AND list_contains($people, person)
 ),
+-- As lists: to DuckDB 2.0, an array of a photo on which nobody was seen is one of another length.
 seen AS (
-    SELECT sha256, keypoints, score AS person_score FROM detections JOIN judgement ON model = pose
+    SELECT sha256, keypoints::FLOAT[][] AS keypoints, score AS person_score
+    FROM detections JOIN judgement ON model = pose
     WHERE kind = 'person' AND sha256 IN (SELECT sha256 FROM mine)
     QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1
 ),
