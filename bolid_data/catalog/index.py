@@ -10,7 +10,7 @@ import duckdb
 
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import dicts, insert
-from bolid_data.shard_index import VERSION
+from bolid_data.shard_index import MAPS, VERSION
 
 _INDEX = """
 CREATE TABLE samples (
@@ -27,8 +27,6 @@ CREATE TABLE ids (name VARCHAR PRIMARY KEY, id VARCHAR);  -- keyed ids of the pe
 CREATE TABLE about (key VARCHAR PRIMARY KEY, value VARCHAR);
 """
 
-
-_MAPS = ("captions", "measures")  # of the table samples
 
 _DIGITS = 6  # after the point: measures are stored as FLOAT, which holds no more
 _MEASURES = ("sharpness", "brightness", "colourfulness", "watermark", "likeness", "person_score", "face_score")
@@ -98,7 +96,7 @@ class Index:
 
     def add(self, table: str, rows: list[dict[str, Any]]) -> None:
         if table == "samples":
-            rows = [row | {name: _to_map(row.get(name)) for name in _MAPS} for row in rows]
+            rows = [row | {name: _to_map(row.get(name)) for name in MAPS} for row in rows]
         insert(self._con, table, rows)
 
     def close(self) -> None:
