@@ -95,6 +95,21 @@ def test_a_damaged_one_is_set_aside_and_goes_with_a_person(home: Path) -> None:
     assert catalogs(home) == ["catalog.duckdb"]
 
 
+def test_where_only_an_index_is_damaged_every_row_is_copied(home: Path) -> None:
+    before, sound = contents(home), catalog(home).read_bytes()
+    for block in range(12_288, len(sound), 262_144):
+        data = bytearray(sound)
+        data[block + 100] ^= 1
+        catalog(home).write_bytes(data)
+        if (Dataset(home / "data").catalog.damage() or "").endswith("an index of their keys cannot"):
+            break
+    result = json.loads(bolid("repair", home, "--json").stdout)
+    assert (result["repaired"], result["copied"]) == (True, True)
+    assert contents(home) == before
+    assert Dataset(home / "data").catalog.damage() is None
+    assert bolid("dataset", home).returncode == 0
+
+
 def test_one_that_is_whole_is_left_alone(home: Path) -> None:
     before = catalog(home).read_bytes()
     assert json.loads(bolid("repair", home, "--json").stdout) == {"repaired": False, "damage": None}

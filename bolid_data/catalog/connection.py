@@ -89,6 +89,19 @@ class Connection:
             return f"{error.damage}; every row can be read, an index of their keys cannot"
         return None
 
+    def copy_rows(self, to: Path) -> bool:
+        """Copies a catalog, where all of its rows can be read though it is damaged, to a new file without the damage.
+        Returns whether they could."""
+        try:
+            self._read_rows()
+            with duckdb.connect(config=FILES) as con:
+                con.execute(f"ATTACH {_string(self.path)} AS damaged (READ_ONLY)")
+                con.execute(f"ATTACH {_string(to)} AS fresh")
+                con.execute("COPY FROM DATABASE damaged TO fresh")
+        except (BolidError, duckdb.Error):
+            return False
+        return True
+
     def _read_rows(self) -> None:
         """Reads every column of every table. Raises DamagedCatalogError naming the tables that cannot be read."""
         with self.open(read_only=True) as con:
@@ -158,3 +171,8 @@ class Part:
 def _identifier(name: str) -> str:
     """A name as SQL quotes it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _string(path: Path) -> str:
+    """A path as SQL quotes it."""
+    return "'" + str(path).replace("'", "''") + "'"

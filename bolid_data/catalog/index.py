@@ -10,7 +10,7 @@ import duckdb
 
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, insert
-from bolid_data.shard_index import VERSION
+from bolid_data.shard_index import MAPS, VERSION
 
 _INDEX = """
 CREATE TABLE samples (
@@ -28,8 +28,6 @@ CREATE TABLE about (key VARCHAR PRIMARY KEY, value VARCHAR);
 """
 
 
-_MAPS = ("captions", "measures")  # of the table samples
-
 _DIGITS = 6  # after the point: measures are stored as FLOAT, which holds no more
 _MEASURES = ("sharpness", "brightness", "colourfulness", "watermark", "likeness", "person_score", "face_score")
 
@@ -39,8 +37,10 @@ WITH mine AS (
     FROM verdicts JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
     WHERE kept AND caption IS NOT NULL AND list_contains($people, person)
 ),
+-- As lists: to DuckDB 2.0, an array of a photo on which nobody was seen is one of another length.
 seen AS (
-    SELECT sha256, keypoints, score AS person_score FROM detections JOIN judgement ON model = pose
+    SELECT sha256, keypoints::FLOAT[][] AS keypoints, score AS person_score
+    FROM detections JOIN judgement ON model = pose
     WHERE kind = 'person' AND sha256 IN (SELECT sha256 FROM mine)
     QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1
 ),
@@ -96,7 +96,7 @@ class Index:
 
     def add(self, table: str, rows: list[dict[str, Any]]) -> None:
         if table == "samples":
-            rows = [row | {name: _to_map(row.get(name)) for name in _MAPS} for row in rows]
+            rows = [row | {name: _to_map(row.get(name)) for name in MAPS} for row in rows]
         insert(self._con, table, rows)
 
     def close(self) -> None:

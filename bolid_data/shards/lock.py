@@ -120,7 +120,7 @@ def _photo_differences(dataset: Dataset, pinned: set[str], opted_out: frozenset[
 def check_places(index: Path, lock: dict[str, Any]) -> None:
     """Raises UsageError for a sample that does not lie in one of the pinned shards."""
     sizes = {entry["shard"]: entry["bytes"] for entry in lock["shards"]}
-    for row in ShardIndex(index).samples():
+    for row in ShardIndex(index).samples(maps=False):
         if row["offset"] + row["size"] > sizes.get(row["shard"], 0):
             raise UsageError(f"{index}: sample {row['key']} does not lie in {row['shard']}, by the lock")
 

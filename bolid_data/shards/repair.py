@@ -55,10 +55,15 @@ def repair(dataset: Dataset, nobody_removed: bool = False) -> dict[str, Any]:
             "a backup, or, where nobody was, say --nobody-removed"
         )
     dataset.removal_file.create()
-    lock = _lock(dataset)
     fresh = Dataset(dataset.root)
     fresh.catalog = Catalog(dataset.root / f".{dataset.catalog.path.name}.part")
     _remove_catalog(fresh.catalog.path)
+    if dataset.catalog.path.exists() and dataset.catalog.copy_rows(fresh.catalog.path):
+        _put_in_place(fresh.catalog.path, dataset.catalog.path)
+        note("repair: every row could be read and was copied; nothing is lost")
+        return {"repaired": True, "damage": damage, "copied": True}
+    _remove_catalog(fresh.catalog.path)
+    lock = _lock(dataset)
     fresh.prepare()
     photos = _find_photos(dataset, lock)
     if lock:
@@ -163,6 +168,7 @@ def _tell(dataset: Dataset, lock: Lock | None, photos: _Photos, damage: str) -> 
     return {
         "repaired": True,
         "damage": damage,
+        "copied": False,
         "people": people,
         "photos": known,
         "lost_photos": len(photos.lost),

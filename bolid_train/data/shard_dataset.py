@@ -57,7 +57,7 @@ class Shards:
         """
         people: dict[str, list[Sample]] = defaultdict(list)
         sizes: dict[str, int | None] = {}
-        for row in sorted(self.index.samples(split), key=itemgetter("key")):
+        for row in sorted(self.index.samples(split, maps=False), key=itemgetter("key")):
             sample = _sample(row)
             if sample.shard not in sizes:
                 sizes[sample.shard] = self._files.size(sample.shard)

@@ -101,6 +101,7 @@ class UrlList:
                     self.intake.tally.visited += 1
                 elif self._may_ask(url, person):
                     yield _Address(person, url)
+            await self.intake.commit_beside()  # what needed no request is not kept in memory
 
     def _may_ask(self, url: str, person: str) -> bool:
         host = origin(url)
