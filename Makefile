@@ -12,7 +12,7 @@ WORLD := data/world-training
 SMALL := data/small-world
 TABLE := data/table
 
-.PHONY: setup dataset train demo test lint bench world world-check table table-from-scratch lavis clean
+.PHONY: setup dataset train demo test lint wheel-check bench world world-check table table-from-scratch lavis clean
 setup: $(BOLID)
 
 # `.venv/.ready` is written last, so that an interrupted set-up starts again.
@@ -43,6 +43,16 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# The wheel alone, without the checkout: it is installed beside the environment that is there, into an empty folder, and
+# run from another. The tars must be those of `make dataset`.
+WHEEL := $(CURDIR)/data/wheel
+wheel-check: setup
+	rm -rf build $(WHEEL) && mkdir -p $(WHEEL)/elsewhere
+	.venv/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(WHEEL) .
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(WHEEL)/installed $(WHEEL)/*.whl
+	cd $(WHEEL)/elsewhere && PYTHONPATH=$(WHEEL)/installed $(CURDIR)/.venv/bin/python -m bolid dataset demo
+	if [ -d data/demo/shards ]; then diff -r -x index.duckdb data/demo/shards $(WHEEL)/elsewhere/data/demo/shards; fi
 
 bench: setup .venv/img2dataset/.ready
 	.venv/bin/python -m benchmarks.run
