@@ -16,9 +16,7 @@ from bolid_train.embedded.attributes import CLASSES, AttributeClassifier, load_a
 from bolid_train.embedded.backbone import SIDE
 from bolid_train.embedded.body import load_body_evaluator
 from bolid_train.evaluate.bodies import BodyReader, load_bodies
-from bolid_train.evaluate.looking import look
-from bolid_train.evaluate.quality import Quality
-from bolid_train.evaluate.realism import Realism, inception_realism, small_realism
+from bolid_train.evaluate.quality import Quality, Realism, inception_realism, look, small_realism
 
 SMALL_WORLD = "small-world"
 _GARMENTS = ("top", "bottom")

@@ -18,9 +18,9 @@ from bolid_train.evaluate import metrics
 from bolid_train.evaluate.bodies import load_bodies, person_box
 from bolid_train.evaluate.cases import choose
 from bolid_train.evaluate.evaluators import SMALL_WORLD, evaluators_of, load_evaluators
-from bolid_train.evaluate.looking import look
 from bolid_train.evaluate.measuring import Yardstick
 from bolid_train.evaluate.painting import to_pixels
+from bolid_train.evaluate.quality import look
 from bolid_train.evaluate.table import interval
 from tests.support.drawn_shards import drawn_people, write_shards
 from tests.support.small_base import small_base

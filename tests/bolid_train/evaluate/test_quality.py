@@ -12,9 +12,8 @@ from torchmetrics.image.inception import InceptionScore
 
 from bolid_data.errors import BolidError
 from bolid_train.embedded.attributes import load_attributes
-from bolid_train.evaluate import realism
-from bolid_train.evaluate.quality import Quality, distance_from
-from bolid_train.evaluate.realism import Realism, small_realism
+from bolid_train.evaluate import quality
+from bolid_train.evaluate.quality import Quality, Realism, distance_from, small_realism
 
 CPU = torch.device("cpu")
 
@@ -148,15 +147,15 @@ def test_inceptions_weights_that_are_nowhere_are_asked_for_by_address(
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(BolidError, match=r"Inception's weights.* are not at .*could not be fetched.*put https://"):
-        realism.inception_realism(CPU)
+        quality.inception_realism(CPU)
 
 
 def test_another_file_is_not_taken_for_inception(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / "hub" / "checkpoints" / Path(realism.URL_INCEPTION_V3).name
+    path = tmp_path / "hub" / "checkpoints" / Path(quality.URL_INCEPTION_V3).name
     path.parent.mkdir(parents=True)
     torch.save({"network": Reading(print)}, path)
     with pytest.raises(BolidError, match="not the Inception of FID"):
-        realism.inception_realism(CPU)
+        quality.inception_realism(CPU)
     with pytest.raises(BolidError, match=r"holds no Inception .*[Ww]eights"):
-        realism.load_inception(path)  # not unpickled either
+        quality.load_inception(path)  # not unpickled either

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from bolid_train.evaluate.differences import differences
-from bolid_train.evaluate.results import Measured, Result
+from bolid_train.evaluate.report import Measured, Result, differences
 from bolid_train.evaluate.table import interval
 
 PEOPLE = 3 * torch.randn(30, generator=torch.Generator().manual_seed(0))
