@@ -27,10 +27,10 @@ path = "photos"
 SCRAPE = """
 from pathlib import Path
 from bolid_data import manifest
-from bolid_data.collect import intake
+from bolid_data.collect import ingest
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
-intake.BATCH = 2
+ingest.BATCH = 2
 scrape(manifest.load(Path(sys.argv[1]).with_name("m.toml")), Dataset(Path(sys.argv[1])))
 """
 SHARD = """

@@ -204,14 +204,14 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(home: Home) -> None:
 import time
 from pathlib import Path
 from bolid_data import manifest
-from bolid_data.curate.captions import captioning, describe
+from bolid_data.curate.captions import describe, run
 from bolid_data.dataset import Dataset
 class Slow(describe.Describer):
     def caption(self, photos, keypoints):
         time.sleep(0.5)
         return ["by the first run"] * len(photos)
-captioning.load_captioner = lambda manifest: Slow()
-captioning.caption_photos(manifest.load(Path({str(manifest.path)!r})), Dataset(Path({str(world.dataset.root)!r})))
+run.load_captioner = lambda manifest: Slow()
+run.caption_photos(manifest.load(Path({str(manifest.path)!r})), Dataset(Path({str(world.dataset.root)!r})))
 """
     with subprocess.Popen([sys.executable, "-c", slow], stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
