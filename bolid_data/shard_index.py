@@ -30,9 +30,8 @@ from bolid_data.fields import (
 from bolid_data.paths import regular_file
 from bolid_data.versions import refuse_newer
 
-VERSION = 3
-"""1: the indexes of version 0.1, which do not say it and have no keyed ids. 2: those without captions, measures and
-rotation."""
+VERSION = 2
+"""1: the indexes of version 0.1, which do not say it and have no keyed ids."""
 
 MOST_ROWS = 50_000_000
 _BATCH = 1000
@@ -44,8 +43,8 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 _MOST_NAMES = 100
 MAPS = ("captions", "measures")
 """Columns of samples that are a MAP."""
-_SINCE = {"captions": 3, "measures": 3, "rotation": 3}
-"""The versions that brought columns of samples; the others are older."""
+_ADDED = {"captions", "measures", "rotation"}
+"""Columns of samples that indexes of before lack."""
 
 CaptionName = Annotated[str, Field(min_length=1, max_length=21_002)]
 """Whose caption it is: a model's id, and its prompt behind a colon where it had one."""
@@ -153,15 +152,15 @@ class ShardIndex:
         """Keyed ids by the slugs of people and the sha256s of photos; none in an index of version 1."""
         return {row["name"]: row["id"] for row in self._rows("ids")} if "ids" in self.tables else {}
 
-    def all_rows(self, version: int = VERSION) -> Iterator[tuple[str, dict[str, Any]]]:
+    def all_rows(self, added: bool = True) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every row with its table's name, sorted: what a lock pins. Keyed ids are not, as they differ with the key.
 
-        Columns that a later version than `version` brought are left out.
+        Without `added`, the columns that indexes of before lack are left out.
         """
-        later = {column for column, since in _SINCE.items() if since > version}
+        left_out = set() if added else _ADDED
         for table in ("samples", "shards", "sources"):
             for row in self._rows(table, order=()):
-                yield table, {column: value for column, value in row.items() if column not in later}
+                yield table, {column: value for column, value in row.items() if column not in left_out}
 
     def _rows(
         self,

@@ -14,7 +14,6 @@ from bolid_data.lockfile import VERSION, Recipe, canonical, lock_digest, own_loc
 from bolid_data.paths import regular_file
 from bolid_data.pending import Pending
 from bolid_data.progress import bar, note
-from bolid_data.shard_index import VERSION as INDEX_VERSION
 from bolid_data.shard_index import ShardIndex
 from bolid_data.stale import find_stale
 from bolid_data.weights import file_sha256
@@ -48,11 +47,11 @@ def seal(lock: dict[str, Any], file: Path) -> dict[str, Any]:
     return lock
 
 
-def index_digest(index: Path, version: int = INDEX_VERSION) -> str:
-    """sha256 of the index's rows (the bytes of a DuckDB file differ from run to run), of the columns that it has and
-    that indexes of `version` had."""
+def index_digest(index: Path, added: bool = True) -> str:
+    """sha256 of the index's rows (the bytes of a DuckDB file differ from run to run); without `added`, of the columns
+    that indexes of before had."""
     digest = hashlib.sha256()
-    for table, row in ShardIndex(index).all_rows(version):
+    for table, row in ShardIndex(index).all_rows(added):
         digest.update(canonical([table, row]))
     return digest.hexdigest()
 

@@ -1,7 +1,5 @@
 """`bolid rebuild`, its second half: the pinned measurements of the photos that are here, and the same shards."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from bolid_data.catalog import Catalog
@@ -9,7 +7,6 @@ from bolid_data.dataset import Dataset
 from bolid_data.images import PIXELS_VERSION
 from bolid_data.lockfile import Lock, Recipe
 from bolid_data.progress import note
-from bolid_data.shard_index import VERSION
 from bolid_data.shards.lock import index_digest
 from bolid_data.shards.write import write_shards
 
@@ -60,12 +57,7 @@ def _problem(lock: Lock, dataset: Dataset, written: dict[str, Any], missing: int
             f"every photo is as pinned, but not {', '.join(differing)}: what is no plain JPEG is encoded anew, and "
             "another version of Pillow than the lock's does that differently"
         )
-    # A lock does not say of which version its index was; what that version did not have, it could not pin.
-    if lock.index != written["index"] and lock.index not in _older_digests(dataset.index):
+    # A lock does not say which columns its index had; one of before could not pin those that were added since.
+    if lock.index not in (written["index"], index_digest(dataset.index, added=False)):
         return "every photo and shard is as pinned, but not shards/index.duckdb: the lock pins other rows than it holds"
     return None
-
-
-def _older_digests(index: Path) -> Iterator[str]:
-    """What earlier versions would have pinned of this index."""
-    return (index_digest(index, version) for version in range(VERSION - 1, 0, -1))
