@@ -1,4 +1,4 @@
-"""How alike each photo is to the others of its person, by embeddings: the odd one out shows somebody else."""
+"""Identity similarity: how close each photo's embedding is to those of its person's other photos."""
 
 import numpy as np
 
@@ -7,19 +7,19 @@ from bolid_data.progress import bar
 
 
 def update(catalog: Catalog, model_id: str) -> None:
-    """Writes down the likenesses of everybody whose embedded photos have changed."""
+    """Updates the similarities of all people whose embedded photos have changed."""
     with bar() as progress:
-        for person in progress.track(catalog.embeddings.people_to_liken(model_id), description="likeness"):
-            found = catalog.embeddings.embeddings(person, model_id)
-            vectors = np.array([vector for _, vector in found]).reshape(len(found), -1)
-            likenesses = [round(float(own), 4) for own in likeness(vectors)]
+        for person in progress.track(catalog.embeddings.people_to_liken(model_id), description="identity similarity"):
+            embeddings = catalog.embeddings.embeddings(person, model_id)
+            vectors = np.array([vector for _, vector in embeddings]).reshape(len(embeddings), -1)
+            similarities = [round(float(similarity), 4) for similarity in similarity_to_others(vectors)]
             catalog.embeddings.record_likenesses(
-                person, model_id, list(zip([sha256 for sha256, _ in found], likenesses, strict=True))
+                person, model_id, list(zip([sha256 for sha256, _ in embeddings], similarities, strict=True))
             )
 
 
-def likeness(vectors: np.ndarray) -> np.ndarray:
-    """Unit vectors (n, d) to the cosine (n,) of each with the mean of the others; 1 where there is no other."""
+def similarity_to_others(vectors: np.ndarray) -> np.ndarray:
+    """Cosine similarity (n,) of each unit vector (n, d) with the mean of the others; 1 for a single vector."""
     others = vectors.sum(0) - vectors
-    lengths = np.linalg.norm(others, axis=1)
-    return np.where(lengths > 1e-9, (vectors * others).sum(1) / np.maximum(lengths, 1e-9), 1.0)
+    norms = np.linalg.norm(others, axis=1)
+    return np.where(norms > 1e-9, (vectors * others).sum(1) / np.maximum(norms, 1e-9), 1.0)

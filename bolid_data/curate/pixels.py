@@ -1,4 +1,4 @@
-"""Before photos are measured: which of them were measured by other pixels than are made of them now."""
+"""Discards measurements that were made from other pixels than a photo is decoded to now."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,28 +7,28 @@ from bolid_data.errors import BolidError
 from bolid_data.images import PIXELS_VERSION, read_header
 from bolid_data.progress import bar, note
 
-_TOGETHER = 5_000
+_BATCH = 5_000
 
 
 def refresh(dataset: Dataset, background: str) -> int:
-    """Discards what was measured and captioned of photos whose pixels are made otherwise now, by another version of the
-    function or on another background; they are measured again. Returns how many."""
-    unknown = dataset.catalog.pixels.photos_without_traits()
+    """Discards the measurements and captions of photos that are now decoded to other pixels, because the decoder's
+    version or the background has changed; they are measured again. Returns the number of photos."""
+    without_traits = dataset.catalog.pixels.photos_without_traits()
     with bar() as progress, ThreadPoolExecutor() as pool:
-        task = progress.add_task("read headers", total=len(unknown))
-        for start in range(0, len(unknown), _TOGETHER):
-            part = unknown[start : start + _TOGETHER]
+        task = progress.add_task("read headers", total=len(without_traits))
+        for start in range(0, len(without_traits), _BATCH):
+            part = without_traits[start : start + _BATCH]
             traits = pool.map(lambda sha256: _traits(dataset, sha256), part)
             dataset.catalog.pixels.record_traits(dict(zip(part, traits, strict=True)))
             progress.advance(task, len(part))
     count = dataset.catalog.pixels.discard_other_pixels(PIXELS_VERSION, background)
     if count:
-        note(f"filter: {count} photos are measured again: their colours, transparency or turn are read otherwise now")
+        note(f"filter: {count} photos are measured again, as their colours, transparency or rotation are read anew")
     return count
 
 
 def _traits(dataset: Dataset, sha256: str) -> str:
     try:
         return " ".join(read_header(dataset.store.find(sha256)).traits)
-    except BolidError:  # missing or broken, as whoever decodes it will say
+    except BolidError:  # missing or broken: whoever decodes it reports that
         return ""

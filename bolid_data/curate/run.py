@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # the models' libraries take seconds to import: only the comm
     from bolid_data.curate.measurers.measurer import Measurer
 
 ENGINES = ("local", "ray")
-CHEAP = ("hash", "quality", "pose")
-"""What a photo meets first; if that puts it out, it meets no other."""
+FIRST_STAGE = ("hash", "quality", "pose")
+"""The cheap measurers. A photo that is out by their measurements is not given to the others."""
 
 
 def filter_photos(
@@ -28,10 +28,10 @@ def filter_photos(
     engine: str = "local",
     address: str | None = None,
 ) -> dict[str, Any]:
-    """Measures what is not yet measured and judges all. Returns the funnel.
+    """Measures all photos that are not measured yet and judges all photos. Returns the funnel.
 
-    A photo that is out by a cheap measurement meets no costly model, unless `measure_all`. `address` is that of a Ray
-    cluster; without one, `engine` "ray" starts its own.
+    A photo that is out by the first stage skips the costly models, unless `measure_all`. `address` is the address of a
+    Ray cluster; without one, the engine "ray" starts its own.
     """
     from bolid_data.curate import identity_similarity, near_duplicates, pixels
     from bolid_data.curate.engines.local import measure, plan
@@ -41,7 +41,7 @@ def filter_photos(
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}: no such engine; there are {' and '.join(ENGINES)}")
     if address and engine != "ray":
-        raise UsageError("--address is of a Ray cluster; give --engine ray with it")
+        raise UsageError("--address is the address of a Ray cluster; use it with --engine ray")
     dataset.catalog.require()
     dataset.prepare()
     pixels.refresh(dataset, manifest.filter.background)
@@ -51,17 +51,17 @@ def filter_photos(
     measurers = build()
     ids = judge.ModelIds(**{kind: measurer.model.id for kind, measurer in measurers.items()})
 
-    def find_out(sha256s: Sequence[str]) -> set[str]:
-        if ids.identity:
+    def screen(sha256s: Sequence[str]) -> set[str]:
+        if ids.identity:  # the second stage embeds what is in these boxes
             boxes.look_up(ids.pose, sha256s)
         return set() if measure_all else judge.already_out(dataset.catalog, manifest.filter, ids, sha256s)
 
     job = plan(
         dataset.catalog,
-        [measurer for kind, measurer in measurers.items() if kind in CHEAP],
-        [measurer for kind, measurer in measurers.items() if kind not in CHEAP],
+        [measurer for kind, measurer in measurers.items() if kind in FIRST_STAGE],
+        [measurer for kind, measurer in measurers.items() if kind not in FIRST_STAGE],
         (0, 0) if measure_all else (manifest.filter.min_width, manifest.filter.min_height),
-        None if measure_all and not ids.identity else find_out,
+        None if measure_all and not ids.identity else screen,
         manifest.filter.background,
     )
     if engine == "ray":
@@ -74,30 +74,30 @@ def filter_photos(
         note(f"filter: {run.lost} photos lost their bytes and are out as broken; `bolid scrape` fetches them again")
     near_duplicates.find(dataset.catalog, ids.hash)
     if manifest.filter.max_hamming_between is not False:
-        near_duplicates.find_between(dataset.catalog, ids.hash)
+        near_duplicates.find_between_people(dataset.catalog, ids.hash)
     if ids.identity:
         identity_similarity.update(dataset.catalog, ids.identity)
     return {"measured": run.photos} | _judge(manifest, dataset, ids)
 
 
 def rejudge(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
-    """Judges all by the manifest's thresholds, by what the last `bolid filter` measured; no model runs."""
+    """Judges all photos by the manifest's thresholds, from stored measurements; runs no model."""
     dataset.catalog.require()
     dataset.prepare()
-    found = _judge(manifest, dataset, None)
-    if found["unmeasured"]:
-        note(f"filter: {found['unmeasured']} photos are not out by these thresholds, nor measured; run `bolid filter`")
-    return {"measured": 0} | found
+    result = _judge(manifest, dataset, None)
+    if result["unmeasured"]:
+        note(f"filter: {result['unmeasured']} photos are not out by these thresholds, nor measured; run `bolid filter`")
+    return {"measured": 0} | result
 
 
 def build_measurers(models: Models, folder: Path, device: str, boxes: "PersonBoxes") -> "dict[str, Measurer]":
-    """The manifest's measurers by what they measure, as `judge.ModelIds` names it."""
+    """The manifest's measurers, under the names of the fields of `judge.ModelIds`."""
     from bolid_data.curate.measurers import registry
     from bolid_data.curate.measurers.perceptual_hash import HashMeasurer
     from bolid_data.curate.measurers.quality import QualityMeasurer
 
     pose = registry.pose(models.pose, device)
-    found: dict[str, Measurer] = {
+    measurers: dict[str, Measurer] = {
         "hash": HashMeasurer(),
         "quality": QualityMeasurer(),
         "pose": pose,
@@ -105,22 +105,22 @@ def build_measurers(models: Models, folder: Path, device: str, boxes: "PersonBox
         "watermark": registry.watermark(models.watermark, folder, device),
     }
     if models.identity:
-        found["identity"] = registry.identity(models.identity, folder, device, pose.model, boxes)
-    return found
+        measurers["identity"] = registry.identity(models.identity, folder, device, pose.model, boxes)
+    return measurers
 
 
 class PersonBoxes:
-    """Boxes of each photo's person, looked up here for those who measure elsewhere: in threads, on other machines."""
+    """The boxes of each photo's person, looked up on this machine for measurers in threads or on other machines."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._found: Mapping[str, Box] = {}
+        self._boxes: Mapping[str, Box] = {}
 
     def look_up(self, pose_id: str, sha256s: Sequence[str]) -> None:
-        self._found = self._catalog.measurements.person_boxes(pose_id, sha256s)
+        self._boxes = self._catalog.measurements.person_boxes(pose_id, sha256s)
 
     def __call__(self, sha256s: Sequence[str]) -> "dict[str, Box]":
-        return {sha256: self._found[sha256] for sha256 in sha256s if sha256 in self._found}
+        return {sha256: self._boxes[sha256] for sha256 in sha256s if sha256 in self._boxes}
 
 
 def _judge(manifest: Manifest, dataset: Dataset, models: judge.ModelIds | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from bolid_data import weights
-from bolid_data.curate.measurers.measurer import FLOOR, GREY
+from bolid_data.curate.measurers.measurer import MIN_SCORE, PAD_VALUE
 from bolid_data.curate.measurers.people import SIDE, STRIDE, import_yolo
 from bolid_data.errors import UsageError
 from bolid_train.embedded.backbone import load_weights
@@ -63,11 +63,11 @@ class YoloKeypoints(nn.Module):
         scale = SIDE / max(images.shape[2:])
         size = [max(1, round(side * scale)) for side in images.shape[2:]]
         seen = interpolate((images.float() + 1) / 2, size, mode="bilinear", antialias=True)
-        seen = pad(seen, (0, -size[1] % STRIDE, 0, -size[0] % STRIDE), value=GREY / 255)
+        seen = pad(seen, (0, -size[1] % STRIDE, 0, -size[0] % STRIDE), value=PAD_VALUE / 255)
         found = self.network(seen)[0]  # (B, box 4 + score 1 + keypoints 51, anchors)
         score = found[:, 4]
         # A vague guess at something large is no person beside one that is certain.
-        certain = score >= (_AS_CERTAIN * score.amax(1, keepdim=True)).clamp_min(FLOOR)
+        certain = score >= (_AS_CERTAIN * score.amax(1, keepdim=True)).clamp_min(MIN_SCORE)
         best = (score * found[:, 2] * found[:, 3] * certain).argmax(1)
         person = found[torch.arange(len(found), device=found.device), :, best]
         places, confidence = person[:, 5:].unflatten(1, (KEYPOINTS, 3)).split((2, 1), dim=2)

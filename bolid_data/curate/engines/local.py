@@ -1,4 +1,4 @@
-"""Runs measurers over photos on this machine: each photo is decoded once, for all of them."""
+"""Runs measurers over photos on this machine; each photo is decoded once for all of them."""
 
 import time
 from collections import Counter
@@ -22,49 +22,49 @@ from bolid_data.records import Measurements
 from bolid_data.store import LostPhotoError, Store, read_photo
 
 CHUNK = 16
-"""Photos measured and committed together: what a kill can cost, and of how many decoded photos memory holds two."""
+"""Photos measured and committed together. A kill loses at most one chunk; memory holds the photos of two."""
 
-MOST_PIXELS = 100_000_000
-"""Pixels of a chunk's photos together, unless one alone has more: decoded, they take 300 MB."""
+MAX_CHUNK_PIXELS = 100_000_000
+"""Limit on the pixels of a chunk (300 MB when decoded); a larger photo makes a chunk of its own."""
 
-FindOut = Callable[[Sequence[str]], set[str]]
-"""Of these photos (sha256), those that the cheap measurers' measurements put out already."""
+Screen = Callable[[Sequence[str]], set[str]]
+"""Called with the sha256s of photos after the first stage; returns those that skip the second stage."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be measured: photos (sha256, sorted) and, by model, those that it has not yet seen.
+    """What to measure: the sha256s of photos, sorted, and for each model those that it has not measured.
 
-    Photos that are out by what `cheap` measurers see never meet the `costly` ones, unless `find_out` is None.
+    Photos that `screen` returns after `first_stage` skip `second_stage`; without `screen`, no photo does.
     """
 
-    cheap: Sequence[Measurer]
-    costly: Sequence[Measurer]
-    find_out: FindOut | None
+    first_stage: Sequence[Measurer]
+    second_stage: Sequence[Measurer]
+    screen: Screen | None
     photos: list[str]
-    unseen: dict[str, set[str]]
-    background: str = WHITE  # what transparent pixels are laid on
-    pixels: Mapping[str, int] = field(default_factory=dict)  # of each photo, as far as they are many
+    unmeasured: dict[str, set[str]]
+    background: str = WHITE  # what transparent pixels are composited onto
+    pixels: Mapping[str, int] = field(default_factory=dict)  # of the large photos only
 
     @property
-    def first(self) -> list[Measurer]:
-        """Those that a photo meets before it is asked whether it is out."""
-        return [*self.cheap, *(() if self.find_out else self.costly)]
+    def unscreened(self) -> list[Measurer]:
+        """The measurers that every photo gets, whether it is out or not."""
+        return [*self.first_stage, *(() if self.screen else self.second_stage)]
 
-    def stay(self, sha256s: Sequence[str]) -> list[str]:
-        """Those that measurers are still to see, after the first ones."""
-        if not self.find_out:
+    def remaining(self, sha256s: Sequence[str]) -> list[str]:
+        """The photos that the second stage still has to measure."""
+        if not self.screen:
             return []
-        unseen = [self.unseen[measurer.model.id] for measurer in self.costly]
-        left = [sha256 for sha256 in sha256s if any(sha256 in own for own in unseen)]
-        out = self.find_out(left) if left else set()
-        return [sha256 for sha256 in left if sha256 not in out]
+        unmeasured = [self.unmeasured[measurer.model.id] for measurer in self.second_stage]
+        candidates = [sha256 for sha256 in sha256s if any(sha256 in photos for photos in unmeasured)]
+        out = self.screen(candidates) if candidates else set()
+        return [sha256 for sha256 in candidates if sha256 not in out]
 
 
 @dataclass
-class Seen:
-    """What was seen on photos, or why they cannot be decoded, and the time that each measurer took. `lost` are those
-    whose bytes are lost, with what is wrong."""
+class BatchResult:
+    """Measurements of some photos, why others cannot be decoded, what is wrong with those whose bytes are lost, and the
+    time that each measurer took."""
 
     measurements: list[Measurements] = field(default_factory=list)
     undecodable: dict[str, str] = field(default_factory=dict)
@@ -72,8 +72,8 @@ class Seen:
     nanoseconds: Counter[str] = field(default_factory=Counter)
     photos: list[Photo] = field(default_factory=list)
 
-    def and_also(self, other: "Seen") -> "Seen":
-        return Seen(
+    def merge(self, other: "BatchResult") -> "BatchResult":
+        return BatchResult(
             _by_model([*self.measurements, *other.measurements]),
             self.undecodable | other.undecodable,
             self.lost | other.lost,
@@ -83,134 +83,140 @@ class Seen:
 
 
 @dataclass
-class Run:
-    """How many photos were decoded, and the time that threads spent: on `decode`, each model by name, `catalog`."""
+class MeasurementRun:
+    """How many photos were decoded or lost, and the threads' time on `decode`, on each model by name, on `catalog`."""
 
     photos: int = 0
     lost: int = 0
     nanoseconds: Counter[str] = field(default_factory=Counter)
 
-    def commit(self, catalog: Catalog, store: Store, seen: Seen, job: "Job") -> None:
+    def commit(self, catalog: Catalog, store: Store, result: BatchResult, job: "Job") -> None:
         began = time.perf_counter_ns()
-        catalog.measurements.record_measurements(seen.measurements, seen.undecodable, (PIXELS_VERSION, job.background))
-        record_lost(catalog, store, seen.lost)
-        self.lost += len(seen.lost)
-        self.nanoseconds += seen.nanoseconds + Counter(catalog=time.perf_counter_ns() - began)
+        catalog.measurements.record_measurements(
+            result.measurements, result.undecodable, (PIXELS_VERSION, job.background)
+        )
+        record_lost(catalog, store, result.lost)
+        self.lost += len(result.lost)
+        self.nanoseconds += result.nanoseconds + Counter(catalog=time.perf_counter_ns() - began)
 
 
 def plan(
     catalog: Catalog,
-    cheap: Sequence[Measurer],
-    costly: Sequence[Measurer],
+    first_stage: Sequence[Measurer],
+    second_stage: Sequence[Measurer],
     skip_small: tuple[int, int],
-    find_out: FindOut | None,
+    screen: Screen | None,
     background: str = WHITE,
 ) -> Job:
-    """What measurers have not yet seen. Photos below `skip_small` (width, height) pixels are left alone."""
-    unseen = {m.model.id: set(catalog.measurements.unmeasured(m.model.id, skip_small)) for m in (*cheap, *costly)}
-    job = Job(cheap, costly, find_out, [], unseen, background, catalog.measurements.large_photos(MOST_PIXELS // CHUNK))
-    begin = set().union(*(unseen[measurer.model.id] for measurer in job.first))
-    rest = job.stay(sorted(set().union(*unseen.values()) - begin))
-    return replace(job, photos=sorted(begin.union(rest)))
+    """A job for the photos that a measurer has not measured, except those below `skip_small` (width, height) pixels."""
+    models = [measurer.model.id for measurer in (*first_stage, *second_stage)]
+    unmeasured = {model: set(catalog.measurements.unmeasured(model, skip_small)) for model in models}
+    large = catalog.measurements.large_photos(MAX_CHUNK_PIXELS // CHUNK)
+    job = Job(first_stage, second_stage, screen, [], unmeasured, background, large)
+    unscreened = set().union(*(unmeasured[measurer.model.id] for measurer in job.unscreened))
+    remaining = job.remaining(sorted(set().union(*unmeasured.values()) - unscreened))
+    return replace(job, photos=sorted(unscreened.union(remaining)))
 
 
-def decode(files: Sequence[tuple[str, Path]], background: str = WHITE) -> Seen:
-    """Photos (sha256, file), decoded."""
-    seen = Seen()
+def decode(files: Sequence[tuple[str, Path]], background: str = WHITE) -> BatchResult:
+    """Decodes photos (sha256, file)."""
+    result = BatchResult()
     began = time.perf_counter_ns()
     for sha256, file in files:
         try:
-            seen.photos.append(Photo(sha256, read_upright(read_photo(file, sha256), background)))
+            result.photos.append(Photo(sha256, read_upright(read_photo(file, sha256), background)))
         except LostPhotoError as error:
-            seen.lost[sha256] = error.problem
+            result.lost[sha256] = error.problem
         except BrokenPhotoError as error:
-            seen.undecodable[sha256] = str(error)
-    seen.nanoseconds["decode"] = time.perf_counter_ns() - began
-    return seen
+            result.undecodable[sha256] = str(error)
+    result.nanoseconds["decode"] = time.perf_counter_ns() - began
+    return result
 
 
-def see(photos: Sequence[Photo], measurers: Sequence[Measurer], unseen: Mapping[str, set[str]]) -> Seen:
-    """What measurers see on the photos that each of them has not yet seen (sha256 by model)."""
-    seen = Seen()
+def measure_batch(
+    photos: Sequence[Photo], measurers: Sequence[Measurer], unmeasured: Mapping[str, set[str]]
+) -> BatchResult:
+    """Runs each measurer on those of the photos that `unmeasured` (sha256s by model) lists for it."""
+    result = BatchResult()
     for measurer in measurers:
-        if own := [photo for photo in photos if photo.sha256 in unseen[measurer.model.id]]:
+        if batch := [photo for photo in photos if photo.sha256 in unmeasured[measurer.model.id]]:
             began = time.perf_counter_ns()
-            rows = measurer.measure(own)
-            seen.nanoseconds[measurer.model.name] = time.perf_counter_ns() - began
-            seen.measurements.append(Measurements(measurer.model, [photo.sha256 for photo in own], rows))
-    return seen
+            rows = measurer.measure(batch)
+            result.nanoseconds[measurer.model.name] = time.perf_counter_ns() - began
+            result.measurements.append(Measurements(measurer.model, [photo.sha256 for photo in batch], rows))
+    return result
 
 
-def measure(catalog: Catalog, store: Store, job: Job, together: int = 1) -> Run:
-    """Measures and commits chunk by chunk. A thread takes `together` photos through the measurers: one on a CPU, as
-    many as a GPU likes to see."""
-    run = Run()
-    # Memory of decoded photos is kept for the next: to get it from the system anew takes as long as decoding.
+def measure(catalog: Catalog, store: Store, job: Job, batch_size: int = 1) -> MeasurementRun:
+    """Measures and commits chunk by chunk. Each thread measures `batch_size` photos at a time: one on a CPU, a batch
+    on a GPU."""
+    run = MeasurementRun()
+    # Memory of decoded photos is reused: allocating it anew takes as long as decoding.
     Image.core.set_blocks_max(2 * CHUNK)
     with bar() as progress, ThreadPoolExecutor(threads(), initializer=one_thread) as pool:
         task = progress.add_task("filter", total=len(job.photos))
-        for seen, photos in _chunks(store, job, together, pool):
-            run.commit(catalog, store, seen, job)
+        for result, photos in _chunks(store, job, batch_size, pool):
+            run.commit(catalog, store, result, job)
             run.photos += photos
             progress.advance(task, photos)
     return run
 
 
-def _chunks(store: Store, job: Job, together: int, pool: ThreadPoolExecutor) -> Iterator[tuple[Seen, int]]:
-    """What is to be committed, and of how many more photos. While a chunk is committed and it is found out which of
-    its photos are out, the threads work on the next."""
+def _chunks(store: Store, job: Job, batch_size: int, pool: ThreadPoolExecutor) -> Iterator[tuple[BatchResult, int]]:
+    """Yields results to commit, each with the number of photos that are new in it. While a chunk is committed and
+    screened, the threads work on the next."""
     chunks = list(cut(job))
 
-    def start(work: Callable[..., Seen], items: Sequence[Any]) -> list[Future[Seen]]:
-        parts = (items[start : start + together] for start in range(0, len(items), together))
+    def start(work: Callable[..., BatchResult], items: Sequence[Any]) -> list[Future[BatchResult]]:
+        parts = (items[start : start + batch_size] for start in range(0, len(items), batch_size))
         return [pool.submit(work, part, store, job) for part in parts]
 
-    beginning, ending = start(_begin, next(iter(chunks), [])), start(_end, [])
+    first, second = start(_run_unscreened, next(iter(chunks), [])), start(_run_second_stage, [])
     for number, chunk in enumerate(chunks, start=1):
-        seen = _join(beginning + ending)
-        beginning = start(_begin, chunks[number] if number < len(chunks) else [])
-        yield seen, len(chunk)
-        stay = set(job.stay([photo.sha256 for photo in seen.photos]))
-        ending = start(_end, [photo for photo in seen.photos if photo.sha256 in stay])
-    yield _join(ending), 0
+        result = _join(first + second)
+        first = start(_run_unscreened, chunks[number] if number < len(chunks) else [])
+        yield result, len(chunk)
+        remaining = set(job.remaining([photo.sha256 for photo in result.photos]))
+        second = start(_run_second_stage, [photo for photo in result.photos if photo.sha256 in remaining])
+    yield _join(second), 0
 
 
 def cut(job: Job) -> Iterator[list[str]]:
-    """The photos in chunks: of CHUNK, or of fewer where they are so large that memory would notice."""
+    """Splits the photos into chunks of CHUNK, or of fewer where they are large."""
     chunk: list[str] = []
-    held = 0
+    chunk_pixels = 0
     for sha256 in job.photos:
         pixels = job.pixels.get(sha256, 0)
-        if chunk and (len(chunk) == CHUNK or held + pixels > MOST_PIXELS):
+        if chunk and (len(chunk) == CHUNK or chunk_pixels + pixels > MAX_CHUNK_PIXELS):
             yield chunk
-            chunk, held = [], 0
+            chunk, chunk_pixels = [], 0
         chunk.append(sha256)
-        held += pixels
+        chunk_pixels += pixels
     if chunk:
         yield chunk
 
 
-def _begin(sha256s: Sequence[str], store: Store, job: Job) -> Seen:
+def _run_unscreened(sha256s: Sequence[str], store: Store, job: Job) -> BatchResult:
     decoded = decode([(sha256, store.place(sha256)) for sha256 in sha256s], job.background)
-    seen = decoded.and_also(see(decoded.photos, job.first, job.unseen))
-    if not job.find_out:
-        seen.photos.clear()
-    return seen
+    result = decoded.merge(measure_batch(decoded.photos, job.unscreened, job.unmeasured))
+    if not job.screen:
+        result.photos.clear()
+    return result
 
 
-def _end(photos: Sequence[Photo], store: Store, job: Job) -> Seen:
-    return see(photos, job.costly, job.unseen)
+def _run_second_stage(photos: Sequence[Photo], store: Store, job: Job) -> BatchResult:
+    return measure_batch(photos, job.second_stage, job.unmeasured)
 
 
-def _join(futures: Sequence[Future[Seen]]) -> Seen:
-    return reduce(Seen.and_also, (future.result() for future in futures), Seen())
+def _join(futures: Sequence[Future[BatchResult]]) -> BatchResult:
+    return reduce(BatchResult.merge, (future.result() for future in futures), BatchResult())
 
 
 def _by_model(measurements: Sequence[Measurements]) -> list[Measurements]:
-    whole: dict[str, Measurements] = {}
+    by_model: dict[str, Measurements] = {}
     for part in measurements:
-        own = whole.setdefault(part.model.id, Measurements(part.model, []))
-        own.sha256s.extend(part.sha256s)
+        merged = by_model.setdefault(part.model.id, Measurements(part.model, []))
+        merged.sha256s.extend(part.sha256s)
         for table, rows in part.rows.items():
-            own.rows.setdefault(table, []).extend(rows)
-    return list(whole.values())
+            merged.rows.setdefault(table, []).extend(rows)
+    return list(by_model.values())

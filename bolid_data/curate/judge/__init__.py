@@ -2,8 +2,8 @@
 not the catalog's is here."""
 
 from bolid_data.curate.judge.explain import explain
-from bolid_data.curate.judge.rules import FAR, REASONS, RULES, Rule
+from bolid_data.curate.judge.rules import MAX_STORED_DISTANCE, REASONS, RULES, Rule
 from bolid_data.curate.judge.verdicts import already_out, funnel, judge
 from bolid_data.records import ModelIds
 
-__all__ = ["FAR", "REASONS", "RULES", "ModelIds", "Rule", "already_out", "explain", "funnel", "judge"]
+__all__ = ["MAX_STORED_DISTANCE", "REASONS", "RULES", "ModelIds", "Rule", "already_out", "explain", "funnel", "judge"]

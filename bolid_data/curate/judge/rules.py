@@ -53,7 +53,7 @@ RULES = ALONE + AMONG
 IN_FACTS = ("min_confidence", "min_face_confidence", "min_keypoint_confidence", "min_prominence")
 """Thresholds that decide what a detection is, before any is counted."""
 
-FAR = 10
+MAX_STORED_DISTANCE = 10
 """Perceptual-hash distances up to this are written to `near`: the largest `max_hamming` a manifest may ask for."""
 
 REASONS = ("broken", *dict.fromkeys(rule.reason for rule in RULES), "rejected")

@@ -1,5 +1,5 @@
-"""Who is on a photo, as a vector: an image encoder of transformers' on the person's crop, by name (a network trained on
-faces or bodies, or one that sees likeness of any kind: DINOv2, CLIP, SigLIP)."""
+"""Identity embeddings: a transformers image encoder, given by name, on the person's crop (a network trained on faces or
+bodies, or a general one: DINOv2, CLIP, SigLIP)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -14,54 +14,54 @@ from transformers import AutoImageProcessor, AutoModel
 from transformers.utils import logging
 
 from bolid_data import weights
-from bolid_data.curate.measurers.measurer import GREY, Photo, describe_model
+from bolid_data.curate.measurers.measurer import PAD_VALUE, Photo, describe_model
 from bolid_data.curate.runtime import GPU_BATCH
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.records import Model
 
 Box = Sequence[float]
 FindBoxes = Callable[[Sequence[str]], Mapping[str, Box]]
-"""From photos' sha256 to the box (x0, y0, x1, y1 in pixels) of each one's person; those without a person are left out.
-`Catalog.person_boxes` is one."""
+"""Maps sha256s of photos to the box (x0, y0, x1, y1 in pixels) of each photo's person; photos without a person are left
+out. Implemented by `PersonBoxes` in `curate/run.py`."""
 
 
 class IdentityMeasurer:
-    """Writes a unit vector of the person on each photo; photos without a person get no row. `name` is a local folder
-    or a hub repository in transformers' layout, of which only safetensors are read."""
+    """Records a unit vector of the person on each photo; photos without a person get no row. `name` is a local folder
+    (relative to `relative_to`) or a hub repository in transformers' layout, of which only safetensors are read."""
 
-    def __init__(self, name: str, near: Path, device: str, pose: Model, boxes: FindBoxes) -> None:
-        folder = weights.folder(name, near)
-        found = weights.Weights(name, folder, weights.folder_sha256(folder), "the model's own")
+    def __init__(self, name: str, relative_to: Path, device: str, pose: Model, boxes: FindBoxes) -> None:
+        folder = weights.folder(name, relative_to)
+        model_weights = weights.Weights(name, folder, weights.folder_sha256(folder), "the model's own")
         runtime = f"torch {version('torch')} transformers {version('transformers')} float32"
-        self.model = describe_model(found, crop="square", pose=pose.id, runtime=runtime)
+        self.model = describe_model(model_weights, crop="square", pose=pose.id, runtime=runtime)
         self._boxes = boxes
         self._encoder = _Encoder(name, folder, torch.device(device))
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
         boxes = self._boxes([photo.sha256 for photo in photos]) if photos else {}
-        seen = [photo for photo in photos if photo.sha256 in boxes]
-        vectors = self._encoder.embed([crop(photo.image, boxes[photo.sha256]) for photo in seen])
+        with_person = [photo for photo in photos if photo.sha256 in boxes]
+        vectors = self._encoder.embed([crop(photo.image, boxes[photo.sha256]) for photo in with_person])
         return {
             "embeddings": [
                 {"sha256": photo.sha256, "vector": [round(value, 4) for value in vector.tolist()]}
-                for photo, vector in zip(seen, vectors, strict=True)
+                for photo, vector in zip(with_person, vectors, strict=True)
             ]
         }
 
 
 def crop(image: Image.Image, box: Box) -> Image.Image:
-    """The box as a square with grey beside it: encoders cut a square from the middle, and with it head and feet."""
+    """The box padded with grey to a square: encoders crop to a square, which would cut off head and feet."""
     x0, y0 = (int(value) for value in box[:2])
     x1, y1 = (max(int(np.ceil(value)), low + 1) for value, low in zip(box[2:], (x0, y0), strict=True))
     side = max(x1 - x0, y1 - y0)
-    square = Image.new("RGB", (side, side), (GREY, GREY, GREY))
+    square = Image.new("RGB", (side, side), (PAD_VALUE, PAD_VALUE, PAD_VALUE))
     square.paste(image.crop((x0, y0, x1, y1)), ((side - x1 + x0) // 2, (side - y1 + y0) // 2))
     return square
 
 
 class _Encoder:
     def __init__(self, name: str, folder: Path, device: torch.device) -> None:
-        # Loading has no news: what a file lacks is looked at below.
+        # Loading is silent: missing weights are checked below.
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         try:
@@ -75,7 +75,7 @@ class _Encoder:
             raise UsageError(
                 f"{name}: not an image encoder (it takes {network.main_input_name}); name one such as DINOv2"
             )
-        # A pooler that the file lacks would be random weights, another embedding in every run.
+        # A pooler that the file lacks would have random weights: other embeddings in every run.
         missing = sorted(key for key in loaded["missing_keys"] if "pooler" not in key)
         if missing:
             raise BolidError(f"{name}: {folder} lacks weights of the network ({', '.join(missing[:3])} …)")
@@ -85,8 +85,8 @@ class _Encoder:
 
     @torch.inference_mode()
     def embed(self, crops: Sequence[Image.Image]) -> list[Tensor]:
-        """Each image's unit vector (d,). What is seen on one does not depend on the others."""
-        # One by one: given images of several sizes, a processor treats them otherwise.
+        """Unit vectors (d,), one per image; a vector does not depend on the other images."""
+        # One by one: a processor treats images of several sizes differently.
         pixels = [self._processor(images=image, return_tensors="pt")["pixel_values"] for image in crops]
         size = 1 if self._device.type == "cpu" else GPU_BATCH  # always full
         vectors: list[Tensor] = []
@@ -97,10 +97,10 @@ class _Encoder:
         return vectors
 
     def _pool(self, pixels: Tensor) -> Tensor:
-        """The network's own embedding of an image: projected as CLIP's, pooled, or the class token."""
+        """The network's embedding of an image: projected (CLIP), pooled, or the class token."""
         if hasattr(self._network, "get_image_features"):
-            found = self._network.get_image_features(pixel_values=pixels)
-            return found if isinstance(found, Tensor) else found.pooler_output
+            features = self._network.get_image_features(pixel_values=pixels)
+            return features if isinstance(features, Tensor) else features.pooler_output
         output = self._network(pixel_values=pixels)
         pooled = getattr(output, "pooler_output", None) if self._pooler else None
         return output.last_hidden_state[:, 0] if pooled is None else pooled

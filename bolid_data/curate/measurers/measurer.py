@@ -1,4 +1,4 @@
-"""What a measurer is: a model that writes down what it saw on photos, never a verdict."""
+"""The interface of measurers: models that record what they detect on photos, never a verdict."""
 
 import hashlib
 import json
@@ -13,16 +13,16 @@ from PIL import Image
 from bolid_data.records import Model
 from bolid_data.weights import Weights
 
-FLOOR = 0.05
-"""Detections below this score are not written down; everything above is, whatever the manifest's thresholds."""
+MIN_SCORE = 0.05
+"""Detections below this score are not stored; all others are, whatever the manifest's thresholds."""
 
 
 Keypoints = list[list[float]]
 """17 COCO keypoints (x, y, confidence) in pixels of the upright photo."""
 
 
-GREY = 114
-"""What networks see beyond a photo's edge, as YOLO was trained."""
+PAD_VALUE = 114
+"""The grey value with which photos are padded, as in the training of YOLO."""
 
 _LARGEST_FIT = 640
 
@@ -35,18 +35,18 @@ class Photo:
     image: Image.Image
 
     def fit(self, side: int, multiple: int = 1) -> tuple[np.ndarray, float]:
-        """The photo shrunk or grown to `side` pixels at its longest, then padded with grey at its right and lower
+        """The photo resized to `side` pixels at its longest, then padded with grey at its right and lower
         edge to a multiple of `multiple` pixels.
 
         Returns uint8 (h, w, 3) and the scale: a point of the photo times the scale is its point in the array.
         """
         scale = side / max(self.image.size)
         width, height = (max(1, round(length * scale)) for length in self.image.size)
-        # Shrinking by whole pixels first, once for all who look at the photo, takes a third of the time.
+        # Reducing by an integer factor first, once for all measurers, takes a third of the time.
         source = self.image if side > _LARGEST_FIT else self._reduced
         pixels = np.asarray(source.resize((width, height), Image.Resampling.BILINEAR))
         padding = (-height % multiple, -width % multiple)
-        return np.pad(pixels, ((0, padding[0]), (0, padding[1]), (0, 0)), constant_values=GREY), scale
+        return np.pad(pixels, ((0, padding[0]), (0, padding[1]), (0, 0)), constant_values=PAD_VALUE), scale
 
     @cached_property
     def _reduced(self) -> Image.Image:
@@ -55,13 +55,13 @@ class Photo:
 
 
 class Measurer(Protocol):
-    """Sees photos in batches. Its rows are rounded before they are returned, and a photo's rows do not depend on
-    the photos beside it (models get fixed, padded batches), so that a resumed run gives the same dataset."""
+    """Measures photos in batches. Rows are rounded before they are returned, and a photo's rows do not depend on the
+    rest of its batch (models get fixed, padded batches), so that a resumed run gives the same dataset."""
 
     model: Model
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
-        """Rows by catalog table (`detections`, `watermarks`, `hashes`), each with its `sha256`, without `model`."""
+        """Rows by catalog table (`detections`, `watermarks`, `hashes`, …), each with its `sha256`, without `model`."""
         ...
 
 

@@ -14,23 +14,23 @@ from torch import nn
 from torchvision.ops import nms
 
 from bolid_data import weights
-from bolid_data.curate.measurers.measurer import FLOOR, Photo, describe_model
-from bolid_data.curate.runtime import Network, OfPixels, describe
+from bolid_data.curate.measurers.measurer import MIN_SCORE, Photo, describe_model
+from bolid_data.curate.runtime import Network, PixelInput, describe
 
 SIDE = 640
-"""Longest side in pixels of what the network sees."""
+"""Longest side in pixels of the network's input."""
 
 STRIDE = 32
-"""Both sides of what the network sees are multiples of this."""
+"""Both sides of the network's input are multiples of this."""
 
 IOU = 0.7
-"""Of boxes that overlap by more, only the most certain stays."""
+"""Non-maximum suppression: of boxes that overlap by more, only the one with the highest score is kept."""
 
-MOST = 300
-"""People written down on one photo, the most certain ones."""
+MAX_DETECTIONS = 300
+"""Detections stored per photo, those with the highest scores."""
 
-# Read once, when ultralytics is imported: no telemetry, no installing, no chatter, nothing written into the
-# user's configuration, and of a pickled checkpoint only known classes.
+# Read once, when ultralytics is imported: no telemetry, no installing of packages, no output, nothing written into the
+# user's configuration, and only known classes unpickled from a checkpoint.
 _SETTINGS = {
     "YOLO_OFFLINE": "true",
     "YOLO_AUTOINSTALL": "false",
@@ -41,51 +41,51 @@ _SETTINGS = {
 
 
 class PoseMeasurer:
-    """Writes every person down to the floor: score, box and keypoints in pixels of the upright photo."""
+    """Records every person above MIN_SCORE: score, box and keypoints in pixels of the upright photo."""
 
     def __init__(self, name: str = "yolo11n-pose", device: str = "cpu") -> None:
-        found = weights.find(name)
-        self.model = describe_model(found, side=SIDE, iou=IOU, floor=FLOOR, runtime=describe(device))
-        self._detector = Yolo(found, "pose", device)
+        model_weights = weights.find(name)
+        self.model = describe_model(model_weights, side=SIDE, iou=IOU, floor=MIN_SCORE, runtime=describe(device))
+        self._detector = Yolo(model_weights, "pose", device)
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
-        found = zip(photos, self._detector.detect(photos), strict=True)
-        return {"detections": [_row(photo, detection) for photo, detections in found for detection in detections]}
+        detected = zip(photos, self._detector.detect(photos), strict=True)
+        return {"detections": [_row(photo, detection) for photo, detections in detected for detection in detections]}
 
 
 class Yolo:
-    """A YOLO network of one class (task `detect`, or `pose` for keypoints too) from the file `found.path`."""
+    """A YOLO network of one class (task `detect`, or `pose` for keypoints too) from the file `model_weights.path`."""
 
-    def __init__(self, found: weights.Weights, task: str, device: str) -> None:
-        build = partial(_load, found.path, task)
+    def __init__(self, model_weights: weights.Weights, task: str, device: str) -> None:
+        build = partial(_load, model_weights.path, task)
         example = torch.zeros(1, SIDE, SIDE - 5 * STRIDE, 3, dtype=torch.uint8)
-        self._network = Network(build, found, example, (-1, -1, -1, 3), device)
+        self._network = Network(build, model_weights, example, (-1, -1, -1, 3), device)
 
     def detect(self, photos: Sequence[Photo]) -> list[np.ndarray]:
-        """Of each photo (n, 5 + ...): box x0, y0, x1, y1, score, then x, y, confidence of each keypoint, in pixels
-        of the photo and clipped to it; the most certain first, down to the floor."""
-        fits = [photo.fit(SIDE, STRIDE) for photo in photos]
-        seen = self._network.see([pixels for pixels, _ in fits])
+        """Detections (n, 5 + ...) for each photo: box x0, y0, x1, y1, score, then x, y, confidence of each keypoint, in
+        pixels of the photo and clipped to it; in descending order of score, down to MIN_SCORE."""
+        inputs = [photo.fit(SIDE, STRIDE) for photo in photos]
+        outputs = self._network.infer([pixels for pixels, _ in inputs])
         return [
             _in_photo(_suppress(output), photo, scale)
-            for (output,), photo, (_, scale) in zip(seen, photos, fits, strict=True)
+            for (output,), photo, (_, scale) in zip(outputs, photos, inputs, strict=True)
         ]
 
 
 def _suppress(output: np.ndarray) -> np.ndarray:
-    """The network's output (5 + ..., anchors) to detections (n, 5 + ...): sure enough, each but once."""
-    found = output[:, output[4] > FLOOR].T.copy()
-    centre, half = found[:, :2].copy(), found[:, 2:4] / 2
-    found[:, :2], found[:, 2:4] = centre - half, centre + half
-    boxes = torch.from_numpy(found)
-    return found[nms(boxes[:, :4], boxes[:, 4], IOU)[:MOST].numpy()]
+    """Turns the network's output (5 + ..., anchors) into detections (n, 5 + ...) above MIN_SCORE, without doubles."""
+    detections = output[:, output[4] > MIN_SCORE].T.copy()
+    centre, half = detections[:, :2].copy(), detections[:, 2:4] / 2
+    detections[:, :2], detections[:, 2:4] = centre - half, centre + half
+    boxes = torch.from_numpy(detections)
+    return detections[nms(boxes[:, :4], boxes[:, 4], IOU)[:MAX_DETECTIONS].numpy()]
 
 
-def _in_photo(found: np.ndarray, photo: Photo, scale: float) -> np.ndarray:
-    for x, y in ((0, 1), (2, 3), *((i, i + 1) for i in range(5, found.shape[1], 3))):
-        found[:, x] = (found[:, x] / scale).clip(0, photo.image.width)
-        found[:, y] = (found[:, y] / scale).clip(0, photo.image.height)
-    return found
+def _in_photo(detections: np.ndarray, photo: Photo, scale: float) -> np.ndarray:
+    for x, y in ((0, 1), (2, 3), *((i, i + 1) for i in range(5, detections.shape[1], 3))):
+        detections[:, x] = (detections[:, x] / scale).clip(0, photo.image.width)
+        detections[:, y] = (detections[:, y] / scale).clip(0, photo.image.height)
+    return detections
 
 
 def _row(photo: Photo, detection: np.ndarray) -> dict[str, Any]:
@@ -107,26 +107,26 @@ def clip(boxes: np.ndarray, photo: Photo) -> list[list[float]]:
 
 
 def _load(path: Path, task: str) -> nn.Module:
-    """The network of (b, h, w, 3) pixels, h and w multiples of STRIDE, to (b, 5 + ..., anchors)."""
+    """A network from (b, h, w, 3) pixels, h and w multiples of STRIDE, to (b, 5 + ..., anchors)."""
     network = import_yolo()(str(path), task=task).model.float().eval().fuse(verbose=False)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     head = network.model[-1]
-    # As its own exporters set it: detections alone come out, and photos of any shape go in.
+    # Set as by ultralytics' exporters: the output is detections only, the input may have any shape.
     head.export, head.dynamic, head.format = True, True, "openvino"
-    return OfPixels(network)
+    return PixelInput(network)
 
 
 def import_yolo() -> Any:
-    """The class `ultralytics.YOLO`, imported without what its import does to the rest of the process."""
+    """The class `ultralytics.YOLO`, imported without the side effects on the rest of the process."""
     threads = os.environ.get("OMP_NUM_THREADS")
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
     pillow_open = Image.open
     from ultralytics import YOLO
 
-    # Importing it puts its own function in Pillow's place, which answers a broken photo by looking for a package, and
-    # limits every process started from here on to one thread; neither is its decision.
+    # Importing it replaces `Image.open` by a function that answers a broken photo by looking for a package, and limits
+    # every process started from here on to one thread.
     Image.open = pillow_open
     if threads is None:
         os.environ.pop("OMP_NUM_THREADS", None)

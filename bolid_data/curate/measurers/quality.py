@@ -1,4 +1,4 @@
-"""How a photo is taken: sharp, bright, colourful. Numbers only; thresholds are the manifest's, and off by default."""
+"""Image quality: sharpness, brightness, colourfulness. The thresholds are in the manifest, and off by default."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -12,19 +12,19 @@ from bolid_data.curate.measurers.measurer import Photo, describe_model
 from bolid_data.weights import Weights
 
 SIDE = 640
-"""Pixels of the longer side at which photos are looked at: what is blurred beyond it shows, whatever the size."""
+"""Photos are measured at this many pixels on their longer side, so that sharpness does not depend on their size."""
 
 _TILES = 8  # across and down
-_SHARP_SHARE = 0.9  # of the tiles may be less sharp than the photo is said to be
-_COLOUR_SIDE = 160  # pixels: grain is no colour
+_SHARP_SHARE = 0.9  # the photo's sharpness is this quantile of its tiles'
+_COLOUR_SIDE = 160  # pixels; averages grain away, which is not colour
 
 
 class QualityMeasurer:
-    """Writes each photo's `sharpness` (0 up; a good photo has hundreds), `brightness` (0 black to 1 white) and
+    """Records each photo's `sharpness` (0 up; a good photo has hundreds), `brightness` (0 black to 1 white) and
     `colourfulness` (0 grey; 15 slightly, 45 averagely, 82 highly colourful)."""
 
     def __init__(self) -> None:
-        # No weights: what could change a number is how photos are shrunk and what is done then.
+        # No weights: the measurements depend on the libraries that resize and filter.
         code = Weights("quality", Path(__file__), "", "MIT")
         self.model = describe_model(
             code, opencv=cv2.__version__, pillow=version("pillow"), side=SIDE, tiles=_TILES, share=_SHARP_SHARE
@@ -46,17 +46,18 @@ def _measure(photo: Photo) -> dict[str, float]:
 
 def sharpness(grey: np.ndarray) -> float:
     """The variance of the Laplacian (Pech-Pacheco et al., Diatom Autofocusing in Brightfield Microscopy, 2000) of a
-    grey uint8 image (h, w), where it is sharp: people judge a photo by its sharpest parts (Vu et al., S3, 2012), so a
-    background out of focus is no blur. Not by the very sharpest, which may be a watermark."""
+    grey uint8 image (h, w), at a high quantile of its tiles: people judge a photo by its sharpest parts (Vu et al., S3,
+    2012), so a background out of focus is not blur. Not the maximum, which may be a watermark."""
     laplacian = cv2.Laplacian(grey, cv2.CV_32F)
-    # The means over tiles; INTER_AREA averages whatever the size.
+    # Means over tiles: INTER_AREA averages, whatever the size.
     size = (min(_TILES, grey.shape[1]), min(_TILES, grey.shape[0]))
     mean, square = (cv2.resize(of, size, interpolation=cv2.INTER_AREA) for of in (laplacian, laplacian * laplacian))
     return max(0.0, float(np.quantile(square - mean * mean, _SHARP_SHARE)))
 
 
 def colourfulness(pixels: np.ndarray) -> float:
-    """Of an RGB uint8 image (h, w, 3) (Hasler and Süsstrunk, Measuring Colorfulness in Natural Images, 2003, eq. 7)."""
+    """The colourfulness of an RGB uint8 image (h, w, 3) (Hasler and Süsstrunk, Measuring Colorfulness in Natural
+    Images, 2003, eq. 7)."""
     share = min(1.0, _COLOUR_SIDE / max(pixels.shape[:2]))
     size = tuple(max(1, round(side * share)) for side in pixels.shape[1::-1])
     red, green, blue = np.moveaxis(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32), 2, 0)

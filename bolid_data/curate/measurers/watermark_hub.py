@@ -16,30 +16,30 @@ from torch import Tensor, nn
 
 from bolid_data import weights
 from bolid_data.curate.measurers.measurer import Photo, describe_model
-from bolid_data.curate.runtime import Network, OfPixels, describe
+from bolid_data.curate.runtime import Network, PixelInput, describe
 from bolid_data.errors import BolidError
 
 SIDE = 256
-"""Side in pixels of the square that a photo is squashed to, whatever its shape: both were trained so."""
+"""Side in pixels of the square that a photo is squashed to, whatever its shape, as in the training of both."""
 
 
 class HubWatermarkMeasurer:
-    """Writes the probability that a watermark lies over the photo; `name` is a local folder or a hub repository that
-    holds one of the files in `LAYOUTS` under its own name."""
+    """Records the probability that the photo has a watermark. `name` is a local folder (relative to `relative_to`) or a
+    hub repository with one of the files in `LAYOUTS`."""
 
-    def __init__(self, name: str, near: Path, device: str = "cpu") -> None:
-        path = weights.file(name, tuple(LAYOUTS), near)
+    def __init__(self, name: str, relative_to: Path, device: str = "cpu") -> None:
+        path = weights.file(name, tuple(LAYOUTS), relative_to)
         layout = LAYOUTS[path.name]
-        found = weights.Weights(name, path, weights.file_sha256(path), "the model's own")
-        self.model = describe_model(found, side=SIDE, file=path.name, runtime=describe(device))
+        model_weights = weights.Weights(name, path, weights.file_sha256(path), "the model's own")
+        self.model = describe_model(model_weights, side=SIDE, file=path.name, runtime=describe(device))
         example = torch.zeros(1, SIDE, SIDE, 3, dtype=torch.uint8)
         self._watermark = layout.watermark
-        self._network = Network(partial(layout.of_pixels, path), found, example, tuple(example.shape), device)
-        self._network(example)  # a file that holds something else is found out now, not in the midst of a run
+        self._network = Network(partial(layout.load, path), model_weights, example, tuple(example.shape), device)
+        self._network(example)  # a file with other contents fails now, not in the middle of a run
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
-        seen = self._network.see([squash(photo.image) for photo in photos])
-        logits = torch.tensor([output.tolist() for (output,) in seen], dtype=torch.float64).reshape(-1, 2)
+        outputs = self._network.infer([squash(photo.image) for photo in photos])
+        logits = torch.tensor([output.tolist() for (output,) in outputs], dtype=torch.float64).reshape(-1, 2)
         probabilities = logits.softmax(1)[:, self._watermark].tolist()
         return {
             "watermarks": [
@@ -58,7 +58,7 @@ def convnext(path: Path) -> nn.Module:
     """boomb0om's network: images (b, 3, h, w), normalised as for ImageNet, to logits (b, 2): clean, watermark."""
     network: Any = timm.create_model("convnext_tiny", num_classes=2)
     network.head.fc = nn.Sequential(nn.Linear(768, 512), nn.GELU(), nn.Linear(512, 256), nn.GELU(), nn.Linear(256, 2))
-    # The original is Meta's own module, whose names timm knows how to turn into its own.
+    # The original is Meta's module; timm maps its parameter names to its own.
     return _fill(network, path, partial(checkpoint_filter_fn, model=network))
 
 
@@ -72,10 +72,10 @@ def efficientnet(path: Path) -> nn.Module:
 
 
 def _fill(network: nn.Module, path: Path, rename: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> nn.Module:
-    """Raises BolidError for a file that holds anything but that network's tensors; nothing else is unpickled."""
+    """Loads the tensors of a file into a network; nothing else is unpickled. Raises BolidError if they do not fit."""
     try:
         network.load_state_dict(rename(torch.load(path, map_location="cpu", weights_only=True)))
-    except Exception as error:  # what unpickles and what looks for tensors raise anything when fed other things
+    except Exception as error:  # unpickling and loading tensors can raise anything on invalid input
         reason = (str(error).splitlines() or [""])[0]
         raise BolidError(
             f"{path}: not the tensors of that watermark model ({type(error).__name__}: {reason}); get the file again"
@@ -84,29 +84,29 @@ def _fill(network: nn.Module, path: Path, rename: Callable[[dict[str, Tensor]], 
 
 
 class _Normalise(nn.Module):
-    """Images in 0..1 as networks trained on ImageNet take them."""
+    """Normalises images in 0..1 with the mean and standard deviation of ImageNet."""
 
     def forward(self, images: Tensor) -> Tensor:
         mean, std = images.new_tensor([0.485, 0.456, 0.406]), images.new_tensor([0.229, 0.224, 0.225])
         return (images - mean[:, None, None]) / std[:, None, None]
 
 
-def _convnext_of_pixels(path: Path) -> nn.Module:
-    return OfPixels(nn.Sequential(_Normalise(), convnext(path)))
+def _load_convnext(path: Path) -> nn.Module:
+    return PixelInput(nn.Sequential(_Normalise(), convnext(path)))
 
 
-def _efficientnet_of_pixels(path: Path) -> nn.Module:
-    return OfPixels(nn.Sequential(_Normalise(), efficientnet(path)))
+def _load_efficientnet(path: Path) -> nn.Module:
+    return PixelInput(nn.Sequential(_Normalise(), efficientnet(path)))
 
 
 @dataclass(frozen=True)
 class Layout:
-    of_pixels: Callable[[Path], nn.Module]
-    watermark: int  # which of its two classes is the watermark
+    load: Callable[[Path], nn.Module]
+    watermark: int  # index of the watermark among the two classes
 
 
 LAYOUTS = {
-    "convnext-tiny_watermarks_detector.pth": Layout(_convnext_of_pixels, watermark=1),
-    "watermark_model_v1.pt": Layout(_efficientnet_of_pixels, watermark=0),
+    "convnext-tiny_watermarks_detector.pth": Layout(_load_convnext, watermark=1),
+    "watermark_model_v1.pt": Layout(_load_efficientnet, watermark=0),
 }
-"""By the file's name, which is what tells them apart in a folder and on the hub."""
+"""By file name, which distinguishes them in a folder and on the hub."""

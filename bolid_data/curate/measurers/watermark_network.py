@@ -1,7 +1,7 @@
-"""The network of `bolid-watermark`, trained by `training/watermark.py`.
+"""The network of `bolid-watermark`, trained by `small_world/training/watermark.py`.
 
-It says for every patch of the photo whether overlaid ink runs through it, and for the photo how sure its surest
-patches are: a watermark may cover a hundredth of a photo, so an average over the whole would lose it.
+It classifies every patch of the photo by whether overlaid ink runs through it, and the photo by its highest-scoring
+patches: a watermark may cover a hundredth of a photo, and an average over all patches would lose it.
 """
 
 from pathlib import Path
@@ -12,18 +12,18 @@ from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
 SIDE = 512
-"""Longest side in pixels of what the network sees; at 256 the lines of faint text are lost."""
+"""Longest side in pixels of the network's input; at 256 the lines of faint text are lost."""
 
 STRIDE = 16
-"""A patch of the network's map is so many pixels wide and high."""
+"""Width and height in pixels of a patch."""
 
-SUREST = 8
-"""The photo's logit is the mean of its so many highest patches: about what a short line of text covers."""
+TOP_PATCHES = 8
+"""The photo's logit is the mean over this many patches, the highest: about what a short line of text covers."""
 
 
 class WatermarkNetwork(nn.Module):
     """ResNet-10 (He et al., 2016) with narrow layers and stride 16, and two heads on every patch: a linear one, and one
-    that sees the patches around it and the photo as a whole, as print and foliage differ from a line of ink there."""
+    that takes in the surrounding patches and the whole photo, by which print and foliage differ from a watermark."""
 
     offset: Tensor
     slope: Tensor
@@ -50,7 +50,7 @@ class WatermarkNetwork(nn.Module):
         for part in (last.weight, last.bias, self.whole.weight, self.whole.bias):
             if part is not None:
                 nn.init.zeros_(part)
-        # What training calibrates: where a photo's logit is 0, and how steep the probability is there.
+        # Calibrated in training: where a photo's logit is 0, and how steep the probability is there.
         self.register_buffer("offset", torch.zeros(()))
         self.register_buffer("slope", torch.ones(()))
 
@@ -59,8 +59,8 @@ class WatermarkNetwork(nn.Module):
         features = self.backbone.forward_features(images * 2 - 1)
         around = self.context(features) + self.whole(features.mean((2, 3)))[..., None, None]
         patches = (self.head(features) + around).squeeze(1).float()
-        surest = patches.flatten(1).topk(min(SUREST, patches[0].numel())).values.mean(1)
-        return patches, (surest - self.offset) * self.slope
+        highest = patches.flatten(1).topk(min(TOP_PATCHES, patches[0].numel())).values.mean(1)
+        return patches, (highest - self.offset) * self.slope
 
 
 def load(path: Path) -> WatermarkNetwork:

@@ -93,10 +93,10 @@ def test_threads_hold_no_more_pixels_than_the_budget() -> None:
 
 
 def test_large_photos_are_measured_few_at_a_time(tmp_path: Path) -> None:
-    from bolid_data.curate.engines.local import CHUNK, MOST_PIXELS, Job, cut
+    from bolid_data.curate.engines.local import CHUNK, MAX_CHUNK_PIXELS, Job, cut
 
     photos = [f"{number:02}" for number in range(40)]
-    job = Job([], [], None, photos, {}, pixels=dict.fromkeys(photos[:5], MOST_PIXELS))
+    job = Job([], [], None, photos, {}, pixels=dict.fromkeys(photos[:5], MAX_CHUNK_PIXELS))
     chunks = list(cut(job))
     assert [photo for chunk in chunks for photo in chunk] == photos
     assert [len(chunk) for chunk in chunks[:5]] == [1, 1, 1, 1, CHUNK]

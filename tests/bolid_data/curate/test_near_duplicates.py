@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bolid_data.catalog.near_copies import Hashes, Near
 from bolid_data.curate import judge, near_duplicates
-from bolid_data.curate.judge import FAR
+from bolid_data.curate.judge import MAX_STORED_DISTANCE
 from tests.support.measured_dataset import HASH, LENIENT, World
 
 Pair = tuple[str, str]
@@ -35,7 +35,7 @@ def compared(hashes: np.ndarray) -> dict[Pair, int]:
     """The same by comparing all."""
     distance = np.bitwise_count(hashes[:, :1, None] ^ hashes[None]).min(axis=2).astype(int)
     distance = np.minimum(distance, distance.T)
-    low, high = np.nonzero(np.triu(distance <= FAR, 1))
+    low, high = np.nonzero(np.triu(distance <= MAX_STORED_DISTANCE, 1))
     return {(f"{a:06}", f"{b:06}"): int(distance[a, b]) for a, b in zip(low, high, strict=True)}
 
 
@@ -46,7 +46,7 @@ def clustered(rng: np.random.Generator, count: int, views: int, centres: int, fl
     return (bits.astype(np.uint64) << np.arange(64, dtype=np.uint64)).sum(2, dtype=np.uint64)
 
 
-@pytest.mark.parametrize("few", [0, near_duplicates.FEW], ids=["index", "all compared"])
+@pytest.mark.parametrize("few", [0, near_duplicates.BRUTE_FORCE_LIMIT], ids=["index", "all compared"])
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32), count=st.integers(1, 60), views=st.integers(1, 4), centres=st.integers(1, 5),
@@ -57,7 +57,7 @@ def test_no_pair_is_missed_and_none_made_up(
 ) -> None:
     hashes = clustered(np.random.default_rng(seed), count, views, centres, flips)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_duplicates, "FEW", few)
+        patch.setattr(near_duplicates, "BRUTE_FORCE_LIMIT", few)
         assert found(hashes) == compared(hashes)
 
 
@@ -67,16 +67,16 @@ def test_the_index_finds_what_differs_in_any_ten_bits() -> None:
     order = rng.random((3000, 64)).argsort(axis=1)
     flips = np.where(np.arange(64) < np.arange(3000)[:, None] % 13, np.uint64(1) << order.astype(np.uint64), 0)
     hashes = np.concatenate([base, base ^ flips.sum(axis=1, dtype=np.uint64)])[:, None]
-    assert len(hashes) > near_duplicates.FEW
+    assert len(hashes) > near_duplicates.BRUTE_FORCE_LIMIT
     pairs = found(hashes)
-    assert all(pairs[f"{i:06}", f"{i + 3000:06}"] == i % 13 for i in range(3000) if i % 13 <= FAR)
-    assert all((f"{i:06}", f"{i + 3000:06}") not in pairs for i in range(3000) if i % 13 > FAR)
+    assert all(pairs[f"{i:06}", f"{i + 3000:06}"] == i % 13 for i in range(3000) if i % 13 <= MAX_STORED_DISTANCE)
+    assert all((f"{i:06}", f"{i + 3000:06}") not in pairs for i in range(3000) if i % 13 > MAX_STORED_DISTANCE)
 
 
 def test_a_crowd_of_photos_is_found_whole_though_looked_up_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near_duplicates, "_LOOKED_UP", 50)
+    monkeypatch.setattr(near_duplicates, "_QUERY_BATCH", 50)
     hashes = clustered(np.random.default_rng(1), 2100, 2, 300, 0.06)
-    assert len(hashes) > near_duplicates.FEW
+    assert len(hashes) > near_duplicates.BRUTE_FORCE_LIMIT
     assert found(hashes) == compared(hashes) and len(found(hashes)) > 1000
 
 
@@ -172,7 +172,7 @@ def test_near_copies_under_two_names_are_two_names(tmp_path: Path) -> None:
     world = World(tmp_path / "data")
     anna, berta = world.photo("anna", phash=0b1111), world.photo("berta", phash=0b1000)  # three bits apart
     alone = world.photo("berta", phash=0xFFFF << 48)
-    near_duplicates.find_between(world.dataset.catalog, HASH.id)
+    near_duplicates.find_between_people(world.dataset.catalog, HASH.id)
     world.judge(LENIENT)
     assert world.verdicts() == {anna: ["two_names"], berta: ["two_names"], alone: []}
     world.judge(LENIENT.model_copy(update={"max_hamming_between": 2}))
@@ -187,9 +187,9 @@ def test_near_copies_under_two_names_are_two_names(tmp_path: Path) -> None:
 def test_people_are_compared_again_when_there_are_other_photos(tmp_path: Path) -> None:
     world = World(tmp_path / "data")
     anna = world.photo("anna", phash=0)
-    assert near_duplicates.find_between(world.dataset.catalog, HASH.id) == 0
+    assert near_duplicates.find_between_people(world.dataset.catalog, HASH.id) == 0
     assert world.dataset.catalog.near_copies.uncompared_between(HASH.id) is None, "and not twice"
     berta = world.photo("berta", phash=1)
-    assert near_duplicates.find_between(world.dataset.catalog, HASH.id) == 1
+    assert near_duplicates.find_between_people(world.dataset.catalog, HASH.id) == 1
     world.judge(LENIENT)
     assert world.verdicts() == {anna: ["two_names"], berta: ["two_names"]}

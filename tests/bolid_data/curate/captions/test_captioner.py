@@ -11,7 +11,7 @@ from bolid_data.curate.measurers.measurer import Keypoints, Photo
 from bolid_data.errors import BolidError
 from bolid_data.manifest import Manifest
 
-SKIN, RED, BLUE, BROWN, GREY = (222, 170, 140), (200, 34, 38), (46, 92, 190), (60, 42, 32), (196, 198, 200)
+SKIN, RED, BLUE, BROWN, PAD_VALUE = (222, 170, 140), (200, 34, 38), (46, 92, 190), (60, 42, 32), (196, 198, 200)
 HANGING = {9: (330, 690), 10: (170, 690), 7: (325, 520), 8: (175, 520)}
 RAISED = {9: (360, 150), 10: (140, 150), 7: (380, 270), 8: (120, 270)}
 FOLDED = {9: (240, 500), 10: (260, 520), 7: (370, 500), 8: (130, 500)}
@@ -25,7 +25,7 @@ def figure(arms: dict[int, tuple[int, int]] = HANGING, shins: tuple[int, int, in
         0: (250, 210), 1: (268, 190), 2: (232, 190), 3: (290, 195), 4: (210, 195), 5: (320, 340), 6: (180, 340),
         11: (295, 640), 12: (205, 640), 13: (295, 860), 14: (205, 860), 15: (295, 1080), 16: (205, 1080), **arms,
     }  # fmt: skip
-    image = Image.new("RGB", (500, 1200), GREY)
+    image = Image.new("RGB", (500, 1200), PAD_VALUE)
     pen = ImageDraw.Draw(image)
     pen.ellipse((190, 110, 310, 290), fill=BROWN)
     pen.ellipse((205, 165, 295, 285), fill=SKIN)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from bolid_data.curate.measurers.faces import FaceMeasurer
-from bolid_data.curate.measurers.measurer import FLOOR, Photo
+from bolid_data.curate.measurers.measurer import MIN_SCORE, Photo
 from bolid_data.images import read_upright
 from tests.support.paths import REAL_PHOTOS
 
@@ -48,7 +48,7 @@ def test_rows_do_not_depend_on_the_batch(measurer: FaceMeasurer) -> None:
     photos = load("*/*.jpg")
     together = measurer.measure(photos)["detections"]
     assert together == [row for photo in photos for row in measurer.measure([photo])["detections"]]
-    assert any(FLOOR <= row["score"] < 0.5 for row in together)  # what is not sure is written too
+    assert any(MIN_SCORE <= row["score"] < 0.5 for row in together)  # what is not sure is written too
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (5000, 40), (700, 700)])

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bolid_data import weights
 from bolid_data.curate.measurers.faces_yolo import FILE, YoloFaceMeasurer
-from bolid_data.curate.measurers.measurer import FLOOR, Photo
+from bolid_data.curate.measurers.measurer import MIN_SCORE, Photo
 from bolid_data.curate.measurers.people import PoseMeasurer, import_yolo
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.images import read_upright
@@ -79,7 +79,7 @@ def test_boxes_are_the_networks_in_pixels_of_the_upright_photo(rows: list[dict[s
 
 
 def test_everything_down_to_the_floor_is_written_and_rounded(rows: list[dict[str, Any]]) -> None:
-    assert all(row["score"] >= FLOOR for row in rows) and any(row["score"] < 0.25 for row in rows)
+    assert all(row["score"] >= MIN_SCORE for row in rows) and any(row["score"] < 0.25 for row in rows)
     assert all(round(value, 1) == value for row in rows for value in row["box"])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bolid_data.curate.measurers.measurer import FLOOR, Photo
+from bolid_data.curate.measurers.measurer import MIN_SCORE, Photo
 from bolid_data.curate.measurers.people import PoseMeasurer
 from bolid_data.images import read_upright
 from tests.support.paths import REAL_PHOTOS
@@ -69,7 +69,7 @@ def test_rows_do_not_depend_on_the_batch(measurer: PoseMeasurer) -> None:
 def test_everything_down_to_the_floor_is_written_and_rounded(measurer: PoseMeasurer) -> None:
     rows = measurer.measure(load("groups/*.jpg"))["detections"]
     assert {row["kind"] for row in rows} == {"person"}
-    assert all(row["score"] >= FLOOR for row in rows) and any(row["score"] < 0.25 for row in rows)
+    assert all(row["score"] >= MIN_SCORE for row in rows) and any(row["score"] < 0.25 for row in rows)
     assert all(round(value, 1) == value for row in rows for value in row["box"])
     assert all(np.shape(row["keypoints"]) == (17, 3) for row in rows)
 
