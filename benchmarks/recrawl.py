@@ -35,10 +35,10 @@ def main() -> None:
             with serve_gallery(folder) as site:
                 manifest = Path(work) / "m.toml"
                 manifest.write_text(MANIFEST.format(site.base_url))
-                tally = scrape(manifests.load(manifest), Dataset(Path(work) / "data"))
+                stats = scrape(manifests.load(manifest), Dataset(Path(work) / "data"))
                 pages = [status for path, status, _ in site.requests if path.startswith("/photos")]
                 files = sorted(path for path, status, _ in site.requests if path.startswith("/archive"))
-            print(f"crawl {number}: {', '.join(f'{name} {tally[name]}' for name in COUNTS)}")
+            print(f"crawl {number}: {', '.join(f'{name} {stats[name]}' for name in COUNTS)}")
             print(f"  pages: {pages.count(200)} sent, {pages.count(304)} not changed; photos asked for: {len(files)}")
         assert files == sorted(f"/{json.loads(line)['file']}" for line in later), "exactly the new ones are fetched"
         print("fetched by the third:", *files, sep="\n  ")

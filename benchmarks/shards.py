@@ -73,7 +73,7 @@ def made(root: Path) -> Dataset:
         data = photo[:14] + mark + photo[16:20] + (exif if number % 4 == 0 else b"") + photo[20:]
         sha256 = hashlib.sha256(data).hexdigest()
         (root / "photo").write_bytes(data)
-        dataset.store.keep(root / "photo", sha256, "jpg")
+        dataset.store.add(root / "photo", sha256, "jpg")
         tables["photos"].append({"sha256": sha256, "format": "JPEG", "width": 1200, "height": 1600, "bytes": len(data)})
         seen = {"model": "pose", "kind": "person", "score": 0.9, "box": [0.0, 0.0, 9.0, 9.0]}
         tables["detections"].append({"sha256": sha256, **seen, "keypoints": [[9.5, 9.5, 0.9]] * 17})

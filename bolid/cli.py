@@ -202,13 +202,13 @@ def rebuild(
     debug: Debug = False,
 ) -> None:
     """Make a dataset again from its lock: fetch what it pins, check it, write the same shards, list what is gone."""
-    from bolid_data.collect.rebuild import Options, fetch_pinned
+    from bolid_data.collect.rebuild import Options, fetch_locked
     from bolid_data.lockfile import read_lock
     from bolid_data.shards.rebuild import rebuild_shards
 
     pinned, dataset = read_lock(lock), Dataset(data)
     with dataset.working():
-        missing = fetch_pinned(pinned, dataset, Options(base_url, folder, contact, delay, urls, allow_local))
+        missing = fetch_locked(pinned, dataset, Options(base_url, folder, contact, delay, urls, allow_local))
         result = rebuild_shards(pinned, dataset)
     _tell(missing | result, as_json)
     if result["problem"]:

@@ -98,4 +98,4 @@ class Dataset:
         self.remember(removals_of(self.root, "opted_out", (), sorted(sha256s), sorted(addresses)))
         for sha256 in sha256s:
             self.store.discard(sha256)
-        self.store.discard_arrivals(addresses)
+        self.store.discard_downloads(addresses)

@@ -48,29 +48,29 @@ class Source(BaseModel):
     serve_gallery: bool = False  # the site is the embedded gallery, drawn with the lock's seed
 
 
-class PinnedSighting(BaseModel):
+class LockedSighting(BaseModel):
     person: Slug
     url: Address
     page_url: Address | None = None
     left_out: list[Annotated[str, Field(max_length=100)]] = []  # names of what was secret in the address
 
 
-class PinnedPhoto(BaseModel):
+class LockedPhoto(BaseModel):
     sha256: Sha256
-    sightings: list[PinnedSighting]  # none: it was withdrawn, and is not to be fetched again
+    sightings: list[LockedSighting]  # none: it was withdrawn, and is not to be fetched again
     kept: bool
     format: Text | None = None
     bytes: Bounded | None = None
 
 
-class PinnedPerson(BaseModel):
+class LockedPerson(BaseModel):
     person: Slug
     name: Name
     url: Address | None = None
     listed_photos: Bounded | None = None
 
 
-class PinnedShard(BaseModel):
+class LockedShard(BaseModel):
     shard: ShardName
     sha256: Sha256
     bytes: Offset
@@ -96,9 +96,9 @@ class Lock(BaseModel):
     models: list[Model]
     judgement: ModelIds | None = None
     captioner: Captioner | None = None
-    people: list[PinnedPerson] = []
-    photos: list[PinnedPhoto]
-    shards: list[PinnedShard]
+    people: list[LockedPerson] = []
+    photos: list[LockedPhoto]
+    shards: list[LockedShard]
     index: Sha256
     measurements: Sha256
     sha256: Sha256

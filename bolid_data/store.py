@@ -1,4 +1,4 @@
-"""The photo store: every photo under the sha256 of its own bytes, written under a temporary name and renamed, and
+"""The photo store: every photo is filed under the sha256 of its bytes, written under a temporary name and renamed, and
 hashed again whenever it is read."""
 
 import base64
@@ -18,11 +18,11 @@ from bolid_data.records import Validators
 from bolid_data.weights import file_sha256
 
 EXPIRY = 7 * 24 * 3600.0
-"""Seconds after which a download that nothing came of is deleted: a crawl that goes on later fetches it again."""
+"""Seconds after which an abandoned download is deleted; a later crawl fetches it again."""
 
 
 class LostPhotoError(BolidError):
-    """A photo that the catalog vouches for is missing, or its file holds other bytes."""
+    """A photo that the catalog records is missing, or its file holds other bytes."""
 
     def __init__(self, sha256: str, problem: str) -> None:
         super().__init__(f"photo {sha256}: {problem}; `bolid scrape` fetches it again")
@@ -33,63 +33,63 @@ MISSING = "its file is missing"
 CHANGED = "its file does not hold its bytes"
 
 
-class Arrivals:
-    """Downloads in the inbox by their address, with the validators of their bytes."""
+class Inbox:
+    """Downloads in the inbox by address, with their validators."""
 
-    def __init__(self, found: dict[str, tuple[Path, Validators]]) -> None:
-        self._found = found
+    def __init__(self, downloads: dict[str, tuple[Path, Validators]]) -> None:
+        self._downloads = downloads
 
     def get(self, address: str) -> tuple[Path, Validators] | None:
-        return self._found.get(_key(address))
+        return self._downloads.get(_key(address))
 
     def put(self, address: str, file: Path, validators: Validators) -> None:
-        self._found[_key(address)] = file, validators
+        self._downloads[_key(address)] = file, validators
 
-    def take(self, address: str) -> None:
-        """Its file is somebody else's from here on."""
-        self._found.pop(_key(address), None)
+    def release(self, address: str) -> None:
+        """Hands a download over: it is no longer tracked here."""
+        self._downloads.pop(_key(address), None)
 
     def discard(self, address: str) -> None:
-        if left := self._found.pop(_key(address), None):
-            left[0].unlink(missing_ok=True)
+        if download := self._downloads.pop(_key(address), None):
+            download[0].unlink(missing_ok=True)
 
 
 class Store:
     """`photos/ab/ab12….jpg`, and an inbox for files that are not yet in the catalog.
 
     The inbox makes a crawl safe to kill: a download is written to `inbox/<hash of its address>.<validators>.part`,
-    renamed to `….whole`, linked into the store when it is committed to the catalog, and only then taken out of the
-    inbox. What a kill leaves behind is found there by address: what is whole is never fetched again, and what is not
-    goes on where it stopped, if the server can say by the validators that it is still the same file.
+    renamed to `….whole`, linked into the store when it is committed to the catalog, and only then removed from the
+    inbox. After a kill, downloads are found there by address: a complete one is never fetched again, and a partial one
+    is resumed if the server confirms by the validators that the file is unchanged.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.inbox = root / ".inbox"
         self.damaged = root / ".damaged"
-        self._folders: set[str] = set()  # made already
+        self._folders: set[str] = set()  # known to exist
 
     def path(self, sha256: str, extension: str) -> Path:
         return self.root / sha256[:2] / f"{sha256}.{extension}"
 
     def find(self, sha256: str) -> Path:
         """The file of a photo. Raises LostPhotoError when it is missing."""
-        if not (path := self.place(sha256)).is_file():
+        if not (path := self.locate(sha256)).is_file():
             raise LostPhotoError(sha256, MISSING)
         return path
 
-    def place(self, sha256: str) -> Path:
-        """Where a photo's file is, or would be if it were not missing."""
+    def locate(self, sha256: str) -> Path:
+        """The path of a photo's file; without an extension where the file is missing."""
         _check(sha256)
         folder = self.root / sha256[:2]
         return next((path for path in folder.glob(f"{sha256}.*") if path.is_file()), folder / sha256)
 
     def read(self, sha256: str) -> bytes:
-        """A photo's bytes. Raises LostPhotoError where they are missing or others."""
-        return read_photo(self.place(sha256), sha256)
+        """A photo's bytes. Raises LostPhotoError where they are missing or differ from its sha256."""
+        return read_photo(self.locate(sha256), sha256)
 
     def sizes(self, shelf: str) -> dict[str, int]:
-        """Bytes of the files of one shelf (the first two digits of a sha256), by sha256."""
+        """Sizes in bytes of the files on one shelf (the first two digits of a sha256), by sha256."""
         try:
             entries = list(os.scandir(self.root / shelf))
         except FileNotFoundError:
@@ -98,7 +98,7 @@ class Store:
         return {entry.name.partition(".")[0]: entry.stat().st_size for entry in files}
 
     def set_aside(self, sha256: str) -> None:
-        """Moves what lies in a photo's place out of the way, to `.damaged`; nothing where the file is missing."""
+        """Moves a photo's file to `.damaged`; does nothing where it is missing."""
         _check(sha256)
         for file in (self.root / sha256[:2]).glob(f"{sha256}.*"):
             make_folder(self.damaged)
@@ -111,36 +111,36 @@ class Store:
             yield from sorted(file for file in folder.iterdir() if not file.name.startswith("."))
 
     def _shelves(self) -> Iterator[Path]:
-        """The folders that photos lie in. A link is none of ours: what it leads to is somebody else's."""
+        """The folders of photos. Links are ignored: they lead to folders that are not ours."""
         for folder in self.root.glob("[0-9a-f][0-9a-f]"):
             if folder.is_dir() and not folder.is_symlink():
                 yield folder
 
-    def arriving(self, address: str, validators: Validators) -> Path:
-        """Where a download of `address` is written until it is whole: its validators are there whenever it is."""
+    def download_path(self, address: str, validators: Validators) -> Path:
+        """The path of a partial download of `address`; its name holds the validators."""
         values = json.dumps([validators.etag, validators.last_modified], separators=(",", ":"))
         return self.inbox / f"{_key(address)}.{base64.urlsafe_b64encode(values.encode()).decode()}.part"
 
-    def arrived(self, part: Path) -> Path:
-        """Says that a download is whole. Returns where it waits for its commit."""
+    def mark_complete(self, part: Path) -> Path:
+        """Marks a download as complete. Returns its new path in the inbox."""
         return part.replace(part.with_suffix(".whole"))
 
-    def arrivals(self) -> "Arrivals":
-        """Opens the inbox: what an earlier run left in it, whole or not, and not too long ago. Files in it are not
-        synced, so what was written before this machine started may have lost its bytes."""
+    def open_inbox(self) -> Inbox:
+        """The inbox with the recent downloads of earlier runs, complete or not. Files in it are not synced, so those
+        written before this machine booted may have lost bytes and are deleted."""
         self.inbox.mkdir(parents=True, exist_ok=True)
-        oldest, found = max(time.time() - EXPIRY, _started()), {}
+        oldest, downloads = max(time.time() - EXPIRY, _boot_time()), {}
         for file in self.inbox.iterdir():
             if file.stat(follow_symlinks=False).st_mtime < oldest:
                 file.unlink()
                 continue
             name, _, values = file.stem.partition(".")
             with suppress(ValueError, TypeError):  # not ours
-                found[name] = file, Validators(*json.loads(base64.urlsafe_b64decode(values)))
-        return Arrivals(found)
+                downloads[name] = file, Validators(*json.loads(base64.urlsafe_b64decode(values)))
+        return Inbox(downloads)
 
     def discard(self, sha256: str) -> None:
-        """Removes a photo, and what was set aside in its place, if it is there."""
+        """Deletes a photo, and any damaged file of it."""
         _check(sha256)
         for folder in (self.root / sha256[:2], self.damaged):
             if not folder.is_symlink():
@@ -148,16 +148,16 @@ class Store:
                     file.unlink()
                     sync(folder)
 
-    def discard_arrivals(self, addresses: Iterable[str]) -> None:
-        """Removes what has arrived in the inbox from these addresses."""
+    def discard_downloads(self, addresses: Iterable[str]) -> None:
+        """Deletes the downloads of these addresses from the inbox."""
         keys = {_key(address) for address in addresses}
         for file in self.inbox.iterdir() if self.inbox.is_dir() else ():
             if file.name.partition(".")[0] in keys:
                 file.unlink(missing_ok=True)
 
     def remove(self, unwanted: Callable[[str], bool]) -> None:
-        """Removes the photos whose sha256 is unwanted, what was being written when a run was killed, and all that was
-        set aside: whose bytes those are, nobody knows."""
+        """Deletes the photos whose sha256 is unwanted, partial files of killed runs, and all damaged files, as nobody
+        knows whose bytes they hold."""
         _remove_folder(self.damaged)
         emptied = set()
         for folder in self._shelves():
@@ -169,14 +169,14 @@ class Store:
             sync(folder)
 
     def empty_inbox(self) -> None:
-        """Removes what waits for its commit; the next crawl fetches it again."""
+        """Deletes all downloads that are not committed; the next crawl fetches them again."""
         _remove_folder(self.inbox)
 
-    def keep(self, file: Path, sha256: str, extension: str) -> bool:
-        """Puts a file's bytes into the store, leaving the file where it is. Returns False for what is there already.
+    def add(self, file: Path, sha256: str, extension: str) -> bool:
+        """Adds a file to the store and leaves the original in place. Returns False if the photo is there already.
 
-        Only a download is linked: a person's own photo is copied, or editing it would change what the store holds.
-        A power loss can take the photo until its file is synced.
+        Only a download is linked: a photo from a user's folder is copied, as editing it would change the store.
+        Until the caller syncs the file, a power loss can destroy it.
         """
         target = self.path(sha256, extension)
         if target.exists():
@@ -197,7 +197,7 @@ class Store:
 
 
 def read_photo(file: Path, sha256: str) -> bytes:
-    """A photo's bytes from its file. Raises LostPhotoError where they are not those of its sha256."""
+    """A photo's bytes from its file. Raises LostPhotoError where they do not match its sha256."""
     try:
         data = file.read_bytes()
     except FileNotFoundError:
@@ -209,8 +209,8 @@ def read_photo(file: Path, sha256: str) -> bytes:
     return data
 
 
-def _started() -> float:
-    """When this machine was started, in seconds since the epoch."""
+def _boot_time() -> float:
+    """When this machine booted, in seconds since the epoch."""
     return time.time() - time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -222,9 +222,9 @@ def _remove_folder(folder: Path) -> None:
 
 
 def _check(sha256: str) -> None:
-    """A hash from a catalog becomes a path here."""
+    """A hash from a catalog becomes part of a path, so it must be one."""
     if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise BolidError(f"'{sha256}' is no sha256 of a photo; bolid wrote no catalog that has it")
+        raise BolidError(f"'{sha256}' is not the sha256 of a photo; bolid did not write this catalog")
 
 
 def _key(address: str) -> str:

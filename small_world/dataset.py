@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bolid_data.collect.ingest import Intake
+from bolid_data.collect.ingest import Ingest
 from bolid_data.curate.judge import ModelIds, judge
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
@@ -128,7 +128,7 @@ def _models(splits: Mapping[str, Split]) -> dict[str, Model]:
 
 def _take_in(dataset: Dataset, split: str, photos: Photos) -> list[str]:
     """Puts the photos into the store, without loss. Returns their sha256s, in order."""
-    intake = Intake(dataset)
+    ingest = Ingest(dataset)
     sha256s = []
     with tempfile.TemporaryDirectory() as folder, bar() as progress:
         file = Path(folder) / "photo.png"
@@ -138,10 +138,10 @@ def _take_in(dataset: Dataset, split: str, photos: Photos) -> list[str]:
             Image.fromarray(photos.images[index]).save(file)
             sha256s.append(hashlib.sha256(file.read_bytes()).hexdigest())
             address = f"file:{person}/{index:05d}.png"
-            intake.person(Person(person, person, f"file:{person}/", photos.people.tolist().count(number)))
-            intake.photo(file, address, person, address)
-            intake.commit(always=False)
-        intake.commit()
+            ingest.add_person(Person(person, person, f"file:{person}/", photos.people.tolist().count(number)))
+            ingest.add_photo(file, address, person, address)
+            ingest.commit(always=False)
+        ingest.commit()
     return sha256s
 
 

@@ -27,7 +27,7 @@ import pytest
 import torch
 
 from bolid_data import manifest as manifests
-from bolid_data.collect.rebuild import Options, fetch_pinned
+from bolid_data.collect.rebuild import Options, fetch_locked
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.lockfile import canonical, lock_digest, read_lock
@@ -372,7 +372,7 @@ def changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
 def rebuild(home: Home) -> None:
     lock, dataset = read_lock(home.data / "dataset.lock.json"), Dataset(home.folder / "home" / "again")
     with dataset.working():
-        fetch_pinned(lock, dataset, Options(folder=home.folder / "home" / "photos", contact="mailto:a@example.org"))
+        fetch_locked(lock, dataset, Options(folder=home.folder / "home" / "photos", contact="mailto:a@example.org"))
         rebuild_shards(lock, dataset)
 
 

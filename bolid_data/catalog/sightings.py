@@ -91,7 +91,7 @@ class Sightings(Part):
             ).fetchall()
         return Frontier({row["url"]: ReadPage(**row) for row in pages}, set(settled))
 
-    def sighted(self, urls: Sequence[str]) -> list[Sighting]:
+    def at_addresses(self, urls: Sequence[str]) -> list[Sighting]:
         """What is known of addresses, for whichever person."""
         with self._catalog.open() as con:
             return _sightings(con, "url IN (SELECT unnest($urls))", {"urls": list(urls)})

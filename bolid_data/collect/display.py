@@ -1,4 +1,4 @@
-"""What a person sees of a crawl: one live panel on a terminal, a plain line now and then elsewhere."""
+"""Progress of a crawl: a live panel on a terminal, an occasional plain line elsewhere."""
 
 import threading
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from bolid_data.collect.stats import Tally
+from bolid_data.collect.stats import CrawlStats
 from bolid_data.progress import console, note
 
 PLAIN_EVERY = 15.0
-"""Seconds between two plain lines."""
+"""Seconds between plain lines."""
 
 
 @contextmanager
-def display(tally: Tally) -> Iterator[None]:
-    """Shows a tally while it grows."""
+def display(stats: CrawlStats) -> Iterator[None]:
+    """Shows the stats of a crawl while it runs."""
     if console.is_terminal:
-        with Live(get_renderable=lambda: _panel(tally), console=console, refresh_per_second=4, transient=True):
+        with Live(get_renderable=lambda: _panel(stats), console=console, refresh_per_second=4, transient=True):
             yield
         return
     done = threading.Event()
 
     def lines() -> None:
         while not done.wait(PLAIN_EVERY):
-            note(f"scrape: {line(tally)}")
+            note(f"scrape: {line(stats)}")
 
     thread = threading.Thread(target=lines, daemon=True)
     thread.start()
@@ -38,25 +38,25 @@ def display(tally: Tally) -> Iterator[None]:
         thread.join()
 
 
-def line(tally: Tally) -> str:
-    """A tally in one line: what is there, how fast it came, and what did not come."""
-    parts = [f"{tally.people} people", f"{tally.new} photos new ({decimal(tally.bytes)})"]
+def line(stats: CrawlStats) -> str:
+    """The stats in one line: what was collected, in what time, and what was not fetched."""
+    parts = [f"{stats.people} people", f"{stats.new} photos new ({decimal(stats.bytes)})"]
     for words, count in (
-        ("already had", tally.known),
-        ("unchanged", tally.unchanged),
-        ("changed", tally.changed),
-        ("gone", tally.gone),
-        ("opted out", tally.opted_out),
-        ("people skipped", tally.skipped_people),
+        ("already had", stats.known),
+        ("unchanged", stats.unchanged),
+        ("changed", stats.changed),
+        ("gone", stats.gone),
+        ("opted out", stats.opted_out),
+        ("people skipped", stats.skipped_people),
     ):
         if count:
             parts.append(f"{count} {words}")
-    parts.append(f"{tally.requests} requests in {clock(tally.seconds)}")
-    return ", ".join(parts) + (f"; not fetched: {reasons(tally)}" if tally.reasons else "")
+    parts.append(f"{stats.requests} requests in {clock(stats.seconds)}")
+    return ", ".join(parts) + (f"; not fetched: {reasons(stats)}" if stats.reasons else "")
 
 
-def reasons(tally: Tally) -> str:
-    return ", ".join(f"{reason} {count}" for reason, count in sorted(tally.reasons.items()))
+def reasons(stats: CrawlStats) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(stats.reasons.items()))
 
 
 def clock(seconds: float) -> str:
@@ -65,21 +65,21 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _panel(tally: Tally) -> Table:
-    seconds = max(tally.seconds, 1e-3)
-    left = tally.expected - tally.visited
-    eta = clock(left * seconds / tally.visited) if tally.visited and left else "–"
+def _panel(stats: CrawlStats) -> Table:
+    seconds = max(stats.seconds, 1e-3)
+    remaining = stats.expected - stats.visited
+    eta = clock(remaining * seconds / stats.visited) if stats.visited and remaining else "–"
     grid = Table.grid(padding=(0, 2))
     photos = Table.grid(padding=(0, 1))
     photos.add_row(
-        ProgressBar(total=max(tally.expected, 1), completed=tally.visited, width=30),
-        f"{tally.visited} of {tally.expected} looked at",
+        ProgressBar(total=max(stats.expected, 1), completed=stats.visited, width=30),
+        f"{stats.visited} of {stats.expected} checked",
     )
-    grid.add_row("people", f"{tally.people}" + (f" ({tally.skipped_people} skipped)" if tally.skipped_people else ""))
+    grid.add_row("people", f"{stats.people}" + (f" ({stats.skipped_people} skipped)" if stats.skipped_people else ""))
     grid.add_row("photos", photos)
-    grid.add_row("", f"{tally.new} new, {tally.known} already had")
-    speed = f"{tally.new / seconds:.1f} photos/s, {decimal(int(tally.received / seconds))}/s"
-    grid.add_row("bytes", f"{decimal(tally.received)} ({speed})")
-    grid.add_row("not fetched", reasons(tally) or "–")
+    grid.add_row("", f"{stats.new} new, {stats.known} already had")
+    speed = f"{stats.new / seconds:.1f} photos/s, {decimal(int(stats.received / seconds))}/s"
+    grid.add_row("bytes", f"{decimal(stats.received)} ({speed})")
+    grid.add_row("not fetched", reasons(stats) or "–")
     grid.add_row("time", f"{clock(seconds)}, about {eta} left")
     return grid

@@ -1,4 +1,4 @@
-"""Where every source's finds come in: files are recognised, put into the store, and committed in batches."""
+"""Checks the files of every source, adds them to the store, and commits them to the catalog in batches."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bolid_data.atomic_io import sync_files
 from bolid_data.catalog import utc_now
-from bolid_data.collect.stats import Tally
+from bolid_data.collect.stats import CrawlStats
 from bolid_data.dataset import Dataset
 from bolid_data.formats import USUAL_FORMATS
 from bolid_data.images import BrokenPhotoError, inspect_quickly, is_quick, read_upright
@@ -19,44 +19,43 @@ from bolid_data.weights import file_sha256
 BATCH = 1000
 INTERVAL = 2.0
 """Seconds after which an unfinished batch is committed."""
-LARGE = 1_000_000
-"""Bytes from which a download is looked at beside the loop."""
-_REMEMBERED = 4 * BATCH
+THREAD_MIN_BYTES = 1_000_000
+"""Size from which a download is checked in a thread instead of the event loop."""
+_RECENT = 4 * BATCH
 
 
-class Intake:
-    """Takes files in, one at a time or from many tasks, and commits them to store and catalog together."""
+class Ingest:
+    """Ingests files, one at a time or from many tasks, and commits them to store and catalog together."""
 
     def __init__(self, dataset: Dataset, formats: Sequence[str] = USUAL_FORMATS) -> None:
-        """Of a dataset that is prepared; photos of other `formats` are broken."""
+        """`dataset` must be prepared; photos in other formats than `formats` are recorded as broken."""
         self.formats = formats
-        self.dataset, self.catalog, self.store, self.tally = dataset, dataset.catalog, dataset.store, Tally()
+        self.dataset, self.catalog, self.store, self.stats = dataset, dataset.catalog, dataset.store, CrawlStats()
         self.removed = dataset.removed()
         self._batch = _Batch()
-        self._saving = asyncio.Lock()
+        self._commit_lock = asyncio.Lock()
         self._recent: OrderedDict[str, Sighting] = OrderedDict()
 
-    def person(self, person: Person) -> None:
+    def add_person(self, person: Person) -> None:
         self._batch.people.append(person)
 
-    def page(self, page: ReadPage) -> None:
+    def add_page(self, page: ReadPage) -> None:
         self._batch.pages.append(page)
 
-    def listed(self, person: str, photo_pages: list[str]) -> None:
-        """Says which photo pages a site lists of a person, all of them: other photos of theirs are gone."""
+    def add_listing(self, person: str, photo_pages: list[str]) -> None:
+        """Records the complete list of photo pages of a person on a site: the person's other photos are gone."""
         self._batch.listed.append((person, photo_pages))
 
-    def photo(self, file: Path, url: str, person: str, page_url: str) -> bool:
-        """Takes in a file of this machine; its bytes go to the store unless they are no photo. The file stays.
-        Returns whether they did."""
+    def add_photo(self, file: Path, url: str, person: str, page_url: str) -> bool:
+        """Copies a local file to the store if it is a photo. Returns whether it was."""
         kept = self._keep(file)
-        assert kept is not None, "only without decoding it may not be known"
+        assert kept is not None, "None is returned only with decode=False"
         return self._record(kept, Sighting(url, person, page_url, "stored"))
 
-    async def download(self, file: Path, url: str, person: str, page_url: str, validators: Validators) -> bool:
-        """Takes in a file that waits in the inbox; it is taken out of it once it is committed."""
-        # Most photos are looked at in less time than it takes to hand them to a thread. Nothing is decoded in the loop.
-        quick = file.stat().st_size <= LARGE and is_quick(file)
+    async def add_download(self, file: Path, url: str, person: str, page_url: str, validators: Validators) -> bool:
+        """Adds a file of the inbox; it is removed from there once it is committed."""
+        # Checking most photos takes less time than handing them to a thread. Nothing is decoded in the event loop.
+        quick = file.stat().st_size <= THREAD_MIN_BYTES and is_quick(file)
         kept = self._keep(file, decode=False) if quick else None
         if kept is None:
             kept = await asyncio.to_thread(self._keep, file)
@@ -65,23 +64,23 @@ class Intake:
             url, person, page_url, "stored", http_status=200, consent="allowed", etag=validators.etag,
             last_modified=validators.last_modified,
         )  # fmt: skip
-        assert kept is not None, "only without decoding it may not be known"
+        assert kept is not None, "None is returned only with decode=False"
         return self._record(kept, sighting)
 
     def _keep(self, file: Path, decode: bool = True) -> "_Kept | str | None":
-        """Puts a photo's bytes into the store, or says why not; None where it has to be decoded to know."""
+        """Adds a photo to the store, or returns the reason why not; None where it must be decoded to decide."""
         try:
-            header, whole = inspect_quickly(file, self.formats)
-            if not whole:
+            header, complete = inspect_quickly(file, self.formats)
+            if not complete:
                 if not decode:
                     return None
                 read_upright(file)
         except BrokenPhotoError:
             return "broken"
         sha256 = file_sha256(file)
-        if why := self.removed.photo(sha256):
-            return why
-        new = self.store.keep(file, sha256, header.extension)
+        if reason := self.removed.photo(sha256):
+            return reason
+        new = self.store.add(file, sha256, header.extension)
         size = file.stat().st_size
         photo = StoredPhoto(sha256, header.format, header.width, header.height, size, " ".join(header.traits))
         return _Kept(photo, new, self.store.path(sha256, header.extension))
@@ -89,19 +88,19 @@ class Intake:
     def _record(self, kept: "_Kept | str", sighting: Sighting) -> bool:
         if isinstance(kept, str):
             state = "opted_out" if kept == "opted_out" else "refused"
-            self.nothing(sighting.url, sighting.person, sighting.page_url, state, kept, sighting.http_status)
+            self.record_no_photo(sighting.url, sighting.person, sighting.page_url, state, kept, sighting.http_status)
             return False
         self._batch.photos.append(kept.photo)
         self._batch.stored.add(kept.file)
         self._sight(replace(sighting, sha256=kept.photo.sha256, fetched_at=utc_now()))
         if kept.new:
-            self.tally.new += 1
-            self.tally.bytes += kept.photo.bytes
+            self.stats.new += 1
+            self.stats.bytes += kept.photo.bytes
         else:  # the same bytes at another address
-            self.tally.known += 1
+            self.stats.known += 1
         return True
 
-    def nothing(
+    def record_no_photo(
         self,
         url: str,
         person: str,
@@ -111,61 +110,61 @@ class Intake:
         status: int | None = None,
         consent: str | None = None,
     ) -> None:
-        """Records an address that gave no photo, and why."""
+        """Records an address that yielded no photo, and why."""
         self._sight(Sighting(url, person, page_url, state, None, status, reason, utc_now(), consent))
-        self.tally.count(reason)
+        self.stats.count_reason(reason)
 
-    def same(self, url: str, person: str, page_url: str) -> bool:
-        """Records that an address seen a moment ago is also this person's; False when it was not."""
-        if known := self._recent.get(url):
-            self._sight(replace(known, person=person, page_url=page_url))
-            if known.reason:
-                self.tally.count(known.reason)
+    def record_repeat(self, url: str, person: str, page_url: str) -> bool:
+        """Records a recently ingested address for another person, too; False where it was not recent."""
+        if sighting := self._recent.get(url):
+            self._sight(replace(sighting, person=person, page_url=page_url))
+            if sighting.reason:
+                self.stats.count_reason(sighting.reason)
             else:
-                self.tally.known += 1
-        return known is not None
+                self.stats.known += 1
+        return sighting is not None
 
     def opted_out_before(self, url: str, person: str, page_url: str) -> bool:
-        """Records an address that was opted out, be it in a catalog that is lost; False for any other."""
+        """Records an address that was opted out before, even in a catalog that was lost; False for any other."""
         if self.removed.address(url) is None and self.removed.address(page_url) is None:
             return False
-        self.nothing(url, person, page_url, "opted_out", "opted_out", consent="opted out before")
+        self.record_no_photo(url, person, page_url, "opted_out", "opted_out", consent="opted out before")
         return True
 
     async def opt_out_person(self, person: str, consent: str) -> None:
-        """Opts out all that was collected of a person, whose page now says so."""
-        await self.commit_beside(always=True)
+        """Opts out all photos of a person, whose page now says so."""
+        await self.commit_async(always=True)
         urls = await asyncio.to_thread(self.catalog.consent.opt_out_person, person, consent)
         if urls:
             await asyncio.to_thread(self.dataset.discard_opted_out, urls)
-            self.tally.opted_out += len(urls)
+            self.stats.opted_out += len(urls)
 
-    def gone(self, person: str, urls: Sequence[str]) -> None:
+    def mark_gone(self, person: str, urls: Sequence[str]) -> None:
         """Marks photos that a person's folder no longer has."""
         if urls:
-            self.tally.gone += self.catalog.consent.mark_gone(person, urls)
+            self.stats.gone += self.catalog.consent.mark_gone(person, urls)
 
-    def again(self, sighting: Sighting) -> None:
-        """Records a sighting of a photo that the store has."""
+    def add_sighting(self, sighting: Sighting) -> None:
+        """Adds a sighting of a photo that is in the store."""
         self._batch.sightings.append(sighting)
 
     def _sight(self, sighting: Sighting) -> None:
         self._batch.sightings.append(sighting)
         self._recent[sighting.url] = sighting
-        if len(self._recent) > _REMEMBERED:
+        if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
 
     def commit(self, always: bool = True) -> None:
-        """Commits what came in since the last time; after it nothing of that can be lost."""
+        """Commits what was added since the last commit, durably. Unless `always`, only a batch that is full or old."""
         if batch := self._take(always):
             self._save(batch)
 
-    async def commit_beside(self, always: bool = False) -> None:
-        """The same beside running downloads, and only a batch that is full or old, unless `always`."""
+    async def commit_async(self, always: bool = False) -> None:
+        """The same in a thread, while downloads go on."""
         if not (always or self._batch.due()):
             return
-        async with self._saving:
-            # Taken here, in the loop's own thread, so that no photo is split between two batches.
+        async with self._commit_lock:
+            # Taken in the event loop's thread, so that no photo is split between two batches.
             if batch := self._take(always):
                 await asyncio.to_thread(self._save, batch)
 
@@ -176,11 +175,11 @@ class Intake:
         return batch
 
     def _save(self, batch: "_Batch") -> None:
-        # Before the catalog vouches for them. Also those that were there already: a run that was killed synced nothing.
+        # Before the catalog records them; also files that were there before, as a killed run did not sync them.
         sync_files(file for file in batch.stored if file.exists())
         if batch.people or batch.sightings or batch.pages or batch.listed:
             gone = self.catalog.sightings.record(batch.people, batch.photos, batch.sightings, batch.pages, batch.listed)
-            self.tally.gone += gone
+            self.stats.gone += gone
         for file in batch.waiting:
             file.unlink(missing_ok=True)
         if opted_out := [sighting.url for sighting in batch.sightings if sighting.state == "opted_out"]:

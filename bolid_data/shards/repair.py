@@ -12,7 +12,7 @@ from bolid_data.catalog import Catalog
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.images import BrokenPhotoError, read_header
-from bolid_data.lockfile import Lock, PinnedPhoto, read_lock
+from bolid_data.lockfile import Lock, LockedPhoto, read_lock
 from bolid_data.lost_photos import note_lost, record_lost
 from bolid_data.progress import bar, note
 from bolid_data.records import Person, Sighting, StoredPhoto
@@ -99,7 +99,7 @@ def _find_photos(dataset: Dataset, lock: Lock | None) -> _Photos:
     return found
 
 
-def _stored(photo: PinnedPhoto, data: bytes) -> StoredPhoto:
+def _stored(photo: LockedPhoto, data: bytes) -> StoredPhoto:
     try:
         header = read_header(data)
     except BrokenPhotoError:  # as whoever decodes it will say
@@ -123,7 +123,7 @@ def _import(fresh: Dataset, lock: Lock, photos: _Photos) -> None:
     import_measurements(lock, fresh.catalog)
 
 
-def _sightings(photo: PinnedPhoto) -> Iterator[Sighting]:
+def _sightings(photo: LockedPhoto) -> Iterator[Sighting]:
     for seen in photo.sightings:
         page = seen.page_url or (seen.url if seen.url.startswith("file:") else "")
         yield Sighting(seen.url, seen.person, page, "stored", photo.sha256, consent="allowed")

@@ -41,7 +41,7 @@ def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> Sample | 
     except LostPhotoError as error:
         return error
     except BrokenPhotoError as error:
-        place = dataset.store.place(row["sha256"])
+        place = dataset.store.locate(row["sha256"])
         raise BolidError(f"{place}: {error}; `bolid verify` lists what is damaged") from error
     points = row["keypoints"]  # none where a person decided to keep a photo on which no model saw anybody
     record = {

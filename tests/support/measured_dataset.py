@@ -74,7 +74,7 @@ class World:
         file = self.dataset.root / f"u{self._count}"
         file.write_bytes(data)
         image_format = "PNG" if data.startswith(b"\x89PNG") else "JPEG"
-        self.dataset.store.keep(file, sha256, image_format.lower().replace("jpeg", "jpg"))
+        self.dataset.store.add(file, sha256, image_format.lower().replace("jpeg", "jpg"))
         file.unlink()
         url = f"https://a.example/{person}/{self._count}.jpg"
         self.dataset.catalog.sightings.record(

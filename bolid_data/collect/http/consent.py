@@ -1,6 +1,6 @@
 """What a site's owner allows: robots.txt, and opt-outs in headers, in a page's meta elements, and by TDMRep.
 
-Every function that finds an opt-out returns it in words ("x-robots-tag: noai"), to be kept with the sighting.
+Every function that finds an opt-out returns it as text ("x-robots-tag: noai"), to be stored with the sighting.
 """
 
 import json
@@ -17,7 +17,7 @@ _AI = {"noai", "noimageai"}
 _OPT_OUT = _AI | {"noindex", "noimageindex", "none"}
 _LIST_OPT_OUT = _AI | {"noimageindex", "nofollow", "none"}
 _WITH_VALUE = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
-_HEAD = 100_000  # characters of a page among which its meta elements are
+_HEAD = 100_000  # characters of a page that are searched for meta elements
 _TDM = "tdm-reservation"
 
 
@@ -25,33 +25,33 @@ class Robots:
     """A host's robots.txt (RFC 9309)."""
 
     def __init__(self, status: int | None, text: str) -> None:
-        # RFC 9309 2.3.1: without the file (4xx) all is allowed; a file that cannot be had (5xx, no answer) forbids all.
+        # RFC 9309 2.3.1: without the file (4xx), all is allowed; an unreachable file (5xx, no response) forbids all.
         unavailable = status is None or status >= 500 or status == 429
-        found = status is not None and status < 400
-        self._rules = Protego.parse("User-agent: *\nDisallow: /" if unavailable else text if found else "")
-        self._open = not unavailable and "disallow" not in text.lower()  # nothing to match every address with
+        exists = status is not None and status < 400
+        self._rules = Protego.parse("User-agent: *\nDisallow: /" if unavailable else text if exists else "")
+        self._open = not unavailable and "disallow" not in text.lower()  # then no address needs matching
 
     def allows(self, url: str) -> bool:
         return self._open or self._rules.can_fetch(url, AGENT)
 
     @property
     def crawl_delay(self) -> float:
-        """Seconds between requests the host asks for, 0 where it says nothing."""
+        """The host's Crawl-delay in seconds, 0 without one."""
         return float(self._rules.crawl_delay(AGENT) or 0)
 
 
 class TdmRules:
     """A host's `/.well-known/tdmrep.json` (W3C TDM Reservation Protocol): paths whose use for mining is reserved.
 
-    Its `location` patterns are those of robots.txt, and so is the choice among them: the longest that matches.
+    Its `location` patterns are those of robots.txt, and the longest one that matches applies, as there.
     """
 
     def __init__(self, text: str = "[]") -> None:
         try:
-            found = json.loads(text)
+            content = json.loads(text)
         except (ValueError, RecursionError):
-            found = []
-        rules = [rule for rule in found if isinstance(rule, dict)] if isinstance(found, list) else []
+            content = []
+        rules = [rule for rule in content if isinstance(rule, dict)] if isinstance(content, list) else []
         lines = [f"{'Disallow' if _reserved(r.get(_TDM)) else 'Allow'}: /{_pattern(r).lstrip('/')}" for r in rules]
         self._rules = Protego.parse("\n".join(["User-agent: *", *lines])) if lines else None
 
@@ -62,29 +62,29 @@ class TdmRules:
 def header_opt_out(x_robots_tags: Iterable[str], now: datetime | None = None) -> str | None:
     """The directive by which a photo's `X-Robots-Tag` headers opt it out, or None.
 
-    A header may speak to one agent only (`otherbot: noai`), and dates in it hold commas; after the date of
-    `unavailable_after` the photo counts as opted out.
+    A header may address one agent only (`otherbot: noai`), and its dates contain commas; after the date of
+    `unavailable_after`, the photo counts as opted out.
     """
-    found = _directives(x_robots_tags, now or datetime.now(UTC)) & (_OPT_OUT | {"unavailable_after"})
-    return f"x-robots-tag: {min(found)}" if found else None
+    directives = _directives(x_robots_tags, now or datetime.now(UTC)) & (_OPT_OUT | {"unavailable_after"})
+    return f"x-robots-tag: {min(directives)}" if directives else None
 
 
 def list_header_opt_out(x_robots_tags: Iterable[str]) -> str | None:
-    """The same for a page of links: `noindex` alone does not forbid to follow them, `nofollow` does."""
-    found = _directives(x_robots_tags, datetime.now(UTC)) & _LIST_OPT_OUT
-    return f"x-robots-tag: {min(found)}" if found else None
+    """The same for a page of links: `noindex` alone does not forbid following them, `nofollow` does."""
+    directives = _directives(x_robots_tags, datetime.now(UTC)) & _LIST_OPT_OUT
+    return f"x-robots-tag: {min(directives)}" if directives else None
 
 
 def tdm_opt_out(header: str | None, rules: TdmRules, url: str) -> str | None:
-    """By TDMRep: the header of the answer itself comes before what the host's rules say of its path."""
+    """The opt-out by TDMRep: the response's header takes precedence over the host's rules for its path."""
     if header is None:
         return rules.opt_out(url)
     return f"{_TDM}: 1" if _reserved(header.strip()) else None
 
 
 def meta_opt_out(html: str, links: bool) -> str | None:
-    """The opt-out in a page's meta elements: of the photo on it, or, with `links`, of what it links to."""
-    against = _LIST_OPT_OUT if links else _OPT_OUT
+    """The opt-out in a page's meta elements: of the photo on it or, with `links`, of what it links to."""
+    opt_outs = _LIST_OPT_OUT if links else _OPT_OUT | {"unavailable_after"}
     for node in LexborHTMLParser(html[:_HEAD]).css("meta[name][content]"):
         name, content = (str(node.attributes[key] or "").strip() for key in ("name", "content"))
         name = name.lower()
@@ -92,14 +92,14 @@ def meta_opt_out(html: str, links: bool) -> str | None:
             return f"meta {_TDM}: 1"
         if name in ("robots", AGENT):
             words = set(re.split(r"[\s,]+", content.lower())) | _directives([content], datetime.now(UTC))
-            if found := words & (against if links else against | {"unavailable_after"}):
-                return f"meta {name}: {min(found)}"
+            if directives := words & opt_outs:
+                return f"meta {name}: {min(directives)}"
     return None
 
 
 def _directives(headers: Iterable[str], now: datetime) -> set[str]:
-    """Directives that speak to us; `unavailable_after` is among them once its date has passed."""
-    found: set[str] = set()
+    """Directives that apply to this agent; `unavailable_after` is among them once its date has passed."""
+    directives: set[str] = set()
     for header in headers:
         agent = None
         parts = [part.strip() for part in header.split(",")]
@@ -108,31 +108,31 @@ def _directives(headers: Iterable[str], now: datetime) -> set[str]:
             if value is not None and key not in _WITH_VALUE:
                 agent = key
                 key, value = _split(value)
-            # A date may hold a comma of its own: "Wed, 25 Jun 2025 15:00:00 GMT".
-            to_come = key == "unavailable_after" and not (_past(value, now) or _past(f"{value}, {following}", now))
-            if agent in (None, "*", AGENT) and not to_come:
-                found.add(key)
-    return found
+            # A date may contain a comma: "Wed, 25 Jun 2025 15:00:00 GMT".
+            not_yet = key == "unavailable_after" and not (_past(value, now) or _past(f"{value}, {following}", now))
+            if agent in (None, "*", AGENT) and not not_yet:
+                directives.add(key)
+    return directives
 
 
 def _split(part: str) -> tuple[str, str | None]:
-    """A directive's name in lower case, and what stands after its colon."""
+    """A directive's name in lower case, and the text after its colon."""
     named = re.match(r"([a-z*][a-z0-9_*.-]*)\s*:\s*(.*)", part, re.IGNORECASE)
     return (named[1].lower(), named[2].strip()) if named else (part.lower(), None)
 
 
 def _past(text: str | None, now: datetime) -> bool:
     if not text or not re.search(r"\d", text):
-        return False  # a bare weekday would be read as one to come
+        return False  # a bare weekday would be parsed as a date in the future
     try:
-        date = dates.parse(text, tzinfos=lambda name, offset: offset or 0)  # an unknown zone is a matter of hours
+        date = dates.parse(text, tzinfos=lambda name, offset: offset or 0)  # an unknown zone is off by hours only
     except (ValueError, OverflowError):
         return False
     return (date if date.tzinfo else date.replace(tzinfo=UTC)) < now
 
 
 def _pattern(rule: dict[str, object]) -> str:
-    """A rule's pattern as robots.txt would hold it: a line break in it would smuggle in a rule of its own."""
+    """A rule's pattern for robots.txt: only its first line, as a line break would smuggle in another rule."""
     lines = str(rule.get("location", "")).encode(errors="replace").decode().splitlines()
     return lines[0].strip() if lines else ""
 

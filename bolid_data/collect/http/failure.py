@@ -1,11 +1,11 @@
-"""Why an address gave nothing."""
+"""Errors of a fetch."""
 
 from bolid_data.errors import BolidError
 
 
 class FetchError(BolidError):
-    """An address gave nothing. `reason` is a word; `final` says that asking again is pointless or unwanted;
-    `consent` is the opt-out, where that is the reason."""
+    """Nothing could be fetched from an address. `reason` is a word; `final` means that retrying is pointless or
+    unwanted; `consent` is the opt-out, where that is the reason."""
 
     def __init__(
         self,
@@ -16,9 +16,9 @@ class FetchError(BolidError):
         consent: str | None = None,
         at: str | None = None,
     ) -> None:
-        """`at` is where the trouble is, if not at `url`, such as a host's robots.txt."""
-        trouble = reason.replace("_", " ") + (f" at {at}" if at else "") + (f" ({consent})" if consent else "")
-        super().__init__(f"{url}: {trouble}")
+        """`at` is the address that failed, if not `url`, such as a host's robots.txt."""
+        problem = reason.replace("_", " ") + (f" at {at}" if at else "") + (f" ({consent})" if consent else "")
+        super().__init__(f"{url}: {problem}")
         self.url, self.reason, self.status, self.final, self.consent = url, reason, status, final, consent
 
 
@@ -27,4 +27,4 @@ class TransientError(FetchError):
 
 
 class BusyError(FetchError):
-    """The host asked for a pause; its pace knows for how long."""
+    """The host requested back-off; its throttle waits as long as needed."""

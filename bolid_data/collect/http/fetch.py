@@ -1,4 +1,4 @@
-"""Pages and photos by their canonical addresses, where their owners allow such use of them."""
+"""Fetches pages and photos by their canonical addresses, unless their owners opted out."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_PHOTO = 100_000_000
 
 @dataclass(frozen=True)
 class Page:
-    """A page's text, or None where it has not changed since the validators it was asked with."""
+    """A page's text, or None where it has not changed since the given validators."""
 
     text: str | None
     validators: Validators
@@ -25,61 +25,60 @@ class Page:
 
 class Fetcher(Client):
     async def page(self, url: str, encoding: str, links: bool, since: Validators | None = None) -> Page:
-        """A page of links, or of a photo. Raises FetchError, an opt-out of what it is for included."""
+        """A page of links, or the page of a photo. Raises FetchError, also where the page opts that out."""
 
         async def once() -> Page:
-            async with self.exchange(url, conditions(since) | {"Accept-Encoding": "gzip"}) as (answer, host):
-                tags = answer.headers.get_list("x-robots-tag")
-                _refuse(url, answer, host, list_header_opt_out(tags) if links else header_opt_out(tags))
-                if answer.status_code == 304:
+            async with self.exchange(url, conditions(since) | {"Accept-Encoding": "gzip"}) as (response, host):
+                tags = response.headers.get_list("x-robots-tag")
+                _refuse(url, response, host, list_header_opt_out(tags) if links else header_opt_out(tags))
+                if response.status_code == 304:
                     return Page(None, since or Validators())
                 html = bytearray()
-                async for chunk in self.body(answer, url, MAX_PAGE):
+                async for chunk in self.body(response, url, MAX_PAGE):
                     html += chunk
-                text = _decoded(bytes(html), answer.charset_encoding, encoding)
-                _refuse(url, answer, host, meta_opt_out(text, links))
-                return Page(text, validators(answer))
+                text = _decoded(bytes(html), response.charset_encoding, encoding)
+                _refuse(url, response, host, meta_opt_out(text, links))
+                return Page(text, validators(response))
 
-        return await self.patiently(once)
+        return await self.with_retries(once)
 
     async def head(self, url: str) -> Validators:
-        """What the server says of a photo today, without its bytes. Raises FetchError, an opt-out included."""
+        """A photo's current validators, without fetching its bytes. Raises FetchError, also for an opt-out."""
 
         async def once(method: str) -> Validators:
-            async with self.exchange(url, {"Accept-Encoding": "identity"}, method) as (answer, host):
-                check_photo(url, answer, host)
-                return validators(answer)
+            async with self.exchange(url, {"Accept-Encoding": "identity"}, method) as (response, host):
+                check_photo(url, response, host)
+                return validators(response)
 
         try:
-            return await self.patiently(lambda: once("HEAD"))
+            return await self.with_retries(lambda: once("HEAD"))
         except FetchError as error:
             if error.status not in (400, 403, 405, 501):
                 raise
-            return await self.patiently(lambda: once("GET"))  # hung up on after its headers
+            return await self.with_retries(lambda: once("GET"))  # closed after its headers
 
 
-def check_photo(url: str, answer: httpx.Response, host: Host) -> None:
-    """Raises FetchError when the answer to a request for a photo, or the rules of the host it is from, opt it out."""
-    _refuse(url, answer, host, header_opt_out(answer.headers.get_list("x-robots-tag")))
+def check_photo(url: str, response: httpx.Response, host: Host) -> None:
+    """Raises FetchError where the response to a request for a photo, or the rules of its host, opt the photo out."""
+    _refuse(url, response, host, header_opt_out(response.headers.get_list("x-robots-tag")))
 
 
-def _refuse(url: str, answer: httpx.Response, host: Host, consent: str | None) -> None:
-    """Raises FetchError for an opt-out found before, or by TDMRep."""
-    consent = consent or tdm_opt_out(answer.headers.get("tdm-reservation"), host.tdm, str(answer.url))
+def _refuse(url: str, response: httpx.Response, host: Host, consent: str | None) -> None:
+    """Raises FetchError for the opt-out `consent`, or for one by TDMRep."""
+    consent = consent or tdm_opt_out(response.headers.get("tdm-reservation"), host.tdm, str(response.url))
     if consent:
-        raise FetchError(url, "opted_out", answer.status_code, final=True, consent=consent)
+        raise FetchError(url, "opted_out", response.status_code, final=True, consent=consent)
 
 
 def conditions(since: Validators | None) -> dict[str, str]:
-    """Headers that ask for a page or photo only if it has changed since."""
-    given = {"If-None-Match": since.etag, "If-Modified-Since": since.last_modified} if since else {}
-    return {name: value for name, value in given.items() if value}
+    """Headers that request a page or photo only if it has changed since."""
+    headers = {"If-None-Match": since.etag, "If-Modified-Since": since.last_modified} if since else {}
+    return {name: value for name, value in headers.items() if value}
 
 
-def validators(answer: httpx.Response) -> Validators:
-    """What the server gave; longer or stranger ones than anybody writes are left out, as they become part of a
-    file's name."""
-    etag, date = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+def validators(response: httpx.Response) -> Validators:
+    """The response's validators; overlong or odd ones are left out, as they become part of a file name."""
+    etag, date = response.headers.get("etag", ""), response.headers.get("last-modified", "")
     plain = re.compile(r"[ !#-\[\]-~]*")  # printable, without the quotes that JSON escapes
     return Validators(
         etag if 0 < len(etag) <= 80 and plain.fullmatch(etag.replace('"', "")) else None,
@@ -88,8 +87,8 @@ def validators(answer: httpx.Response) -> Validators:
 
 
 def _decoded(html: bytes, stated: str | None, usual: str) -> str:
-    """By the encoding that an answer states, where Python knows it, else by the site's usual one."""
+    """Decodes by the encoding that the response states, where Python knows it, else by the site's usual one."""
     try:
         return html.decode(stated or usual, errors="replace")
-    except (LookupError, ValueError):  # unknown, or one of Python's own that is no encoding of text
+    except (LookupError, ValueError):  # unknown, or a Python codec that is not a text encoding
         return html.decode(usual, errors="replace")

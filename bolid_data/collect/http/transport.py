@@ -1,4 +1,4 @@
-"""What carries requests: HTTP/1.1 that refuses to connect into a private network, and names for what goes wrong."""
+"""The HTTP/1.1 transport, which refuses to connect to private networks, and reason words for its errors."""
 
 import ipaddress
 import ssl
@@ -15,26 +15,26 @@ from yarl import URL
 
 from bolid_data.collect.http.address import is_this_machine
 
-Own = Callable[[str, int], bool]
-"""Whether (host, port) may lie inside: it is the manifest's own."""
+MayBePrivate = Callable[[str, int], bool]
+"""Whether (host, port) may be in a private network, because the manifest names it."""
 
 
 class PrivateAddressError(OSError):
-    """A name leads to an address that is not on the public internet."""
+    """A host name resolves to an address that is not on the public internet."""
 
 
 class _Resolver(AbstractResolver):
-    """Looks names up and refuses answers that point inside; what is connected to is what was looked at."""
+    """Resolves names and refuses private addresses; connections are made to the addresses that were checked."""
 
-    def __init__(self, own: Own) -> None:
-        self._own, self._resolver = own, aiohttp.ThreadedResolver()
+    def __init__(self, may_be_private: MayBePrivate) -> None:
+        self._may_be_private, self._resolver = may_be_private, aiohttp.ThreadedResolver()
 
     async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_INET) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if not self._own(host, port):
-            for answer in found:
-                refuse_inside(answer["host"])
-        return found
+        addresses = await self._resolver.resolve(host, port, family)
+        if not self._may_be_private(host, port):
+            for address in addresses:
+                refuse_private(address["host"])
+        return addresses
 
     async def close(self) -> None:
         await self._resolver.close()
@@ -43,46 +43,46 @@ class _Resolver(AbstractResolver):
 _TRANSLATED = [
     ipaddress.IPv6Network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::/96", "fec0::/10")
 ]
-"""IPv6 that stands for IPv4 addresses, private ones among them (NAT64, 6to4, IPv4-compatible), and site-local."""
+"""IPv6 ranges that embed IPv4 addresses, private ones included (NAT64, 6to4, IPv4-compatible), and site-local ones."""
 
 
-def refuse_inside(address: str) -> None:
+def refuse_private(address: str) -> None:
     """Raises PrivateAddressError for an IP address that is private, loopback, link-local or otherwise not public."""
-    found = ipaddress.ip_address(address.split("%")[0])
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    translated = isinstance(found, ipaddress.IPv6Address) and any(found in network for network in _TRANSLATED)
-    if translated or not (mapped or found).is_global or found.is_multicast:
+    ip = ipaddress.ip_address(address.split("%")[0])
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    translated = isinstance(ip, ipaddress.IPv6Address) and any(ip in network for network in _TRANSLATED)
+    if translated or not (mapped or ip).is_global or ip.is_multicast:
         raise PrivateAddressError(f"{address} is not on the public internet")
 
 
-def is_inside(url: str) -> bool:
-    """Whether an address names, without looking it up, this machine or a network that is not public."""
+def is_private(url: str) -> bool:
+    """Whether an address names this machine or a private network; host names are not resolved."""
     host = urlsplit(url).hostname or ""
     if is_this_machine(url):
         return True
     try:
-        refuse_inside(host)
+        refuse_private(host)
     except PrivateAddressError:
         return True
-    except ValueError:  # a name, which is checked when it is looked up
+    except ValueError:  # a name, which is checked when it is resolved
         return False
     return False
 
 
 class _Stream(AiohttpResponseStream):
-    CHUNK_SIZE = 1 << 20  # chunks of 16 KiB, the default, cost more time than all else about a photo
+    CHUNK_SIZE = 1 << 20  # with the default of 16 KiB, chunks take more time than everything else about a photo
 
 
 class _Transport(AiohttpTransport):
-    """Sends a request's target as it stands in the address: httpx and yarl would unquote and quote it again, and a
-    server that signed it would not know it any more."""
+    """Sends a request's target exactly as it is in the address: httpx and yarl would unquote and requote it, which
+    breaks signed addresses."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if not isinstance(self.client, aiohttp.ClientSession):
             self.client = self.get_client()
         timeout = request.extensions["timeout"]
         with map_aiohttp_exceptions():
-            answer = await self.client.request(
+            response = await self.client.request(
                 request.method,
                 URL(request.extensions["target"], encoded=True),
                 headers=request.headers,
@@ -90,15 +90,15 @@ class _Transport(AiohttpTransport):
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(sock_connect=timeout["connect"], sock_read=timeout["read"]),
             )
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Stream(answer), request=request)
+        return httpx.Response(response.status, headers=response.raw_headers, stream=_Stream(response), request=request)
 
 
-def transport(own: Own) -> AiohttpTransport:
-    """The transport of a crawl, for use inside its event loop; it keeps no cookies."""
+def transport(may_be_private: MayBePrivate) -> AiohttpTransport:
+    """The transport of a crawl, to be created inside its event loop; it keeps no cookies."""
     context = httpx.create_ssl_context()
 
     def session() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=0, ssl=context, resolver=_Resolver(own))
+        connector = aiohttp.TCPConnector(limit=0, ssl=context, resolver=_Resolver(may_be_private))
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -110,7 +110,7 @@ def transport(own: Own) -> AiohttpTransport:
 
 
 def reason_of(error: BaseException) -> tuple[str, bool]:
-    """A failed exchange in a word, and whether asking again is pointless."""
+    """The reason word for a failed request, and whether retrying is pointless."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:

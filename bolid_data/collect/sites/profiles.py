@@ -1,21 +1,21 @@
-"""What is known of each thePlace-style site, as data. `theplace.py` reads pages with it.
+"""Profiles of thePlace-style sites, as data. `theplace.py` parses pages with them.
 
-A selector is a claim about a page that may change, so there are fallbacks and they are tried in order. What no source
-confirms, but a page of this kind is likely to have, is marked as a guess.
+A selector may break when a page changes, so there are fallbacks, tried in order. A selector that no source confirms,
+but that a page of this kind is likely to match, is marked as a guess.
 """
 
 from dataclasses import dataclass
 
-_PAGE_IN_QUERY = r"(?=(?:.*&)?page=(?P<page>[0-9]{1,6})(?:&|$)|)"  # wherever it stands in the query, or not at all
+_PAGE_IN_QUERY = r"(?=(?:.*&)?page=(?P<page>[0-9]{1,6})(?:&|$)|)"  # anywhere in the query, or absent
 
 
 @dataclass(frozen=True)
 class Items:
-    """How one kind of item is found on a page. An item's link may sit in a container beside what describes it."""
+    """Selectors of one kind of item on a page. An item's link may be in a container together with its description."""
 
     selector: str  # the container, or the link itself where `link` is empty
     link: str = ""
-    name: str = ""  # where empty, the link's own text
+    name: str = ""  # where empty, the link's text
     count: str = ""
     size: str = ""
 
@@ -25,23 +25,23 @@ class Items:
 
 @dataclass(frozen=True)
 class Profile:
-    """What is known of one site; selectors in the order they are tried."""
+    """One site; selectors in the order in which they are tried."""
 
     name: str
-    origin: str  # addresses are stored under it, wherever the pages were served
+    origin: str  # addresses are stored under it, wherever the pages are served
     start: str  # path of the page that lists the letters
     encoding: str
-    person_path: str  # regular expression of a person's whole path; group 1 becomes the slug
-    gallery_pages: tuple[str, ...]  # of path and query of a person's pages: groups `person` and, past the first, `page`
-    letters: tuple[Items, ...]  # none: the start page is the one list of people
+    person_path: str  # regular expression for a person's full path; group 1 becomes the slug
+    gallery_pages: tuple[str, ...]  # path and query of a person's pages: groups `person` and, if not the first, `page`
+    letters: tuple[Items, ...]  # none: the start page is the only list of people
     people: tuple[Items, ...]
     person_name: tuple[str, ...]
     photo_count: tuple[str, ...]
     cards: tuple[Items, ...]
     pages: tuple[Items, ...]
     image: tuple[Items, ...]
-    start_lists_people: bool = False  # the start page is itself the first letter's
-    original: tuple[tuple[str, str], ...] = ()  # rewrites of an image's path to the file in full size
+    start_lists_people: bool = False  # the start page is also the first letter's page
+    original: tuple[tuple[str, str], ...] = ()  # rewrites of an image's path to the full-size file
 
 
 # /cache/archive/a/img/1-gthumb-gwdata1200-ghdata1200-gfitdatamax.jpg is a scaled /archive/a/img/1.jpg

@@ -1,4 +1,4 @@
-"""A source that is a lock: each photo from the first of its addresses that still gives the pinned bytes."""
+"""A lock as a source: each photo is fetched from the first of its addresses that still yields the locked bytes."""
 
 import asyncio
 import os
@@ -12,9 +12,9 @@ from bolid_data.catalog import Catalog
 from bolid_data.collect.download import Downloader
 from bolid_data.collect.http.failure import FetchError
 from bolid_data.collect.http.fetch import Fetcher
-from bolid_data.collect.ingest import Intake
-from bolid_data.collect.photo_fetch import Visitor, work
-from bolid_data.lockfile import PinnedPhoto, PinnedSighting
+from bolid_data.collect.ingest import Ingest
+from bolid_data.collect.photo_fetch import PhotoFetcher, run_workers
+from bolid_data.lockfile import LockedPhoto, LockedSighting
 from bolid_data.manifest import WebSource
 from bolid_data.public_address import public_address
 from bolid_data.records import Sighting, StoredPhoto, Validators
@@ -25,135 +25,137 @@ _BATCH = 1000
 _SETTLED = {"changed", "broken", "forgotten"}
 
 
-class PinnedList:
-    """Fetches what is pinned and not here yet. What is settled is looked up batch by batch, as in a `UrlList`."""
+class LockedList:
+    """Fetches the locked photos that are missing. Settled addresses are looked up batch by batch, as in `UrlList`."""
 
     def __init__(
         self,
-        photos: list[PinnedPhoto],
+        photos: list[LockedPhoto],
         folder: Path | None,
         source: WebSource,
         fetcher: Fetcher,
-        intake: Intake,
-        whole: Mapping[tuple[str, str], list[str]] | None = None,
+        ingest: Ingest,
+        full_addresses: Mapping[tuple[str, str], list[str]] | None = None,
         allow_local: bool = False,
     ) -> None:
-        """`whole` has addresses with what the lock left out of them, by person and by the lock's address."""
-        self._whole, self._allow_local = whole or {}, allow_local
+        """`full_addresses` have the secrets that the lock leaves out; they are by person and the lock's address."""
+        self._full_addresses, self._allow_local = full_addresses or {}, allow_local
         self._busy: dict[str, asyncio.Lock] = {}
-        self._sha256s: dict[str, str] = {}  # of photos that are another's, by the address they came from
-        self.photos, self.source, self.fetcher, self.intake = photos, source, fetcher, intake
+        self._sha256s: dict[str, str] = {}  # of the photos that addresses without secrets yielded instead
+        self.photos, self.source, self.fetcher, self.ingest = photos, source, fetcher, ingest
         self._folder = Path(os.path.realpath(folder)) if folder else None
-        self._visitor = Visitor(fetcher, intake)
-        self._downloader = Downloader(fetcher, intake.store)
+        self._photo_fetcher = PhotoFetcher(fetcher, ingest)
+        self._downloader = Downloader(fetcher, ingest.store)
 
     async def run(self) -> None:
-        self.intake.tally.expected = len(self.photos)
-        # More tasks than one host may have requests: those that wait for their host do not hold up the others.
-        await work(self._left(), self._find, min(8 * self.source.concurrency, 512))
-        await self.intake.commit_beside(always=True)
+        self.ingest.stats.expected = len(self.photos)
+        # More tasks than one host may have requests, so that tasks that wait for a host do not hold up the others.
+        await run_workers(self._missing(), self._fetch_photo, min(8 * self.source.concurrency, 512))
+        await self.ingest.commit_async(always=True)
 
-    async def _left(self) -> AsyncIterator[tuple[PinnedPhoto, list[PinnedSighting]]]:
-        """Photos that are not here yet, with their addresses that are worth asking, each once."""
+    async def _missing(self) -> AsyncIterator[tuple[LockedPhoto, list[LockedSighting]]]:
+        """The photos that are missing, each with its sightings to try, one per address."""
         for batch in batches(self.photos):
-            stored, known = await asyncio.to_thread(known_of, self.intake.catalog, batch)
+            stored, known = await asyncio.to_thread(look_up_batch, self.ingest.catalog, batch)
             for photo in batch:
                 if photo.sha256 in stored or _opted_out(photo, known):
-                    self.intake.tally.known += photo.sha256 in stored
-                    self.intake.tally.visited += 1
+                    self.ingest.stats.known += photo.sha256 in stored
+                    self.ingest.stats.visited += 1
                     continue
-                each = {sighting.url: sighting for sighting in reversed(photo.sightings)}
-                places = [each[url] for url in dict.fromkeys(s.url for s in photo.sightings)]
-                left = [s for s in places if s.left_out or not (s.url in known and _settled(known[s.url]))]
-                yield photo, [whole for place in left for whole in self._completed(place)]
+                by_url = {sighting.url: sighting for sighting in reversed(photo.sightings)}
+                sightings = [by_url[url] for url in dict.fromkeys(s.url for s in photo.sightings)]
+                to_try = [s for s in sightings if s.left_out or not (s.url in known and _settled(known[s.url]))]
+                yield photo, [full for sighting in to_try for full in self._with_secrets(sighting)]
 
-    def _completed(self, place: PinnedSighting) -> list[PinnedSighting]:
-        """The places that an address stands for: with what was left out of it, where a list tells, or as it is."""
-        urls = self._whole.get((place.person, place.url), []) if place.left_out else []
-        return [place.model_copy(update={"url": url}) for url in urls] or [place]
+    def _with_secrets(self, sighting: LockedSighting) -> list[LockedSighting]:
+        """A sighting under each of its full addresses, where they are known, or unchanged."""
+        urls = self._full_addresses.get((sighting.person, sighting.url), []) if sighting.left_out else []
+        return [sighting.model_copy(update={"url": url}) for url in urls] or [sighting]
 
-    async def _find(self, item: tuple[PinnedPhoto, list[PinnedSighting]]) -> None:
-        """Stores a photo, or records of each of its addresses why it does not give it."""
-        photo, places = item
-        places = [p for p in places if not self.intake.opted_out_before(p.url, p.person, _page_url(p))]
+    async def _fetch_photo(self, item: tuple[LockedPhoto, list[LockedSighting]]) -> None:
+        """Stores a photo, or records for each of its addresses why it failed."""
+        photo, sightings = item
+        sightings = [s for s in sightings if not self.ingest.opted_out_before(s.url, s.person, _page_url(s))]
         misses: list[_Miss] = []
-        if not await self._store(photo, places, misses):
+        if not await self._store(photo, sightings, misses):
             for miss in misses:
-                self._visitor.refused(miss.error, _pinned_url(miss.place), miss.place.person, _page_url(miss.place))
+                self._photo_fetcher.record_failure(
+                    miss.error, _locked_url(miss.sighting), miss.sighting.person, _page_url(miss.sighting)
+                )
         if downloads := [miss.download for miss in misses if miss.download]:
-            # Committed before the files go, so that a kill between the two does not fetch them again.
-            await self.intake.commit_beside(always=True)
+            # Committed before the files are deleted, so that a kill in between does not fetch them again.
+            await self.ingest.commit_async(always=True)
             for file in downloads:
                 file.unlink()
-        tally = self.intake.tally
-        tally.visited += 1
-        tally.requests, tally.received = self.fetcher.requests, self.fetcher.received
-        await self.intake.commit_beside()
+        stats = self.ingest.stats
+        stats.visited += 1
+        stats.requests, stats.received = self.fetcher.requests, self.fetcher.received
+        await self.ingest.commit_async()
 
-    async def _store(self, photo: PinnedPhoto, places: list[PinnedSighting], misses: list["_Miss"]) -> bool:
-        """Whether a place gave the photo, or its bytes at least; those that did not are added to `misses`."""
-        for place in places:
-            # Photos whose addresses differ in what was left out alone have the same places: one of them at a time.
-            async with self._busy.setdefault(place.url, asyncio.Lock()) if place.left_out else nullcontext():
-                if self._sha256s.get(place.url, photo.sha256) != photo.sha256:
+    async def _store(self, photo: LockedPhoto, sightings: list[LockedSighting], misses: list["_Miss"]) -> bool:
+        """Whether a sighting yielded the photo's bytes; the sightings that did not are added to `misses`."""
+        for sighting in sightings:
+            # Photos whose addresses differ only in their secrets share sightings: only one photo at a time tries them.
+            async with self._busy.setdefault(sighting.url, asyncio.Lock()) if sighting.left_out else nullcontext():
+                if self._sha256s.get(sighting.url, photo.sha256) != photo.sha256:
                     continue
                 try:
-                    found = await (self._read(place) if place.url.startswith(FILE) else self._fetch(place))
+                    candidate = await (self._read(sighting) if sighting.url.startswith(FILE) else self._fetch(sighting))
                 except FetchError as error:
-                    misses.append(_Miss(place, error))
+                    misses.append(_Miss(sighting, error))
                     if error.reason == "opted_out":
-                        return False  # who does not want it used does not want it taken from elsewhere
+                        return False  # an opt-out holds for the photo's other addresses, too
                     continue
-                if found.sha256 == photo.sha256:
-                    await self._take(found, photo, place)
+                if candidate.sha256 == photo.sha256:
+                    await self._ingest(candidate, photo, sighting)
                     return True
-                changed = FetchError(place.url, "changed", final=True)
-                if place.left_out:
-                    self._sha256s[place.url] = found.sha256
-                    found.file.unlink(missing_ok=True)
-                    misses.append(_Miss(place, changed))
+                changed = FetchError(sighting.url, "changed", final=True)
+                if sighting.left_out:
+                    self._sha256s[sighting.url] = candidate.sha256
+                    candidate.file.unlink(missing_ok=True)
+                    misses.append(_Miss(sighting, changed))
                 else:
-                    misses.append(_Miss(place, changed, found.file if found.validators else None))
+                    misses.append(_Miss(sighting, changed, candidate.file if candidate.validators else None))
         return False
 
-    async def _fetch(self, place: PinnedSighting) -> "_Found":
-        """Asks the photo's page for consent, as the first crawl did, and fetches the photo. Raises FetchError."""
+    async def _fetch(self, sighting: LockedSighting) -> "_Candidate":
+        """Checks the photo's page for an opt-out, as the first crawl did, and fetches the photo. Raises FetchError."""
         if self._allow_local:
-            self.fetcher.own(place.url)
-        if place.page_url:
-            await self.fetcher.page(place.page_url, "utf-8", links=False)
-        download = await self._downloader.get(place.url)
-        return _Found(download.file, await asyncio.to_thread(file_sha256, download.file), download.validators)
+            self.fetcher.allow_private(sighting.url)
+        if sighting.page_url:
+            await self.fetcher.page(sighting.page_url, "utf-8", links=False)
+        download = await self._downloader.get(sighting.url)
+        return _Candidate(download.file, await asyncio.to_thread(file_sha256, download.file), download.validators)
 
-    async def _read(self, place: PinnedSighting) -> "_Found":
-        """The photo in the folder that was named for it. Raises FetchError."""
+    async def _read(self, sighting: LockedSighting) -> "_Candidate":
+        """Reads the photo from the folder of `--folder`. Raises FetchError."""
         assert self._folder, "checked before anything is fetched"
-        file = _local(self._folder, place.url)
+        file = _local(self._folder, sighting.url)
         try:
-            return _Found(file, await asyncio.to_thread(file_sha256, file))
+            return _Candidate(file, await asyncio.to_thread(file_sha256, file))
         except FileNotFoundError:
-            raise FetchError(place.url, "missing") from None
+            raise FetchError(sighting.url, "missing") from None
         except OSError as error:
-            raise FetchError(place.url, "unreadable") from error
+            raise FetchError(sighting.url, "unreadable") from error
 
-    async def _take(self, found: "_Found", photo: PinnedPhoto, place: PinnedSighting) -> None:
-        seen_at = (place.url, place.person, _page_url(place))
-        if found.validators is None:
-            stored = self.intake.photo(found.file, *seen_at)
+    async def _ingest(self, candidate: "_Candidate", photo: LockedPhoto, sighting: LockedSighting) -> None:
+        origin = (sighting.url, sighting.person, _page_url(sighting))
+        if candidate.validators is None:
+            stored = self.ingest.add_photo(candidate.file, *origin)
         else:
-            stored = await self.intake.download(found.file, *seen_at, found.validators)
+            stored = await self.ingest.add_download(candidate.file, *origin, candidate.validators)
         if not stored:
-            return  # this machine cannot read what the other could
+            return  # this machine cannot decode what the other could
         for other in photo.sightings:
-            if (other.url, other.person) != (_pinned_url(place), place.person):
-                other = self._completed(other)[0]
-                seen = Sighting(other.url, other.person, _page_url(other), "stored", photo.sha256)
-                self.intake.again(seen)
+            if (other.url, other.person) != (_locked_url(sighting), sighting.person):
+                other = self._with_secrets(other)[0]
+                row = Sighting(other.url, other.person, _page_url(other), "stored", photo.sha256)
+                self.ingest.add_sighting(row)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What a place gives: a file of this machine, or, with validators, one in the inbox."""
+class _Candidate:
+    """The file that a sighting yields: a local one or, with validators, one in the inbox."""
 
     file: Path
     sha256: str
@@ -162,52 +164,52 @@ class _Found:
 
 @dataclass(frozen=True)
 class _Miss:
-    """A place that did not give its photo, why, and the file that it gave instead."""
+    """A sighting that did not yield its photo, why, and the file that it yielded instead."""
 
-    place: PinnedSighting
+    sighting: LockedSighting
     error: FetchError
     download: Path | None = None
 
 
 def _local(folder: Path, address: str) -> Path:
-    """Where a `file:` address lies. Raises FetchError where that is outside of the folder, or no plain file."""
+    """The path of a `file:` address. Raises FetchError where it is outside the folder or not a regular file."""
     try:
         file = os.path.realpath(folder / os.fsdecode(unquote_to_bytes(address.removeprefix(FILE))))
     except ValueError:
         raise FetchError(address, "bad_address", final=True) from None
     if not Path(file).is_relative_to(folder):
         raise FetchError(address, "outside", final=True)
-    # Not Path.exists: it raises where a folder may be listed and not entered.
+    # Not Path.exists, which raises where a folder may be listed but not entered.
     if os.path.exists(file) and not os.path.isfile(file):  # noqa: PTH110, PTH113
         raise FetchError(address, "unreadable")  # a pipe: reading it might never end
     return Path(file)
 
 
 def _settled(sighting: Sighting) -> bool:
-    """Whether asking again would cost a photo's bytes; an opt-out ends the search for its photo altogether."""
+    """Whether an address need not be tried again: another request would only download the same bytes."""
     return sighting.reason in _SETTLED and not sighting.url.startswith(FILE)
 
 
-def _pinned_url(place: PinnedSighting) -> str:
-    """The address as the lock has it."""
-    return public_address(place.url)[0] if place.left_out else place.url
+def _locked_url(sighting: LockedSighting) -> str:
+    """The address as in the lock."""
+    return public_address(sighting.url)[0] if sighting.left_out else sighting.url
 
 
-def _page_url(place: PinnedSighting) -> str:
-    return place.page_url or (place.url if place.url.startswith(FILE) else "")
+def _page_url(sighting: LockedSighting) -> str:
+    return sighting.page_url or (sighting.url if sighting.url.startswith(FILE) else "")
 
 
-def batches(photos: list[PinnedPhoto]) -> Iterator[list[PinnedPhoto]]:
+def batches(photos: list[LockedPhoto]) -> Iterator[list[LockedPhoto]]:
     for start in range(0, len(photos), _BATCH):
         yield photos[start : start + _BATCH]
 
 
-def known_of(catalog: Catalog, batch: list[PinnedPhoto]) -> tuple[dict[str, StoredPhoto], dict[str, Sighting]]:
-    """What the catalog says of a batch: its stored photos, and by address what came of the others."""
+def look_up_batch(catalog: Catalog, batch: list[LockedPhoto]) -> tuple[dict[str, StoredPhoto], dict[str, Sighting]]:
+    """The catalog's rows for a batch: stored photos by sha256, and sightings by address."""
     stored = catalog.sightings.photos_by_sha256([photo.sha256 for photo in batch])
-    sighted = catalog.sightings.sighted([sighting.url for photo in batch for sighting in photo.sightings])
-    return stored, {sighting.url: sighting for sighting in sighted}
+    sightings = catalog.sightings.at_addresses([sighting.url for photo in batch for sighting in photo.sightings])
+    return stored, {sighting.url: sighting for sighting in sightings}
 
 
-def _opted_out(photo: PinnedPhoto, known: dict[str, Sighting]) -> bool:
+def _opted_out(photo: LockedPhoto, known: dict[str, Sighting]) -> bool:
     return any(s.url in known and known[s.url].state == "opted_out" for s in photo.sightings)

@@ -197,7 +197,7 @@ def cut(job: Job) -> Iterator[list[str]]:
 
 
 def _run_unscreened(sha256s: Sequence[str], store: Store, job: Job) -> BatchResult:
-    decoded = decode([(sha256, store.place(sha256)) for sha256 in sha256s], job.background)
+    decoded = decode([(sha256, store.locate(sha256)) for sha256 in sha256s], job.background)
     result = decoded.merge(measure_batch(decoded.photos, job.unscreened, job.unmeasured))
     if not job.screen:
         result.photos.clear()

@@ -66,7 +66,7 @@ def _round(
     photos = [
         {
             "sha256": sha256,
-            "file": str(store.place(sha256).resolve()),
+            "file": str(store.locate(sha256).resolve()),
             "models": [model for model in models if sha256 in job.unmeasured[model]],
         }
         for sha256 in sha256s

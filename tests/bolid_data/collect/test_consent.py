@@ -263,7 +263,7 @@ def test_a_recheck_finds_who_has_opted_out_since(tmp_path: Path) -> None:
         site.plan("person_0", 4, "http_410")
         site.site.people["person_0"][5] += b"changed"
         site.plan("person_0", 6, "tdm_header")
-        tally = crawl(site, tmp_path, recheck_consent=True)
+        stats = crawl(site, tmp_path, recheck_consent=True)
         asked = [exchange for exchange in site.log[before:] if exchange.path.startswith("/archive")]
     assert states(tmp_path) == [
         ("0.jpg", "stored", "allowed"),
@@ -274,7 +274,7 @@ def test_a_recheck_finds_who_has_opted_out_since(tmp_path: Path) -> None:
         ("5.jpg", "stored", "allowed"),
         ("6.jpg", "opted_out", "tdm-reservation: 1"),
     ]
-    assert {name: tally[name] for name in ("opted_out", "gone", "changed", "unchanged", "new")} == {
+    assert {name: stats[name] for name in ("opted_out", "gone", "changed", "unchanged", "new")} == {
         "opted_out": 4,
         "gone": 1,
         "changed": 1,

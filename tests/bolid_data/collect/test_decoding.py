@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bolid_data import manifest as manifests
-from bolid_data.collect.ingest import Intake
+from bolid_data.collect.ingest import Ingest
 from bolid_data.dataset import Dataset
 from bolid_data.decoding import PixelBudget
 from bolid_data.errors import UsageError
@@ -63,9 +63,9 @@ def test_what_would_have_to_be_decoded_is_left_to_a_thread(data: bytes, tmp_path
     dataset = Dataset(tmp_path / "data")
     dataset.prepare()
     (tmp_path / "photo").write_bytes(data)
-    in_loop = Intake(dataset)._keep(tmp_path / "photo", decode=False) if is_quick(tmp_path / "photo") else None
+    in_loop = Ingest(dataset)._keep(tmp_path / "photo", decode=False) if is_quick(tmp_path / "photo") else None
     assert in_loop is None, "the crawl's event loop decodes nothing, however small the file is"
-    assert Intake(dataset)._keep(tmp_path / "photo") is not None
+    assert Ingest(dataset)._keep(tmp_path / "photo") is not None
 
 
 def test_threads_hold_no_more_pixels_than_the_budget() -> None:

@@ -113,11 +113,11 @@ def test_what_had_come_of_a_photo_before_it_was_refused_is_discarded(name: str, 
 
 def test_a_download_that_nothing_came_of_expires(tmp_path: Path) -> None:
     store = Dataset(tmp_path).store
-    store.arrivals()
+    store.open_inbox()
     for name, days in (("old.part", 8), ("old.W251bGwsbnVsbF0=.whole", 8), ("new.W251bGwsbnVsbF0=.part", 1)):
         (store.inbox / name).write_bytes(b"half a photo")
         os.utime(store.inbox / name, (time.time() - days * 24 * 3600,) * 2)
-    store.arrivals()
+    store.open_inbox()
     assert [file.name for file in store.inbox.iterdir()] == ["new.W251bGwsbnVsbF0=.part"]
 
 
@@ -270,12 +270,12 @@ def test_a_second_crawl_asks_only_whether_lists_have_changed(tmp_path: Path) -> 
     with serve(Hostile(Site(people(3, 4)))) as site:
         crawl(site, tmp_path)
         before = len(site.log)
-        tally = crawl(site, tmp_path)
+        stats = crawl(site, tmp_path)
         second = [exchange for exchange in site.log[before:] if exchange.path.startswith(("/photos", "/archive"))]
     assert {exchange.status for exchange in second} == {304}
     assert all("if-none-match" in exchange.headers for exchange in second)
     assert not any("/pic/" in exchange.path or "/archive" in exchange.path for exchange in second)
-    assert (tally["unchanged"], tally["known"], tally["new"]) == (len(second), 7, 0)
+    assert (stats["unchanged"], stats["known"], stats["new"]) == (len(second), 7, 0)
 
 
 def test_new_photos_are_fetched_and_lost_ones_counted(tmp_path: Path) -> None:
@@ -283,10 +283,10 @@ def test_new_photos_are_fetched_and_lost_ones_counted(tmp_path: Path) -> None:
         crawl(site, tmp_path)
         before = len(site.log)
         site.site.people["person_1"] += [photo(900 + number) for number in range(5)]
-        tally = crawl(site, tmp_path)
+        stats = crawl(site, tmp_path)
         fetched = [exchange.path for exchange in site.log[before:] if exchange.path.startswith("/archive")]
         assert sorted(fetched) == [f"/archive/person_1/img/{number}.jpg" for number in range(4, 9)]
-        assert (tally["new"], tally["known"], tally["gone"]) == (5, 7, 0)
+        assert (stats["new"], stats["known"], stats["gone"]) == (5, 7, 0)
         del site.site.people["person_0"][1:]
         assert crawl(site, tmp_path)["gone"] == 2
     assert len(stored(tmp_path)) == 12, "what is gone from the site stays"
@@ -373,8 +373,8 @@ def write_csv(file: Path, pairs: list[tuple[str, str]]) -> None:
 def test_a_list_in_csv_is_fetched_and_what_is_settled_not_asked_again(tmp_path: Path) -> None:
     with serve(one_person(4, http_404=1, html_as_jpeg=2)) as site:
         write_csv(tmp_path / "list.csv", listed(site))
-        tally = fetch(tmp_path)
-        assert (tally["people"], tally["new"], tally["reasons"]) == (1, 2, {"http_404": 1, "broken": 1})
+        stats = fetch(tmp_path)
+        assert (stats["people"], stats["new"], stats["reasons"]) == (1, 2, {"http_404": 1, "broken": 1})
         before = len(site.log)
         assert fetch(tmp_path)["known"] == 3
         assert [exchange.path for exchange in site.log[before:] if "archive" in exchange.path] == [

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from bolid_data import manifest as manifests
 from bolid_data.catalog import Catalog
-from bolid_data.collect.rebuild import Options, fetch_pinned
+from bolid_data.collect.rebuild import Options, fetch_locked
 from bolid_data.curate.judge import explain, judge
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
@@ -83,7 +83,7 @@ def command(lock: Path, data: Path, base_url: str, delay: float = 0.0) -> list[s
 def rebuild(lock: Path, data: Path, options: Options) -> dict[str, Any]:
     pinned, dataset = read_lock(lock), Dataset(data)
     with dataset.working():
-        return {**fetch_pinned(pinned, dataset, options), **rebuild_shards(pinned, dataset)}
+        return {**fetch_locked(pinned, dataset, options), **rebuild_shards(pinned, dataset)}
 
 
 def urls(found: dict[str, Any], kind: str) -> set[str]:

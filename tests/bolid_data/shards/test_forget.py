@@ -95,7 +95,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "photos" / ".inbox").mkdir()
     (root / "photos" / ".inbox" / "0.W251bGwsbnVsbF0=.part").write_bytes(small(20)[:5000])
     orphan = small(29)  # linked into the store when its crawl was killed, before it was committed
-    world.dataset.store.keep(_file(folder, orphan), hashlib.sha256(orphan).hexdigest(), "jpg")
+    world.dataset.store.add(_file(folder, orphan), hashlib.sha256(orphan).hexdigest(), "jpg")
     _run(root, "with", [GONE, "eve_fifth"])
     _run(root, "without", ["eve_fifth"])
     return root
@@ -190,7 +190,7 @@ def test_the_new_lock_can_be_rebuilt(world: World, tmp_path: Path) -> None:
     lock = read_lock(world.dataset.lock)
     for pinned in lock.photos:
         file = world.dataset.store.find(pinned.sha256)
-        elsewhere.store.keep(file, pinned.sha256, "jpg")
+        elsewhere.store.add(file, pinned.sha256, "jpg")
         photos = [StoredPhoto(pinned.sha256, "JPEG", 1200, 1400, file.stat().st_size)]
         seen = [Sighting(s.url, s.person, s.page_url or "", "stored", pinned.sha256) for s in pinned.sightings]
         elsewhere.catalog.sightings.record([Person(s.person, s.person.title(), "") for s in seen], photos, seen)

@@ -119,7 +119,7 @@ def test_they_come_back_as_they_were(world: World, tmp_path: Path) -> None:
         for name, content in tables.items():
             con.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(content[0]))})", content)
     for file in world.dataset.store.files():
-        again.store.keep(file, file.stem, "jpg")
+        again.store.add(file, file.stem, "jpg")
     assert rebuild_shards(lock, again)["problem"] is None
     with again.catalog.open(read_only=True) as con:
         assert con.execute("SELECT * FROM detections ORDER BY ALL").fetchall() == before

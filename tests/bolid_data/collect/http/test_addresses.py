@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bolid_data.collect.http.transport import PrivateAddressError, is_inside, refuse_inside
+from bolid_data.collect.http.transport import PrivateAddressError, is_private, refuse_private
 from bolid_data.collect.rebuild import Options
 from bolid_data.shard_index import ShardIndex
 from bolid_data.shards.lock import verify
@@ -30,15 +30,15 @@ from tests.support.measured_dataset import World, jpeg
 )  # fmt: skip
 def test_what_counts_as_inside(address: str) -> None:
     with pytest.raises(PrivateAddressError):
-        refuse_inside(address)
+        refuse_private(address)
     host = f"[{address}]" if ":" in address else address
-    assert is_inside(f"http://{host}/1.jpg")
+    assert is_private(f"http://{host}/1.jpg")
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8"])
 def test_what_is_public(address: str) -> None:
-    refuse_inside(address)
-    assert not is_inside(f"http://{f'[{address}]' if ':' in address else address}/1.jpg")
+    refuse_private(address)
+    assert not is_private(f"http://{f'[{address}]' if ':' in address else address}/1.jpg")
 
 
 def test_a_list_reaches_this_machine_only_where_its_manifest_says_so(

@@ -1,4 +1,4 @@
-"""How often a host is asked: by the pace alone, and as a server sees it."""
+"""How often a host is asked: by the throttle alone, and as a server sees it."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bolid_data.collect.http.throttle import Pace
+from bolid_data.collect.http.throttle import Throttle
 from bolid_data.errors import BolidError
 from tests.bolid_data.collect.sources.test_gallery_site import people, rows
 from tests.bolid_data.collect.test_hostile import crawl, one_person, stored
@@ -18,29 +18,29 @@ LATE = 0.05
 """Seconds by which a request may reach the server, or be seen by it, after it began."""
 
 
-async def turns(pace: Pace, count: int) -> list[float]:
+async def turns(throttle: Throttle, count: int) -> list[float]:
     """When so many requests that all want to begin now may begin, in seconds from now."""
     began = time.monotonic()
 
     async def turn() -> float:
-        await pace.turn()
+        await throttle.wait()
         return time.monotonic() - began
 
     return sorted(await asyncio.gather(*(turn() for _ in range(count))))
 
 
 def test_requests_begin_one_delay_apart_however_many_want_to() -> None:
-    times = asyncio.run(turns(Pace(0.05), 5))
+    times = asyncio.run(turns(Throttle(0.05), 5))
     assert times[0] < 0.04
     assert all(later - earlier > 0.04 for earlier, later in pairwise(times))
 
 
 def test_a_pause_holds_for_those_who_wait_already() -> None:
     async def run() -> list[float]:
-        pace = Pace(0.05)
-        waiting = asyncio.create_task(turns(pace, 3))
+        throttle = Throttle(0.05)
+        waiting = asyncio.create_task(turns(throttle, 3))
         await asyncio.sleep(0.02)
-        pace.refused(0.5)
+        throttle.back_off(0.5)
         return await waiting
 
     first, *others = asyncio.run(run())
@@ -49,57 +49,57 @@ def test_a_pause_holds_for_those_who_wait_already() -> None:
 
 
 def test_a_refusal_doubles_the_delay_once_for_all_that_was_under_way() -> None:
-    pace = Pace(1.0)
+    throttle = Throttle(1.0)
     for _ in range(5):
-        pace.refused(10)
-    assert pace.delay == 2.0
+        throttle.back_off(10)
+    assert throttle.delay == 2.0
 
 
 def test_the_delay_never_falls_below_what_was_asked_for() -> None:
-    pace = Pace(300.0)
-    pace.refused(None)
-    assert pace.delay >= 300.0
+    throttle = Throttle(300.0)
+    throttle.back_off(None)
+    assert throttle.delay >= 300.0
 
 
 def test_a_host_that_does_not_say_for_how_long_gets_a_pause_that_doubles() -> None:
     async def run() -> list[float]:
-        pace, found = Pace(0.0), []
+        throttle, found = Throttle(0.0), []
         for _ in range(2):
-            pace.refused(None)
-            pace.delay = 0.0
-            found.append((await turns(pace, 1))[0])
+            throttle.back_off(None)
+            throttle.delay = 0.0
+            found.append((await turns(throttle, 1))[0])
         return found
 
     assert asyncio.run(run()) == [pytest.approx(1, abs=0.1), pytest.approx(2, abs=0.1)]
 
 
 def test_good_answers_bring_the_delay_back_to_its_floor_and_no_further() -> None:
-    pace = Pace(0.1)
-    pace.refused(0)
-    assert pace.delay > 0.1
+    throttle = Throttle(0.1)
+    throttle.back_off(0)
+    assert throttle.delay > 0.1
     for _ in range(100):
-        pace.answered(0.01)
-    assert pace.delay == 0.1
+        throttle.record_response(0.01)
+    assert throttle.delay == 0.1
 
 
 def test_a_host_that_labours_is_asked_less_often_until_it_recovers() -> None:
-    pace = Pace(0.0)
+    throttle = Throttle(0.0)
     for _ in range(20):
-        pace.answered(0.02)
-    assert pace.delay == 0.0
+        throttle.record_response(0.02)
+    assert throttle.delay == 0.0
     for _ in range(20):
-        pace.answered(2.0)
-    assert pace.delay == pytest.approx(2.0, rel=0.1), "as Scrapy's AutoThrottle: one request in the time of an answer"
+        throttle.record_response(2.0)
+    assert throttle.delay == pytest.approx(2.0, rel=0.1), "as AutoThrottle: one request per response time"
     for _ in range(200):
-        pace.answered(0.02)
-    assert pace.delay == 0.0
+        throttle.record_response(0.02)
+    assert throttle.delay == 0.0
 
 
 def test_a_host_that_was_always_slow_is_not_slowed_down_for() -> None:
-    pace = Pace(0.0)
+    throttle = Throttle(0.0)
     for _ in range(50):
-        pace.answered(0.8)
-    assert pace.delay == 0.0
+        throttle.record_response(0.8)
+    assert throttle.delay == 0.0
 
 
 # As a server sees it.

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from bolid_data import manifest as manifests
-from bolid_data.collect.http.address import as_sent, listed
+from bolid_data.collect.http.address import encode_url, resolve_link
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
@@ -177,11 +177,11 @@ def test_a_request_target_goes_out_as_it_was_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("target", "sent"), [*((target, target) for target in TARGETS), *ENCODED.items()])
 def test_what_may_not_stand_in_a_target_is_encoded(target: str, sent: str) -> None:
-    assert as_sent(f"http://a.example{target}") == f"http://a.example{sent}"
-    assert as_sent(f"http://a.example{sent}") == f"http://a.example{sent}"
+    assert encode_url(f"http://a.example{target}") == f"http://a.example{sent}"
+    assert encode_url(f"http://a.example{sent}") == f"http://a.example{sent}"
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_link_of_a_page_stays_as_it_stands_there(target: str) -> None:
-    assert listed(target, "https://a.example/b/") == f"https://a.example{target}"
-    assert listed(f"https://a.example{target}", "https://b.example/") == f"https://a.example{target}"
+    assert resolve_link(target, "https://a.example/b/") == f"https://a.example{target}"
+    assert resolve_link(f"https://a.example{target}", "https://b.example/") == f"https://a.example{target}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bolid_data.collect.http.address import LONGEST, normal
+from bolid_data.collect.http.address import MAX_URL_LENGTH, normalise
 from bolid_data.collect.sites.profiles import PROFILES, Items, Profile
 from bolid_data.collect.sites.theplace import (
     DriftError,
@@ -166,11 +166,11 @@ def test_what_is_no_size(text: str) -> None:
         ("http://xn--/", None),
         ("http://a..b/", None),
         (f"http://{'a' * 64}.example/", None),
-        ("/" + "a" * LONGEST, None),
+        ("/" + "a" * MAX_URL_LENGTH, None),
     ],
 )
 def test_addresses_in_their_normal_form(link: str, address: str | None) -> None:
-    assert normal(link, URL) == address
+    assert normalise(link, URL) == address
 
 
 addresses = st.text() | st.builds(
@@ -207,7 +207,7 @@ addresses = st.text() | st.builds(
 
 @given(addresses, st.just(URL) | addresses)
 def test_any_text_is_a_normal_address_or_none(link: str, base: str) -> None:
-    address = normal(link, base)
+    address = normalise(link, base)
     if address is None:
         return
     parts = urlsplit(address)
@@ -217,8 +217,8 @@ def test_any_text_is_a_normal_address_or_none(link: str, base: str) -> None:
     assert not parts.fragment
     assert address.isascii()
     assert address.isprintable()
-    assert normal(address, base) == address
-    assert normal(address, URL) == address
+    assert normalise(address, base) == address
+    assert normalise(address, URL) == address
 
 
 MARKUP = [

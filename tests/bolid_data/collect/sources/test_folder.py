@@ -38,8 +38,8 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
     files = {"Ana B/1.jpg": photo(1), "Ana B/2019/2.jpg": photo(2), "tom/a.jpg": photo(1), "tom/note.txt": b"hello"}
     fill(tmp_path, files)
     dataset = Dataset(tmp_path / "data")
-    tally = scrape(manifest(tmp_path), dataset)
-    assert (tally["people"], tally["new"], tally["known"], tally["reasons"]) == (2, 2, 1, {"broken": 1})
+    stats = scrape(manifest(tmp_path), dataset)
+    assert (stats["people"], stats["new"], stats["known"], stats["reasons"]) == (2, 2, 1, {"broken": 1})
     with dataset.catalog.open() as con:
         seen = con.execute("SELECT person, url FROM sightings WHERE state = 'stored' ORDER BY url").fetchall()
     assert seen == [("ana_b", "file:Ana B/1.jpg"), ("ana_b", "file:Ana B/2019/2.jpg"), ("tom", "file:tom/a.jpg")]
@@ -79,8 +79,8 @@ def test_photos_of_every_common_format_are_collected_however_deep(tmp_path: Path
 def test_hidden_files_and_what_windows_leaves_are_no_photos(tmp_path: Path) -> None:
     litter = ["ana/.DS_Store", "ana/Thumbs.db", "ana/2019/desktop.ini", "ana/.trash/2.jpg", "ana/._1.jpg", ".old/3.jpg"]
     fill(tmp_path, {"ana/1.jpg": photo(1)} | dict.fromkeys(litter, b"x"))
-    tally = scrape(manifest(tmp_path), Dataset(tmp_path / "data"))
-    assert (tally["people"], tally["new"], tally["reasons"]) == (1, 1, {})
+    stats = scrape(manifest(tmp_path), Dataset(tmp_path / "data"))
+    assert (stats["people"], stats["new"], stats["reasons"]) == (1, 1, {})
 
 
 def test_links_are_taken_only_where_they_stay_inside(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_what_may_not_be_read_is_recorded_and_tried_again() -> None:
             ]
             for path in closed:
                 path.chmod(0o700)
-            tally = scrape(source, dataset)
-            assert (tally["new"], tally["known"], tally["reasons"]) == (2, 1, {})
+            stats = scrape(source, dataset)
+            assert (stats["new"], stats["known"], stats["reasons"]) == (2, 1, {})
             (folder / "photos").chmod(0)
             with pytest.raises(UsageError, match="cannot be read"):
                 scrape(source, dataset)

@@ -49,8 +49,8 @@ async def broken_connection(request: web.Request) -> web.StreamResponse:
 
 def test_photos_and_where_they_were_seen(tmp_path: Path) -> None:
     with serve(Site(people(5, 1, 3))) as site:
-        tally = crawl(site, tmp_path)
-    assert (tally["people"], tally["skipped_people"], tally["new"]) == (2, 1, 8)
+        stats = crawl(site, tmp_path)
+    assert (stats["people"], stats["skipped_people"], stats["new"]) == (2, 1, 8)
     assert rows(tmp_path, "SELECT person, listed_photos, state FROM people ORDER BY ALL") == [
         ("person_0", 5, "listed"),
         ("person_1", 1, "skipped"),
@@ -94,9 +94,9 @@ def test_robots_and_opt_outs_are_obeyed(tmp_path: Path) -> None:
 
     with serve(Site(people(3), robots="User-agent: bolid\nDisallow: /archive/person_0/img/1.jpg\n")) as site:
         site.faults["/archive/person_0/img/2.jpg"] = no_ai
-        tally = crawl(site, tmp_path)
+        stats = crawl(site, tmp_path)
         assert not site.sent("/archive/person_0/img/1.jpg")
-    assert tally["reasons"] == {"robots": 1, "opted_out": 1}
+    assert stats["reasons"] == {"robots": 1, "opted_out": 1}
     assert len(list(Dataset(tmp_path / "data").store.files())) == 1
 
 
@@ -115,8 +115,8 @@ def test_a_host_that_is_not_this_machine_needs_a_contact(tmp_path: Path) -> None
 
 def test_what_is_no_photo_is_recorded_and_not_stored(tmp_path: Path) -> None:
     with serve(Site({"person_0": [photo(1), b"<html>login please</html>", photo(2)]})) as site:
-        tally = crawl(site, tmp_path)
-        assert tally["reasons"] == {"broken": 1}
+        stats = crawl(site, tmp_path)
+        assert stats["reasons"] == {"broken": 1}
         crawl(site, tmp_path)
         assert len(site.sent("/archive/person_0/img/1.jpg")) == 1, "what is no photo is not asked for again"
     assert rows(tmp_path, "SELECT state, reason FROM sightings WHERE sha256 IS NULL") == [("refused", "broken")]
@@ -136,9 +136,9 @@ def test_what_passes_is_tried_again_at_once_and_by_the_next_run(tmp_path: Path) 
     with serve(Site(people(3))) as site:
         site.faults = {"/archive/person_0/img/0.jpg": busy, "/archive/person_0/img/1.jpg": gone}
         began = time.monotonic()
-        tally = crawl(site, tmp_path)
+        stats = crawl(site, tmp_path)
         assert time.monotonic() - began >= 2, "Retry-After is waited for"
-        assert (tally["new"], tally["reasons"]) == (2, {"http_404": 1})
+        assert (stats["new"], stats["reasons"]) == (2, {"http_404": 1})
         site.faults = {}
         assert crawl(site, tmp_path)["new"] == 1
 
@@ -167,9 +167,9 @@ def test_a_redirect_to_a_private_address_is_refused(tmp_path: Path) -> None:
             raise web.HTTPFound("/archive/person_0/img/1.jpg")
 
         site.faults = {"/archive/person_0/img/0.jpg": inside, "/archive/person_0/img/1.jpg": loop}
-        tally = crawl(site, tmp_path)
+        stats = crawl(site, tmp_path)
         assert canary.requests == []
-    assert tally["reasons"] == {"private_address": 1, "too_many_redirects": 1}
+    assert stats["reasons"] == {"private_address": 1, "too_many_redirects": 1}
 
 
 def test_an_unreachable_site_is_one_clear_error(tmp_path: Path) -> None:

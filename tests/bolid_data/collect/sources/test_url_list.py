@@ -76,7 +76,7 @@ def test_good_rows_are_crawled_and_the_command_fails_at_its_end(
         url = f"{site.base_url}/archive/anna/img/0.jpg"
         write(tmp_path, f"person,url\nAnna,{url}\n" + f"Anna,{site.base_url}/K/0,w_8.jpg\n" * 12)
         for _ in range(2):
-            with pytest.raises(BolidError, match="12 rows of the list are bad, the first of them named above"):
+            with pytest.raises(BolidError, match=r"12 rows of the list are invalid \(the first are shown above\)"):
                 fetch(tmp_path)
         assert site.sent("/K") == [], "no half of a row is asked for"
     assert rows(tmp_path, "SELECT state FROM sightings") == [("stored",)]

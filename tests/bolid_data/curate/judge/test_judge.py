@@ -164,7 +164,7 @@ def test_a_decision_by_hand_stands_over_what_was_measured(world: World) -> None:
 def test_no_decision_brings_back_what_its_owner_opted_out(world: World) -> None:
     catalog = world.dataset.catalog
     sha256 = world.photo()
-    (seen,) = catalog.sightings.sighted(["https://a.example/anna/1.jpg"])
+    (seen,) = catalog.sightings.at_addresses(["https://a.example/anna/1.jpg"])
     catalog.decisions.decide("anna", sha256, True, "eva", "I want it")
     catalog.sightings.mark([replace(seen, state="opted_out")])
     world.judge()
