@@ -140,7 +140,7 @@ def _full_addresses(lock: Lock, options: Options) -> dict[tuple[str, str], list[
     cut = {(s.person, s.url) for photo in lock.photos for s in photo.sightings if s.left_out}
     if options.urls is None:
         if cut:
-            note(f"rebuild: the lock has {len(cut)} addresses without their secrets; --urls LIST supplies them")
+            note(f"rebuild: the lock has {len(cut)} addresses without their secrets; --urls LIST supplies them again")
         return {}
     if not options.urls.is_file():
         raise UsageError(f"--urls {options.urls}: no such file")

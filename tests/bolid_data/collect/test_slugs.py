@@ -38,7 +38,7 @@ def test_spellings_of_one_name_are_one_person_and_that_is_said(
         urls = [f"{site.base_url}/archive/a/img/{number}.jpg" for number in range(2)]
         write_csv(tmp_path / "list.csv", list(zip(("José", "jose"), urls, strict=True)))
         assert fetch(tmp_path)["people"] == 1
-    assert "'José' and 'jose' are taken for one person, 'jose'" in capsys.readouterr().err
+    assert "'José' and 'jose' are treated as one person, 'jose'" in capsys.readouterr().err
 
 
 def test_a_folder_of_another_person_with_the_slug_of_one_in_the_catalog_is_refused(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_site_with_two_people_of_one_slug_has_one_of_them_and_an_error(tmp_pat
         source = f'kind = "theplace"\nbase_url = "{site.base_url}"\nmin_photos = 1\ndelay = 0.0\n'
         (tmp_path / "m.toml").write_text(f'name = "x"\n[source]\n{source}')
         for _ in range(2):
-            with pytest.raises(BolidError, match=r"has the slug 'zhangwei'.*nobody is merged silently"):
+            with pytest.raises(BolidError, match=r"its slug 'zhangwei' is taken by .*people are not merged"):
                 scrape(manifests.load(tmp_path / "m.toml"), Dataset(tmp_path / "data"))
         assert not site.sent("/photos/%E7%AB%A0")
     assert rows(tmp_path, "SELECT person FROM people ORDER BY ALL") == [("anna",), ("zhangwei",)]
