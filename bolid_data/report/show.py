@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bolid_data.curate.judge import explain
-from bolid_data.curate.judge.views import FACINGS, FRAMINGS
+from bolid_data.curate.judge.framing import FACINGS, FRAMINGS
 from bolid_data.dataset import Dataset
 from bolid_data.printable import printable, say
 from bolid_data.progress import note

@@ -1,5 +1,5 @@
-"""The judge: from measurements to verdicts, each of which can be explained and turned. All SQL of the curation that is
-not the catalog's is here."""
+"""The judge: computes verdicts from measurements and explains them. All SQL of the curation outside of the catalog is
+here."""
 
 from bolid_data.curate.judge.explain import explain
 from bolid_data.curate.judge.rules import MAX_STORED_DISTANCE, REASONS, RULES, Rule

@@ -1,4 +1,4 @@
-"""Which single threshold would turn a verdict: each is tried at the values where this photo's facts change."""
+"""Counterfactuals: which single threshold would turn a verdict. Each is tried at the values where the facts change."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,41 +7,45 @@ from bolid_data.curate.judge.rules import RULES
 from bolid_data.manifest import Filter
 
 STEP = 1e-4
-"""Measurements are stored to four digits, so a threshold this far from one lies on its other side."""
+"""Measurements are stored to four digits; a threshold this far from a measurement lies on its other side."""
 
 
-def alternatives(thresholds: Filter, facts: dict[str, Any], seen: dict[str, Any]) -> list[Filter]:
-    """Thresholds that differ from the present ones in one key, by which this photo may come out otherwise."""
-    turned = []
-    for key, values in _turning_points(facts, seen).items():
-        now = getattr(thresholds, key)
-        if now is None or now is False:  # a rule that is off
+def alternatives(thresholds: Filter, facts: dict[str, Any], measured: dict[str, Any]) -> list[Filter]:
+    """Thresholds that differ from the current ones in one key and may turn this photo's verdict; `measured` is its row
+    of the ledger."""
+    filters = []
+    for key, values in _candidates(facts, measured).items():
+        current = getattr(thresholds, key)
+        if current is None or current is False:  # the rule is off
             continue
         for value in sorted({round(value, 4) for value in values}):
-            if value != now and _allowed(key, value):
-                turned.append(thresholds.model_copy(update={key: value}))
-    return turned
+            if value != current and _allowed(key, value):
+                filters.append(thresholds.model_copy(update={key: value}))
+    return filters
 
 
-def nearest_turns(
-    thresholds: Filter, now: Sequence[dict[str, Any]], others: Sequence[Filter], then: Sequence[dict[str, Any]]
+def nearest_counterfactuals(
+    thresholds: Filter, current: Sequence[dict[str, Any]], filters: Sequence[Filter], judged: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Per person and threshold that turns the verdict, its nearest value that does, the smallest changes first."""
-    kept = {row["person"]: not row["reasons"] for row in now}
-    best: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in then:
-        other = others[row["judgement"]]
+    """For each person and each threshold that turns the verdict, the nearest value that does, smallest changes first.
+
+    `current` are the judgements by `thresholds`, `judged` those by the alternatives `filters`.
+    """
+    kept = {row["person"]: not row["reasons"] for row in current}
+    nearest: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in judged:
         if (not row["reasons"]) == kept[row["person"]] or not row["complete"]:
             continue
-        key, present, value = _difference(thresholds, other)
-        turn = {"person": row["person"], "threshold": key, "from": present, "to": value, "kept": not row["reasons"]}
-        before = best.setdefault((row["person"], key), turn)
-        if abs(value - present) < abs(before["to"] - present):
-            best[row["person"], key] = turn
-    return sorted(best.values(), key=lambda turn: (turn["person"], _change(turn)))
+        key, old, new = _difference(thresholds, filters[row["judgement"]])
+        change = {"person": row["person"], "threshold": key, "from": old, "to": new, "kept": not row["reasons"]}
+        best = nearest.setdefault((row["person"], key), change)
+        if abs(new - old) < abs(best["to"] - old):
+            nearest[row["person"], key] = change
+    return sorted(nearest.values(), key=lambda change: (change["person"], _relative_size(change)))
 
 
-def _turning_points(facts: dict[str, Any], seen: dict[str, Any]) -> dict[str, list[float]]:
+def _candidates(facts: dict[str, Any], measured: dict[str, Any]) -> dict[str, list[float]]:
+    """For each threshold, the values around this photo's facts and detections."""
     points: dict[str, list[float]] = {}
     for rule in RULES:
         value = facts[rule.fact]
@@ -49,14 +53,15 @@ def _turning_points(facts: dict[str, Any], seen: dict[str, Any]) -> dict[str, li
             continue
         step = 1 if isinstance(value, int) else STEP
         points.setdefault(rule.threshold, []).extend((value - step, value, value + step))
-    scores = [thing["score"] for kind in ("bodies", "faces") for thing in seen[kind] or []]
+    scores = [detection["score"] for kind in ("bodies", "faces") for detection in measured[kind] or []]
     points["min_confidence"] = list(_around(scores))
-    points["min_face_confidence"] = list(_around([face["score"] for face in seen["faces"] or []]))
-    confidences = sorted(seen["confidences"] or [], reverse=True)
-    wanted = facts["limit_min_keypoints"]  # so many must be visible: the last of them decides
-    points["min_keypoint_confidence"] = list(_around(confidences[int(wanted) - 1 :][:1] if wanted else []))
-    areas = [sorted((thing["area"] for thing in seen[kind] or []), reverse=True) for kind in ("bodies", "faces")]
-    points["min_prominence"] = list(_around([part / own[0] for own in areas for part in own[1:] if own[0] > 0]))
+    points["min_face_confidence"] = list(_around([face["score"] for face in measured["faces"] or []]))
+    confidences = sorted(measured["confidences"] or [], reverse=True)
+    required = facts["limit_min_keypoints"]  # this many must be visible: the last of them decides
+    points["min_keypoint_confidence"] = list(_around(confidences[int(required) - 1 :][:1] if required else []))
+    for kind in ("bodies", "faces"):
+        areas = sorted((detection["area"] for detection in measured[kind] or []), reverse=True)
+        points.setdefault("min_prominence", []).extend(_around([area / areas[0] for area in areas[1:] if areas[0] > 0]))
     return points
 
 
@@ -66,7 +71,7 @@ def _around(values: Sequence[float]) -> Iterator[float]:
 
 
 def _allowed(key: str, value: float) -> bool:
-    """Whether a manifest may say so."""
+    """Whether a manifest may set this value."""
     try:
         Filter.model_validate({key: value})
     except ValueError:
@@ -74,13 +79,13 @@ def _allowed(key: str, value: float) -> bool:
     return True
 
 
-def _difference(present: Filter, other: Filter) -> tuple[str, float, float]:
+def _difference(current: Filter, other: Filter) -> tuple[str, float, float]:
     for key in Filter.model_fields:
-        if getattr(present, key) != getattr(other, key):
-            return key, getattr(present, key), getattr(other, key)
+        if getattr(current, key) != getattr(other, key):
+            return key, getattr(current, key), getattr(other, key)
     raise AssertionError("every alternative differs in one threshold")
 
 
-def _change(turn: dict[str, Any]) -> float:
-    """How large a change is beside the threshold itself."""
-    return abs(turn["to"] - turn["from"]) / max(abs(turn["from"]), 1e-9)
+def _relative_size(change: dict[str, Any]) -> float:
+    """The size of a change relative to the threshold."""
+    return abs(change["to"] - change["from"]) / max(abs(change["from"]), 1e-9)

@@ -1,4 +1,4 @@
-"""One photo: every measurement beside its threshold, the margin, and which single threshold would turn its verdict."""
+"""Explains the verdict of a photo: its facts, thresholds, margins and counterfactuals."""
 
 from dataclasses import asdict
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import duckdb
 
 from bolid_data.catalog import Catalog, dicts
-from bolid_data.curate.judge.counterfactuals import alternatives, nearest_turns
-from bolid_data.curate.judge.facts import find_facts
-from bolid_data.curate.judge.ledger import last_models, of_people
+from bolid_data.curate.judge.counterfactuals import alternatives, nearest_counterfactuals
+from bolid_data.curate.judge.facts import compute_facts
+from bolid_data.curate.judge.ledger import fill_photo_ledger, last_models
 from bolid_data.curate.judge.rules import RULES, Rule, limits
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Filter
 
-_KEPT_OF = {
+_PHOTO_QUERIES = {
     "sightings": "FROM sightings WHERE sha256 = $photo ORDER BY url, person",
     "decisions": "SELECT * EXCLUDE sha256 FROM decisions WHERE sha256 = $photo ORDER BY person",
     "detections": """SELECT model, kind, score, box FROM detections WHERE sha256 = $photo
@@ -27,11 +27,11 @@ _KEPT_OF = {
 
 
 def explain(catalog: Catalog, sha256: str) -> dict[str, Any]:
-    """One photo under the last judgement: where it was seen, every fact beside its threshold and the margin (how far
-    the fact is from turning the rule, in the fact's unit; below 0 it puts the photo out), the verdict, decisions made
-    by hand, and under `turns` each threshold that alone would turn the verdict, with the nearest value that does.
+    """A photo under the last judgement: its sightings, every fact with its threshold and margin (how far the fact is
+    from turning the rule, in the fact's unit; below 0 the photo is out), the verdict, decisions made by hand, and as
+    `turns` the counterfactuals: each threshold that alone would turn the verdict, with the nearest value that does.
 
-    `sha256` may be shortened. Raises UsageError when no photo, or more than one, begins with it.
+    `sha256` may be abbreviated. Raises UsageError when no photo, or more than one, begins with it.
     """
     with catalog.open(read_only=True) as con:
         row = con.execute("SELECT thresholds FROM judgement").fetchone()
@@ -39,8 +39,8 @@ def explain(catalog: Catalog, sha256: str) -> dict[str, Any]:
             raise UsageError("nothing is judged yet; run `bolid filter` first")
         thresholds = Filter.model_validate_json(row[0])
         photo = _photo(con, sha256)
-        found = {what: dicts(con.execute(query, {"photo": photo["sha256"]})) for what, query in _KEPT_OF.items()}
-        of_people(con, last_models(con), photo["sha256"])
+        stored = {key: dicts(con.execute(query, {"photo": photo["sha256"]})) for key, query in _PHOTO_QUERIES.items()}
+        fill_photo_ledger(con, last_models(con), photo["sha256"])
         verdicts = dicts(
             con.execute(
                 """SELECT person, kept, reasons FROM verdicts SEMI JOIN people_of USING (person)
@@ -48,26 +48,32 @@ def explain(catalog: Catalog, sha256: str) -> dict[str, Any]:
                 [photo["sha256"]],
             )
         )
-        now = _judgements(con, [thresholds], photo["sha256"])
-        seen = dicts(con.execute("FROM theirs WHERE sha256 = $photo ORDER BY person", {"photo": photo["sha256"]}))
-        others = [one for facts, row in zip(now, seen, strict=True) for one in alternatives(thresholds, facts, row)]
-        then = _judgements(con, others, photo["sha256"]) if others else []
+        current = _judgements(con, [thresholds], photo["sha256"])
+        measured = dicts(
+            con.execute("FROM photo_ledger WHERE sha256 = $photo ORDER BY person", {"photo": photo["sha256"]})
+        )
+        filters = [
+            other
+            for facts, row in zip(current, measured, strict=True)
+            for other in alternatives(thresholds, facts, row)
+        ]
+        judged = _judgements(con, filters, photo["sha256"]) if filters else []
     return {
         "photo": photo,
         "verdicts": verdicts,
-        **found,
+        **stored,
         "rules": [
             {"person": facts["person"], "broken": facts["broken"]} | _compare(rule, facts[rule.fact], thresholds)
-            for facts in now
+            for facts in current
             for rule in RULES
         ],
-        "turns": nearest_turns(thresholds, now, others, then),
+        "turns": nearest_counterfactuals(thresholds, current, filters, judged),
     }
 
 
 def _photo(con: duckdb.DuckDBPyConnection, sha256: str) -> dict[str, Any]:
-    whole = len(sha256) == 64  # then it is looked up in the index
-    query = f"SELECT * FROM photos WHERE {'sha256 = $1' if whole else 'starts_with(sha256, $1)'} LIMIT 2"
+    complete = len(sha256) == 64  # by equality DuckDB uses the index
+    query = f"SELECT * FROM photos WHERE {'sha256 = $1' if complete else 'starts_with(sha256, $1)'} LIMIT 2"
     photos = dicts(con.execute(query, [sha256.lower()]))
     if len(photos) != 1:
         raise UsageError(f"{sha256}: {'no photo' if not photos else 'more than one photo'} has this sha256")
@@ -75,8 +81,8 @@ def _photo(con: duckdb.DuckDBPyConnection, sha256: str) -> dict[str, Any]:
 
 
 def _judgements(con: duckdb.DuckDBPyConnection, thresholds: list[Filter], sha256: str) -> list[dict[str, Any]]:
-    """Facts and reasons of a photo under each of the thresholds, for each of its people."""
-    find_facts(con, thresholds, "theirs")
+    """The facts and reasons of a photo under each of the thresholds, for each of its people."""
+    compute_facts(con, thresholds, "photo_ledger")
     return dicts(con.execute("FROM judgements WHERE sha256 = ? ORDER BY judgement, person", [sha256]))
 
 

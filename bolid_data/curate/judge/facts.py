@@ -1,6 +1,7 @@
-"""From the ledger to facts and reasons: thresholds decide which detections count, facts are counted, rules compare.
+"""Computes facts and reasons from the ledger: thresholds select the detections that count, facts are derived from
+them, and rules compare facts with thresholds.
 
-Thresholds are rows of a table. One row is a judgement; several ask at once what each would make of the same photos.
+Thresholds are rows of a table, a row per judgement, so that several judgements of the same photos are computed at once.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 import duckdb
 
 from bolid_data.catalog import insert
-from bolid_data.curate.judge.rules import ALONE, AMONG, FINAL, IN_FACTS, limits, reasons_sql
+from bolid_data.curate.judge.rules import ALONE, AMONG, DETECTION_THRESHOLDS, FINAL, limits, reasons_sql
 from bolid_data.manifest import Filter
 
 _TWO_NAMES, _DUPLICATE, _FEW_PHOTOS = (
@@ -16,8 +17,8 @@ _TWO_NAMES, _DUPLICATE, _FEW_PHOTOS = (
 )
 _FINAL = ", ".join(f"'{reason}'" for reason in FINAL)
 
-# A person, or a face, that is small beside the largest one is a bystander and does not count. Beside a person,
-# `other_faces` are those in nobody's box: someone whose body is not found, or a picture on a wall.
+# A person or a face that is small compared with the largest one is a bystander and does not count. `other_faces` are
+# those outside of every person's box: someone whose body was not detected, or a picture on a wall.
 _FACTS = """
 WITH likely AS (
     SELECT *, list_filter(bodies, lambda body: body.score >= limit_min_confidence) AS likely_bodies,
@@ -46,26 +47,26 @@ SELECT * EXCLUDE (bodies, faces, confidences, likely_bodies, likely_faces, large
 FROM counted LEFT JOIN (SELECT person, sha256, keep FROM decisions) USING (person, sha256)
 """
 
-# A decision by hand to keep a photo leaves only final reasons; one to reject it is a reason.
-_OWN = f"""
-SELECT *, complete AND len(own) = 0 AS alive FROM (
+# A decision to keep a photo leaves only the final reasons; a decision to reject it is a reason.
+_REASONS_ALONE = f"""
+SELECT *, complete AND len(reasons_alone) = 0 AS eligible FROM (
     SELECT *, CASE WHEN broken IS NOT NULL THEN ['broken']
         WHEN keep THEN list_filter({reasons_sql(ALONE + _TWO_NAMES)}, lambda reason: reason IN ({_FINAL}))
         WHEN NOT keep THEN list_append({reasons_sql(ALONE + _TWO_NAMES)}, 'rejected')
-        ELSE {reasons_sql(ALONE + _TWO_NAMES)} END AS own
+        ELSE {reasons_sql(ALONE + _TWO_NAMES)} END AS reasons_alone
     FROM ({_FACTS})
 )
 """
 
-# Of those that are otherwise in: how near a photo comes to a better one of its person. Of copies the one with most
-# pixels stays, then with most bytes, as compression takes bytes and its blocks pass for sharpness; then the sharpest.
-# A watermarked original does not push out its clean copy.
+# Among photos that are otherwise kept: the distance to the nearest better photo of the same person. Of copies the one
+# with the most pixels is kept, then the one with the most bytes (compression costs bytes, and its blocks pass for
+# sharpness), then the sharpest. A watermarked original does not displace its clean copy.
 _NEAREST = """
 WITH pairs AS (SELECT a AS sha256, b AS other, distance FROM near UNION ALL SELECT b, a, distance FROM near),
 ranked AS (
     SELECT judgement, person, sha256, row_number() OVER (
         PARTITION BY judgement, person ORDER BY width * height DESC, bytes DESC, sharpness DESC NULLS LAST, sha256
-    ) AS place FROM facts SEMI JOIN pairs USING (sha256) WHERE alive
+    ) AS place FROM facts SEMI JOIN pairs USING (sha256) WHERE eligible
 )
 SELECT worse.judgement, worse.person, worse.sha256, min(pairs.distance) AS distance
 FROM ranked worse JOIN pairs ON pairs.sha256 = worse.sha256 JOIN ranked better
@@ -74,32 +75,33 @@ WHERE better.place < worse.place GROUP BY ALL
 """
 
 _JUDGEMENTS = f"""
-WITH uncopied AS (
-    SELECT facts.*, distance, CASE WHEN alive AND NOT coalesce(keep, false) THEN {reasons_sql(_DUPLICATE)} ELSE [] END
-        AS copies
+WITH deduplicated AS (
+    SELECT facts.*, distance,
+        CASE WHEN eligible AND NOT coalesce(keep, false) THEN {reasons_sql(_DUPLICATE)} ELSE [] END AS copies
     FROM facts LEFT JOIN nearest USING (judgement, person, sha256)
 ),
 kept AS (
-    SELECT judgement, person, count(*) AS photos FROM uncopied WHERE alive AND len(copies) = 0 GROUP BY ALL
+    SELECT judgement, person, count(*) AS photos FROM deduplicated WHERE eligible AND len(copies) = 0 GROUP BY ALL
 ),
 counted AS (
-    SELECT uncopied.*, CASE WHEN alive AND len(copies) = 0 THEN photos END AS kept_photos
-    FROM uncopied LEFT JOIN kept USING (judgement, person)
+    SELECT deduplicated.*, CASE WHEN eligible AND len(copies) = 0 THEN photos END AS kept_photos
+    FROM deduplicated LEFT JOIN kept USING (judgement, person)
 )
-SELECT * EXCLUDE (own, copies, alive), list_concat(own, copies,
+SELECT * EXCLUDE (reasons_alone, copies, eligible), list_concat(reasons_alone, copies,
     CASE WHEN keep THEN [] ELSE {reasons_sql(_FEW_PHOTOS)} END) AS reasons FROM counted
 """
 
 
-def find_facts(con: duckdb.DuckDBPyConnection, judgements: Sequence[Filter], ledger: str = "ledger") -> None:
-    """Fills the temporary table `judgements`: per judgement (its place in the sequence), person and photo of `ledger`
-    the facts, the limits and the reasons to be out."""
+def compute_facts(con: duckdb.DuckDBPyConnection, judgements: Sequence[Filter], ledger: str = "ledger") -> None:
+    """Fills the temporary table `judgements` with a row per judgement (its index in the sequence), person and photo of
+    `ledger`: the facts, the limits and the reasons why the photo is out."""
     columns = ", ".join(
-        f"{name} {'FLOAT' if name.removeprefix('limit_') in IN_FACTS else 'DOUBLE'}" for name in limits(judgements[0])
+        f"{name} {'FLOAT' if name.removeprefix('limit_') in DETECTION_THRESHOLDS else 'DOUBLE'}"
+        for name in limits(judgements[0])
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE thresholds (judgement INTEGER, {columns})")
-    insert(con, "temp.thresholds", [{"judgement": i} | limits(own) for i, own in enumerate(judgements)])
-    con.execute(f"CREATE OR REPLACE TEMP TABLE facts AS {_OWN.format(ledger=ledger)}")
+    insert(con, "temp.thresholds", [{"judgement": i} | limits(thresholds) for i, thresholds in enumerate(judgements)])
+    con.execute(f"CREATE OR REPLACE TEMP TABLE facts AS {_REASONS_ALONE.format(ledger=ledger)}")
     con.execute(f"CREATE OR REPLACE TEMP TABLE nearest AS {_NEAREST}")
     con.execute(f"CREATE OR REPLACE TEMP TABLE judgements AS {_JUDGEMENTS}")
     con.execute("DROP TABLE temp.facts")

@@ -1,12 +1,12 @@
-"""The ledger: one row per person and photo with all that models saw on it and no threshold applied, so that judging a
-million photos anew reads one table. It is drawn up again when what it is drawn from has changed."""
+"""The ledger: one row per person and photo with all its measurements and no threshold applied, so that judging a
+million photos again reads one table. It is rebuilt when the tables that it is built from have changed."""
 
 from dataclasses import asdict, fields
 from typing import Any
 
 import duckdb
 
-from bolid_data.curate.judge.views import FACING, FRAMING
+from bolid_data.curate.judge.framing import FACING, FRAMING
 from bolid_data.errors import UsageError
 from bolid_data.records import ModelIds
 
@@ -20,8 +20,8 @@ def last_models(con: duckdb.DuckDBPyConnection) -> ModelIds:
     return ModelIds(**dict(zip(names, row, strict=True)))
 
 
-def draw_up(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
-    """Makes the table `ledger` say what these models measured of what is collected now."""
+def build_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
+    """Builds the table `ledger` from the current photos and these models' measurements, unless it is up to date."""
     state = _VERSION + str(con.execute(_STATE).fetchone()) + str(asdict(models))
     con.execute("CREATE TABLE IF NOT EXISTS ledger_state (state VARCHAR)")
     if con.execute("FROM ledger_state").fetchall() == [(state,)]:
@@ -32,41 +32,42 @@ def draw_up(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
     con.execute("INSERT INTO ledger_state VALUES (?)", [state])
 
 
-def of_people(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256: str) -> None:
-    """Fills the temporary table `theirs` with the rows of everybody whose this photo is said to be, as the last
-    judgement read them. A dataset that was rebuilt from its lock has not been judged here: of it they are drawn up now.
+def fill_photo_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256: str) -> None:
+    """Fills the temporary table `photo_ledger` with the ledger's rows of all people for whom this photo was listed.
+
+    A dataset that was rebuilt from its lock has no ledger until it is judged; for it, these rows are built now.
     """
     con.execute("CREATE TEMP TABLE people_of AS SELECT DISTINCT person FROM sightings WHERE sha256 = ?", [sha256])
     ledger = "ledger"
     if not con.execute("FROM duckdb_tables() WHERE table_name = 'ledger' AND NOT temporary").fetchone():
         photos = con.execute("SELECT DISTINCT sha256 FROM sightings SEMI JOIN people_of USING (person)").fetchall()
-        draw_up_some(con, models, [photo for (photo,) in photos if photo])
-        ledger = "some_ledger"
-    con.execute(f"CREATE TEMP TABLE theirs AS SELECT * FROM {ledger} SEMI JOIN people_of USING (person)")
+        build_partial_ledger(con, models, [photo for (photo,) in photos if photo])
+        ledger = "partial_ledger"
+    con.execute(f"CREATE TEMP TABLE photo_ledger AS SELECT * FROM {ledger} SEMI JOIN people_of USING (person)")
 
 
-def draw_up_some(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256s: list[str]) -> None:
-    """The ledger of these photos alone, as the temporary table `some_ledger`."""
+def build_partial_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256s: list[str]) -> None:
+    """Builds the ledger of these photos only, as the temporary table `partial_ledger`."""
     con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT unnest($photos) AS sha256", {"photos": sha256s})
-    _fill(con, models, "TEMP TABLE some_ledger")
+    _fill(con, models, "TEMP TABLE partial_ledger")
 
 
 def _fill(con: duckdb.DuckDBPyConnection, models: ModelIds, table: str) -> None:
-    for part, rows in _PARTS.items():
-        _run(con, f"CREATE OR REPLACE TEMP TABLE {part} AS {rows}", models)
+    for part, query in _PARTS.items():
+        _run(con, f"CREATE OR REPLACE TEMP TABLE {part} AS {query}", models)
     _run(con, f"CREATE OR REPLACE {table} AS {_LEDGER}", models)
     for part in (*_PARTS, "chosen"):
         con.execute(f"DROP TABLE temp.{part}")
 
 
 def _run(con: duckdb.DuckDBPyConnection, statement: str, models: ModelIds) -> None:
-    given: dict[str, Any] = {name: model for name, model in asdict(models).items() if f"${name}" in statement}
-    con.execute(statement, given)
+    parameters: dict[str, Any] = {name: model for name, model in asdict(models).items() if f"${name}" in statement}
+    con.execute(statement, parameters)
 
 
-_VERSION = "2 "  # raise it when the ledger's columns change
+_VERSION = "2 "  # to be raised when the ledger's columns change
 
-# Sums of hashes: whatever is added, taken away or changed changes them, in whatever order the rows lie.
+# Sums of hashes, which change with any row that is added, removed or changed, whatever the order of the rows.
 _STATE = """
 SELECT (SELECT sum(hash(person, sha256, state)) FROM sightings WHERE sha256 IS NOT NULL),
     (SELECT sum(hash(sha256, model)) FROM measured), (SELECT sum(hash(sha256)) FROM undecodable),
@@ -74,36 +75,37 @@ SELECT (SELECT sum(hash(person, sha256, state)) FROM sightings WHERE sha256 IS N
 """
 
 _PARTS = {
-    # `gone`: deleted from all places in its person's folder; whoever has it no more does not count as one of its names.
-    "shown": """SELECT person, sha256, gone, count(*) FILTER (gone = 0) OVER (PARTITION BY sha256) AS names FROM (
+    # `gone`: gone from all of its addresses; a person for whom it is gone does not count towards `names`.
+    "listed": """SELECT person, sha256, gone, count(*) FILTER (gone = 0) OVER (PARTITION BY sha256) AS names FROM (
         SELECT person, sha256, bool_and(state = 'gone')::INTEGER AS gone
         FROM sightings SEMI JOIN chosen USING (sha256) GROUP BY ALL)""",
-    # Whoever listed it, one owner's no is a no.
-    "opted": """SELECT sha256, count(*) AS opt_outs FROM sightings SEMI JOIN chosen USING (sha256)
+    # An opt-out at one address holds for the photo, whoever else lists it.
+    "opted_out": """SELECT sha256, count(*) AS opt_outs FROM sightings SEMI JOIN chosen USING (sha256)
         WHERE state = 'opted_out' GROUP BY sha256""",
-    "persons": """SELECT rowid AS id, sha256, score, box, (box[3] - box[1]) * (box[4] - box[2]) AS area
+    "person_detections": """SELECT rowid AS id, sha256, score, box, (box[3] - box[1]) * (box[4] - box[2]) AS area
         FROM detections SEMI JOIN chosen USING (sha256) WHERE kind = 'person' AND model = $pose""",
     "bodies": """SELECT sha256, list({'score': score, 'area': area} ORDER BY score DESC, area DESC) AS bodies,
-        arg_max(id, (score, area)) AS best FROM persons GROUP BY sha256""",
-    "views": f"""SELECT sha256, list_transform(keypoints, lambda point: point[3]) AS confidences,
+        arg_max(id, (score, area)) AS best FROM person_detections GROUP BY sha256""",
+    "framings": f"""SELECT sha256, list_transform(keypoints, lambda point: point[3]) AS confidences,
         {FRAMING} AS framing, {FACING} AS facing FROM detections SEMI JOIN bodies ON detections.rowid = bodies.best""",
-    # `owner`: how certain the person is in whose box the face's middle lies.
-    "heads": """SELECT sha256, list({'score': score, 'area': area, 'owner': owner} ORDER BY score DESC) AS faces FROM (
-            SELECT face.sha256, face.score, face.area, max(persons.score) AS owner FROM (
+    # `owner`: the score of the person whose box contains the centre of the face.
+    "face_lists": """SELECT sha256, list({'score': score, 'area': area, 'owner': owner} ORDER BY score DESC) AS faces
+        FROM (
+            SELECT face.sha256, face.score, face.area, max(person.score) AS owner FROM (
                 SELECT rowid AS id, sha256, score, (box[3] - box[1]) * (box[4] - box[2]) AS area,
                     (box[1] + box[3]) / 2 AS x, (box[2] + box[4]) / 2 AS y
                 FROM detections SEMI JOIN chosen USING (sha256) WHERE kind = 'face' AND model = $face
-            ) face LEFT JOIN persons ON persons.sha256 = face.sha256
+            ) face LEFT JOIN person_detections person ON person.sha256 = face.sha256
                 AND x BETWEEN box[1] AND box[3] AND y BETWEEN box[2] AND box[4]
             GROUP BY face.id, face.sha256, face.score, face.area
         ) GROUP BY sha256""",
-    # How near it comes to a photo that somebody else has.
-    "others": """SELECT shown.person, shown.sha256, min(distance) AS between
-        FROM shown JOIN (SELECT a AS sha256, b AS other, distance FROM near UNION ALL SELECT b, a, distance FROM near)
+    # The distance to the nearest photo of another person.
+    "between_people": """SELECT listed.person, listed.sha256, min(distance) AS between
+        FROM listed JOIN (SELECT a AS sha256, b AS other, distance FROM near UNION ALL SELECT b, a, distance FROM near)
             USING (sha256)
         JOIN (SELECT DISTINCT sha256 AS other, person AS owner FROM sightings WHERE state <> 'gone') USING (other)
-        WHERE owner <> shown.person GROUP BY ALL""",
-    "done": """SELECT sha256, bool_or(model = $pose) AS posed, bool_or(model = $face) AS faced,
+        WHERE owner <> listed.person GROUP BY ALL""",
+    "completeness": """SELECT sha256, bool_or(model = $pose) AS posed, bool_or(model = $face) AS faced,
         count(*) = 4 AS complete FROM measured SEMI JOIN chosen USING (sha256)
         WHERE model IN ($pose, $face, $watermark, $hash) GROUP BY sha256""",
 }
@@ -113,16 +115,16 @@ SELECT person, sha256, width, height, bytes, undecodable.error AS broken, names,
     coalesce(opt_outs, 0) AS opt_outs, coalesce(complete, false) AS complete,
     CASE WHEN posed THEN coalesce(bodies, []) END AS bodies, confidences, framing, facing,
     CASE WHEN faced THEN coalesce(faces, []) END AS faces,
-    -- As decimals again: a FLOAT of 0.7 is a little less than the threshold 0.7.
+    -- Rounded as doubles: a FLOAT of 0.7 is slightly less than the threshold 0.7.
     round(probability::DOUBLE, 4) AS watermark, round(sharpness::DOUBLE, 4) AS sharpness,
     round(brightness::DOUBLE, 4) AS brightness, round(colourfulness::DOUBLE, 4) AS colourfulness,
     round(likeness::DOUBLE, 4) AS likeness
-FROM shown JOIN photos USING (sha256) LEFT JOIN opted USING (sha256) LEFT JOIN undecodable USING (sha256)
-LEFT JOIN done USING (sha256) LEFT JOIN bodies USING (sha256) LEFT JOIN views USING (sha256)
-LEFT JOIN heads USING (sha256)
+FROM listed JOIN photos USING (sha256) LEFT JOIN opted_out USING (sha256) LEFT JOIN undecodable USING (sha256)
+LEFT JOIN completeness USING (sha256) LEFT JOIN bodies USING (sha256) LEFT JOIN framings USING (sha256)
+LEFT JOIN face_lists USING (sha256)
 LEFT JOIN (SELECT sha256, probability FROM watermarks WHERE model = $watermark) USING (sha256)
 LEFT JOIN (SELECT * EXCLUDE model FROM qualities WHERE model = $quality) USING (sha256)
 LEFT JOIN (SELECT * EXCLUDE model FROM likenesses WHERE model = $identity) USING (person, sha256)
-LEFT JOIN others USING (person, sha256)
-ORDER BY person, sha256  -- one person's rows lie together: explaining a photo reads no more than those
+LEFT JOIN between_people USING (person, sha256)
+ORDER BY person, sha256  -- a person's rows are adjacent: explaining a photo reads only those
 """

@@ -1,5 +1,5 @@
-"""The rules: every one compares one fact about a photo with one threshold. They are data, so that judging, explaining
-and looking for what would turn a verdict cannot disagree."""
+"""The rules: each compares one fact about a photo with one threshold. They are data, so that judging, explaining and
+finding counterfactuals cannot disagree."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from bolid_data.manifest import Filter
 
 @dataclass(frozen=True)
 class Rule:
-    """Out for `reason` when `fact <op> threshold`; a fact that is NULL (not measured) puts nothing out, nor does a
-    threshold that the manifest does not set."""
+    """A photo is out for `reason` when `fact <op> threshold`. A fact that is NULL (not measured) gives no reason, nor
+    does a threshold that the manifest does not set."""
 
     reason: str
     fact: str
@@ -38,7 +38,7 @@ ALONE = (
     Rule("odd_one_out", "likeness", "<", "min_likeness"),
     Rule("gone", "gone", ">", "not_gone"),
 )
-"""Rules on a photo alone; those on a photo among others (duplicate, few_photos) follow once these are known."""
+"""Rules on a single photo; those that depend on other photos (AMONG) are applied to their result."""
 
 AMONG = (
     Rule("two_names", "names", ">", "one_name"),
@@ -46,31 +46,31 @@ AMONG = (
     Rule("duplicate", "distance", "<=", "max_hamming"),
     Rule("few_photos", "kept_photos", "<", "min_photos_per_person"),
 )
-"""Rules on a photo among others, in this order: each sees only photos that no rule before it puts out."""
+"""Rules that depend on other photos, applied in this order: each to the photos that no earlier rule puts out."""
 
 RULES = ALONE + AMONG
 
-IN_FACTS = ("min_confidence", "min_face_confidence", "min_keypoint_confidence", "min_prominence")
-"""Thresholds that decide what a detection is, before any is counted."""
+DETECTION_THRESHOLDS = ("min_confidence", "min_face_confidence", "min_keypoint_confidence", "min_prominence")
+"""Thresholds that decide which detections count, before the facts are derived."""
 
 MAX_STORED_DISTANCE = 10
-"""Perceptual-hash distances up to this are written to `near`: the largest `max_hamming` a manifest may ask for."""
+"""Perceptual-hash distances up to this are stored in `near`; the largest `max_hamming` that a manifest may set."""
 
 REASONS = ("broken", *dict.fromkeys(rule.reason for rule in RULES), "rejected")
-"""Every reason a verdict may have; `rejected` is a person's own decision."""
+"""All reasons that a verdict may have; `rejected` is a decision made by hand."""
 
 FINAL = ("broken", "opted_out", "gone")
 """Reasons that no decision by hand overrides."""
 
 
 def limits(thresholds: Filter) -> dict[str, float | None]:
-    """Every threshold as a column for SQL, `limit_<its key>`; NULL switches a rule off."""
+    """Every threshold as a column for SQL, `limit_<key>`; NULL switches a rule off."""
     values = thresholds.model_dump(exclude={"background"}) | FIXED
     return {f"limit_{key}": None if value is False else value for key, value in values.items()}
 
 
 def reasons_sql(rules: tuple[Rule, ...]) -> str:
-    """SQL for the list of reasons, in the order of the rules, each once, of a row of facts and limits."""
+    """SQL for the list of reasons of a row of facts and limits: in the order of the rules, without doubles."""
     conditions: dict[str, list[str]] = {}
     for rule in rules:
         conditions.setdefault(rule.reason, []).append(f"{rule.fact} {rule.op} limit_{rule.threshold}")

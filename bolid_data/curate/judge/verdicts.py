@@ -1,4 +1,4 @@
-"""Judging: every rule over every photo's facts, in SQL. A new threshold is a new judgement over what was measured."""
+"""Judging: applies every rule to every photo's facts, in SQL. New thresholds need no new measurements."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,30 +7,30 @@ from typing import Any
 import duckdb
 
 from bolid_data.catalog import Catalog
-from bolid_data.curate.judge.facts import find_facts
-from bolid_data.curate.judge.ledger import draw_up, draw_up_some, last_models
+from bolid_data.curate.judge.facts import compute_facts
+from bolid_data.curate.judge.ledger import build_ledger, build_partial_ledger, last_models
 from bolid_data.curate.judge.rules import REASONS
 from bolid_data.manifest import Filter
 from bolid_data.records import ModelIds
 
 MEMORY = "2GB"
-"""What DuckDB may hold while it judges; beyond it, it writes to the disk."""
+"""DuckDB's memory limit while it judges; beyond it, DuckDB spills to disk."""
 
 
 def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) -> dict[str, Any]:
-    """Judges every photo by `thresholds` and stores the verdicts. Without `models`, those of the last judgement.
+    """Judges every photo by `thresholds` and stores the verdicts. `models` defaults to those of the last judgement.
 
-    Returns how many photos were not kept before and are now (`gained`), and the reverse (`lost`), and of both by which
-    reasons (`gained_by`: reasons they had; `lost_by`: reasons they have); and how many photos have no verdict, as not
-    all models have seen them and nothing puts them out (`unmeasured`). Raises UsageError when nothing was measured yet.
+    Returns how many photos are kept that were not before (`gained`) and the reverse (`lost`), by reason (`gained_by`:
+    the reasons they had; `lost_by`: the reasons they have), and how many have no verdict because they are not out and
+    not all models have measured them (`unmeasured`). Raises UsageError when nothing was measured yet.
     """
     with catalog.open() as con:
         con.execute(f"SET memory_limit = '{MEMORY}'")
         models = models or last_models(con)
-        draw_up(con, models)
-        find_facts(con, [thresholds])
+        build_ledger(con, models)
+        compute_facts(con, [thresholds])
         con.execute("CREATE TEMP TABLE before AS SELECT person, sha256, kept, reasons FROM judged")
-        # Anew, not row by row: no index has to follow.
+        # A new table is faster than updates row by row, which update an index too.
         con.execute(
             """CREATE OR REPLACE TABLE judged AS
             SELECT person, sha256, len(reasons) = 0 AS kept, reasons, framing, facing
@@ -41,24 +41,24 @@ def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) 
             "INSERT INTO judgement SELECT $thresholds, $pose, $face, $watermark, $hash, $quality, $identity",
             {"thresholds": thresholds.model_dump_json()} | asdict(models),
         )
-        waiting = con.execute("SELECT count(*) FROM judgements WHERE NOT complete AND len(reasons) = 0").fetchall()
-        return _changes(con) | {"unmeasured": waiting[0][0]}
+        unmeasured = con.execute("SELECT count(*) FROM judgements WHERE NOT complete AND len(reasons) = 0").fetchall()
+        return _changes(con) | {"unmeasured": unmeasured[0][0]}
 
 
 def already_out(catalog: Catalog, thresholds: Filter, models: ModelIds, sha256s: Sequence[str]) -> set[str]:
-    """Of these photos, those that what is measured so far puts out under every name they have, whatever else would be
-    measured."""
+    """Those of these photos that are out for each of their people by what is measured so far, whatever further
+    measurements would give."""
     with catalog.open() as con:
-        draw_up_some(con, models, list(sha256s))
-        find_facts(con, [thresholds], "some_ledger")
+        build_partial_ledger(con, models, list(sha256s))
+        compute_facts(con, [thresholds], "partial_ledger")
         rows = con.execute("SELECT sha256 FROM judgements GROUP BY sha256 HAVING bool_and(len(reasons) > 0)").fetchall()
         return {sha256 for (sha256,) in rows}
 
 
 def funnel(catalog: Catalog) -> dict[str, Any]:
-    """How many photos were judged, and of those out for each reason (a photo may have several), how many stay."""
+    """The number of photos judged, out for each reason (a photo may have several), and kept."""
     with catalog.open(read_only=True) as con:
-        # A photo leaves the funnel at the first of its reasons.
+        # A photo leaves the funnel at its first reason.
         rows = con.execute("SELECT reasons, count(*) FROM verdicts GROUP BY reasons").fetchall()
     counts = dict.fromkeys(REASONS, 0)
     leaving = dict(counts)
@@ -81,10 +81,10 @@ def _changes(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         FROM judged now LEFT JOIN before USING (person, sha256)
         WHERE now.kept <> coalesce(before.kept, false) GROUP BY ALL"""
     ).fetchall()
-    found: dict[str, Any] = {"gained": 0, "lost": 0, "gained_by": {}, "lost_by": {}}
+    changes: dict[str, Any] = {"gained": 0, "lost": 0, "gained_by": {}, "lost_by": {}}
     for kept, reasons, photos in rows:
         word = "gained" if kept else "lost"
-        found[word] += photos
+        changes[word] += photos
         for reason in reasons or []:
-            found[f"{word}_by"][reason] = found[f"{word}_by"].get(reason, 0) + photos
-    return found
+            changes[f"{word}_by"][reason] = changes[f"{word}_by"].get(reason, 0) + photos
+    return changes

@@ -1,4 +1,4 @@
-"""Near pairs of a person's photos: found as if all had been compared, once, and only where something is new."""
+"""Near copies among a person's photos: the same as by comparing all pairs, computed once, and only for new photos."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,15 +23,15 @@ def photos(hashes: np.ndarray) -> Hashes:
     return Hashes(np.array([f"{i:06}" for i in range(len(hashes))], object), rows)
 
 
-def found(hashes: np.ndarray) -> dict[Pair, int]:
-    least: dict[Pair, int] = {}
+def near_pairs(hashes: np.ndarray) -> dict[Pair, int]:
+    distances: dict[Pair, int] = {}
     for pairs in near_duplicates.find_pairs(photos(hashes)):
         for a, b, distance in zip(pairs.a, pairs.b, pairs.distance.tolist(), strict=True):
-            least[a, b] = min(distance, least.get((a, b), 99))
-    return least
+            distances[a, b] = min(distance, distances.get((a, b), 99))
+    return distances
 
 
-def compared(hashes: np.ndarray) -> dict[Pair, int]:
+def all_pairs(hashes: np.ndarray) -> dict[Pair, int]:
     """The same by comparing all."""
     distance = np.bitwise_count(hashes[:, :1, None] ^ hashes[None]).min(axis=2).astype(int)
     distance = np.minimum(distance, distance.T)
@@ -46,19 +46,19 @@ def clustered(rng: np.random.Generator, count: int, views: int, centres: int, fl
     return (bits.astype(np.uint64) << np.arange(64, dtype=np.uint64)).sum(2, dtype=np.uint64)
 
 
-@pytest.mark.parametrize("few", [0, near_duplicates.BRUTE_FORCE_LIMIT], ids=["index", "all compared"])
+@pytest.mark.parametrize("limit", [0, near_duplicates.BRUTE_FORCE_LIMIT], ids=["index", "brute force"])
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32), count=st.integers(1, 60), views=st.integers(1, 4), centres=st.integers(1, 5),
     flips=st.sampled_from([0.0, 0.02, 0.05, 0.09, 0.5]),
 )  # fmt: skip
 def test_no_pair_is_missed_and_none_made_up(
-    few: int, seed: int, count: int, views: int, centres: int, flips: float
+    limit: int, seed: int, count: int, views: int, centres: int, flips: float
 ) -> None:
     hashes = clustered(np.random.default_rng(seed), count, views, centres, flips)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_duplicates, "BRUTE_FORCE_LIMIT", few)
-        assert found(hashes) == compared(hashes)
+        patch.setattr(near_duplicates, "BRUTE_FORCE_LIMIT", limit)
+        assert near_pairs(hashes) == all_pairs(hashes)
 
 
 def test_the_index_finds_what_differs_in_any_ten_bits() -> None:
@@ -68,16 +68,16 @@ def test_the_index_finds_what_differs_in_any_ten_bits() -> None:
     flips = np.where(np.arange(64) < np.arange(3000)[:, None] % 13, np.uint64(1) << order.astype(np.uint64), 0)
     hashes = np.concatenate([base, base ^ flips.sum(axis=1, dtype=np.uint64)])[:, None]
     assert len(hashes) > near_duplicates.BRUTE_FORCE_LIMIT
-    pairs = found(hashes)
+    pairs = near_pairs(hashes)
     assert all(pairs[f"{i:06}", f"{i + 3000:06}"] == i % 13 for i in range(3000) if i % 13 <= MAX_STORED_DISTANCE)
     assert all((f"{i:06}", f"{i + 3000:06}") not in pairs for i in range(3000) if i % 13 > MAX_STORED_DISTANCE)
 
 
-def test_a_crowd_of_photos_is_found_whole_though_looked_up_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_in_batches_find_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near_duplicates, "_QUERY_BATCH", 50)
     hashes = clustered(np.random.default_rng(1), 2100, 2, 300, 0.06)
     assert len(hashes) > near_duplicates.BRUTE_FORCE_LIMIT
-    assert found(hashes) == compared(hashes) and len(found(hashes)) > 1000
+    assert near_pairs(hashes) == all_pairs(hashes) and len(near_pairs(hashes)) > 1000
 
 
 def stored(world: World) -> dict[Pair, int]:
@@ -105,21 +105,21 @@ def test_a_copy_is_found_by_a_view_of_the_other_photo(tmp_path: Path) -> None:
 
 def test_nobody_is_compared_twice_and_a_new_photo_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path)
-    looked_at: list[int] = []
+    searched: list[int] = []
     for person in ("anna", "ben"):
         world.photo(person, phash=1)
         world.photo(person, phash=3)
     original = near_duplicates.find_pairs
 
     def counted(photos: Hashes) -> Iterator[Near]:
-        looked_at.append(len(photos.hashes))
+        searched.append(len(photos.hashes))
         return original(photos)
 
     monkeypatch.setattr(near_duplicates, "find_pairs", counted)
-    assert near_duplicates.find(world.dataset.catalog, HASH.id) == 2 and looked_at == [2, 2]
-    assert near_duplicates.find(world.dataset.catalog, HASH.id) == 0 and looked_at == [2, 2]
+    assert near_duplicates.find(world.dataset.catalog, HASH.id) == 2 and searched == [2, 2]
+    assert near_duplicates.find(world.dataset.catalog, HASH.id) == 0 and searched == [2, 2]
     world.photo("ben", phash=7)
-    assert near_duplicates.find(world.dataset.catalog, HASH.id) == 2 and looked_at == [2, 2, 3]
+    assert near_duplicates.find(world.dataset.catalog, HASH.id) == 2 and searched == [2, 2, 3]
 
 
 def test_a_killed_run_goes_on_with_those_it_had_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,12 +127,12 @@ def test_a_killed_run_goes_on_with_those_it_had_not_done(tmp_path: Path, monkeyp
     for number in range(4):
         world.photo(f"person{number}", phash=number)
         world.photo(f"person{number}", phash=number ^ 1)
-    original, looked_at = near_duplicates.find_pairs, 0
+    original, searched = near_duplicates.find_pairs, 0
 
     def killed(photos: Hashes) -> Iterator[Near]:
-        nonlocal looked_at
-        looked_at += 1
-        if looked_at == 3:
+        nonlocal searched
+        searched += 1
+        if searched == 3:
             raise KeyboardInterrupt
         return original(photos)
 
@@ -141,7 +141,7 @@ def test_a_killed_run_goes_on_with_those_it_had_not_done(tmp_path: Path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         near_duplicates.find(world.dataset.catalog, HASH.id)
     assert len(stored(world)) == 2
-    assert near_duplicates.find(world.dataset.catalog, HASH.id) == 2 and looked_at == 5
+    assert near_duplicates.find(world.dataset.catalog, HASH.id) == 2 and searched == 5
 
 
 def test_another_hash_model_starts_afresh(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What was measured of other pixels than are made of a photo now is measured again, and nothing else."""
+"""Photos that are now decoded to other pixels are measured again, and no others."""
 
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,10 @@ def dataset(tmp_path: Path) -> Dataset:
     (tmp_path / "photos" / "anna").mkdir(parents=True)
     for name, data in PHOTOS.items():
         (tmp_path / "photos" / "anna" / f"{name}.img").write_bytes(data)
-    made = Dataset(tmp_path / "data")
-    scrape(manifest(made), made)
-    assert filter_photos(manifest(made), made, measure_all=True)["measured"] == len(PHOTOS)
-    return made
+    dataset = Dataset(tmp_path / "data")
+    scrape(manifest(dataset), dataset)
+    assert filter_photos(manifest(dataset), dataset, measure_all=True)["measured"] == len(PHOTOS)
+    return dataset
 
 
 def manifest(dataset: Dataset, background: str = "white") -> manifests.Manifest:
@@ -58,7 +58,7 @@ def manifest(dataset: Dataset, background: str = "white") -> manifests.Manifest:
 
 
 def measured(dataset: Dataset) -> dict[str, set[str]]:
-    """By photo the pixels that its measurements were made of."""
+    """For each photo, the descriptions of the pixels that were measured."""
     with dataset.catalog.open(read_only=True) as con:
         rows: list[Any] = con.execute(
             """SELECT url, list(DISTINCT pixels) FROM measured JOIN sightings USING (sha256) GROUP BY url"""
@@ -66,7 +66,7 @@ def measured(dataset: Dataset) -> dict[str, set[str]]:
     return {Path(url).stem: set(pixels) for url, pixels in rows}
 
 
-def test_what_pixels_were_measured_is_written_down(dataset: Dataset) -> None:
+def test_the_measured_pixels_are_recorded(dataset: Dataset) -> None:
     assert measured(dataset) == {
         "plain": {""}, "srgb": {""}, "png": {""}, "display_p3": {"2 profile"}, "xmp": {"2 xmp"},
         "alpha": {"2 alpha on white"}, "16bit": {"2 16bit"},
@@ -74,7 +74,7 @@ def test_what_pixels_were_measured_is_written_down(dataset: Dataset) -> None:
     assert filter_photos(manifest(dataset), dataset, measure_all=True)["measured"] == 0
 
 
-def test_of_a_folder_of_before_only_what_was_read_wrong_is_measured_again(
+def test_in_an_older_dataset_only_photos_that_were_read_wrongly_are_measured_again(
     dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with dataset.catalog.open() as con:  # as version 1 left it
@@ -92,12 +92,12 @@ def test_of_a_folder_of_before_only_what_was_read_wrong_is_measured_again(
     assert filter_photos(manifest(dataset), dataset, measure_all=True)["measured"] == 0
 
 
-def test_another_background_is_another_measurement_of_what_is_transparent(dataset: Dataset) -> None:
+def test_another_background_measures_transparent_photos_again(dataset: Dataset) -> None:
     assert filter_photos(manifest(dataset, "#102030"), dataset, measure_all=True)["measured"] == 1
     assert measured(dataset)["alpha"] == {"2 alpha on #102030"}
 
 
-def test_captions_of_other_pixels_are_made_again(dataset: Dataset) -> None:
+def test_photos_with_other_pixels_are_captioned_again(dataset: Dataset) -> None:
     alpha = next(sha for (sha,) in _sha256s(dataset, "alpha"))
     loaded = manifest(dataset)
     for sha256 in (alpha, next(sha for (sha,) in _sha256s(dataset, "plain"))):

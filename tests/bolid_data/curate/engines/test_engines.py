@@ -1,4 +1,4 @@
-"""Both engines: the same measurements and verdicts, whatever the order, the chunks and the kills."""
+"""Both engines give the same measurements and verdicts, whatever the order and the chunks, and when killed."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ TABLES = {
     "qualities": "sha256, model, sharpness, brightness, colourfulness",
 }
 TOLERANCE = 1e-3
-"""What measurements of the two engines may differ by, as a share of the measurement."""
+"""Relative tolerance between the measurements of the two engines."""
 
 Make = Callable[[], tuple[manifest.Manifest, Dataset]]
 
@@ -56,10 +56,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos") / "anna"
     folder.mkdir()
     people = draw_people(3, 17)
-    shown = [(0,), (0,), (0,), (0,), (0, 1), (0, 1, 2), ()]
-    for number, who in enumerate(shown):
+    groups = [(0,), (0,), (0,), (0,), (0, 1), (0, 1, 2), ()]
+    for number, group in enumerate(groups):
         size = (600, 800) if number % 2 else (640, 960)
-        shot = Shot(tuple(people[i] for i in who), list(FRAMINGS)[number % 3], size, (17, number))
+        shot = Shot(tuple(people[i] for i in group), list(FRAMINGS)[number % 3], size, (17, number))
         draw_photo(shot).image.save(folder / f"{number}.jpg", quality=90)
     Image.open(folder / "0.jpg").resize((300, 450)).save(folder / "small.jpg")
     Image.open(folder / "2.jpg").save(folder / "damaged.png")
@@ -71,7 +71,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def collected(photos: Path, tmp_path: Path) -> Make:
-    """Makes datasets in which the photos are collected and nothing is measured."""
+    """Makes datasets whose photos are collected but not measured."""
     count = iter(range(99))
 
     def make() -> tuple[manifest.Manifest, Dataset]:
@@ -118,29 +118,31 @@ def verdicts(dataset: Dataset) -> dict[str, list[str]]:
         return dict(con.execute("SELECT sha256, reasons FROM verdicts").fetchall())
 
 
-def seen_by(dataset: Dataset) -> dict[str, set[str]]:
-    """Of each file, the names of the models that saw it."""
+def measured_by(dataset: Dataset) -> dict[str, set[str]]:
+    """For each file, the names of the models that measured it."""
     with dataset.catalog.open(read_only=True) as con:
-        found = con.execute(
+        rows = con.execute(
             """SELECT parse_filename(url), list(models.name) FROM sightings JOIN measured USING (sha256)
             JOIN models ON measured.model = models.id GROUP BY url"""
         ).fetchall()
-    return {file: set(names) for file, names in found}
+    return {file: set(names) for file, names in rows}
 
 
 def alone(loaded: manifest.Manifest, dataset: Dataset) -> dict[str, list[tuple]]:
-    """The tables that every measurer's rows make when it is shown each photo by itself, the last one first."""
-    build = build_measurers(loaded.models, loaded.folder, "cpu", PersonBoxes(dataset.catalog))
+    """The rows of all measurers by table, measured photo by photo in reverse order."""
+    measurers = build_measurers(loaded.models, loaded.folder, "cpu", PersonBoxes(dataset.catalog))
     tables: dict[str, list[tuple]] = {table: [] for table in TABLES}
     for file in reversed(list(dataset.store.files())):
         try:
             photo = Photo(file.stem, read_upright(file))
         except BrokenPhotoError:
             continue
-        for measurer in build.values():
-            for table, found in measurer.measure([photo]).items():
+        for measurer in measurers.values():
+            for table, rows_of_photo in measurer.measure([photo]).items():
                 columns = TABLES[table].split(", ")
-                tables[table] += [tuple(({"model": measurer.model.id} | row)[c] for c in columns) for row in found]
+                tables[table] += [
+                    tuple(({"model": measurer.model.id} | row)[c] for c in columns) for row in rows_of_photo
+                ]
     return tables
 
 
@@ -155,49 +157,50 @@ class TestEngines:
     def test_a_photo_is_measured_as_if_it_were_the_only_one(self, name: str, collected: Make) -> None:
         loaded, dataset = collected()
         filter_photos(loaded, dataset, measure_all=True, engine=name)
-        found, expected = rows(dataset), alone(loaded, dataset)
+        measured, expected = rows(dataset), alone(loaded, dataset)
         for table in TABLES:
-            assert len(found[table]) == len(expected[table]) > 0
-            # In the catalog as numbers of single precision.
-            assert numbers(found[table]) == pytest.approx(numbers(sorted(expected[table])), rel=TOLERANCE)
+            assert len(measured[table]) == len(expected[table]) > 0
+            # The catalog stores single precision.
+            assert numbers(measured[table]) == pytest.approx(numbers(sorted(expected[table])), rel=TOLERANCE)
 
-    def test_what_is_out_for_a_cheap_reason_meets_no_costly_model(self, name: str, collected: Make) -> None:
+    def test_a_photo_that_is_out_by_the_first_stage_skips_the_second(self, name: str, collected: Make) -> None:
         loaded, dataset = collected()
         result = filter_photos(loaded, dataset, engine=name)
-        cheap, costly = {"phash", "quality", "yolo11n-pose"}, {"mtcnn", "bolid-watermark"}
-        seen = seen_by(dataset)
-        assert seen["0.jpg"] == seen["3.jpg"] == cheap | costly
-        assert seen["4.jpg"] == seen["5.jpg"] == seen["6.jpg"] == cheap  # of two people, of three, of nobody
-        assert "small.jpg" not in seen and "damaged.png" not in seen
+        first_stage, second_stage = {"phash", "quality", "yolo11n-pose"}, {"mtcnn", "bolid-watermark"}
+        models = measured_by(dataset)
+        assert models["0.jpg"] == models["3.jpg"] == first_stage | second_stage
+        # Of two people, of three, of nobody.
+        assert models["4.jpg"] == models["5.jpg"] == models["6.jpg"] == first_stage
+        assert "small.jpg" not in models and "damaged.png" not in models
         assert result["reasons"] == {"broken": 1, "too_small": 1, "no_person": 1, "several_people": 2}
         assert filter_photos(loaded, dataset, engine=name)["measured"] == 0
         everything = filter_photos(loaded, dataset, measure_all=True, engine=name)
         assert everything["measured"] == 4 and everything["kept"] == result["kept"] == 4
-        assert set(map(frozenset, seen_by(dataset).values())) == {frozenset(cheap | costly)}
+        assert set(map(frozenset, measured_by(dataset).values())) == {frozenset(first_stage | second_stage)}
 
-    def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
+    def test_an_interrupted_run_resumes_to_the_same_measurements(
         self, name: str, collected: Make, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(local, "CHUNK", 2)
         monkeypatch.setattr(ray_cluster, "CHUNK", 2)
-        (_, whole), (_, cut) = collected(), collected()
-        measure(name, whole, Hashes)
-        victim = rows(whole)["hashes"][5][0]
+        (_, uninterrupted), (_, interrupted) = collected(), collected()
+        measure(name, uninterrupted, Hashes)
+        victim = rows(uninterrupted)["hashes"][5][0]
         with pytest.raises(BolidError, match="asked to fail"):
-            measure(name, cut, partial(Hashes, fail_at=victim))
-        before = rows(cut)["hashes"]
-        assert len(before) < len(rows(whole)["hashes"]) and victim not in [row[0] for row in before]
-        measure(name, cut, Hashes)
-        assert rows(cut) == rows(whole)
+            measure(name, interrupted, partial(Hashes, fail_at=victim))
+        before = rows(interrupted)["hashes"]
+        assert len(before) < len(rows(uninterrupted)["hashes"]) and victim not in [row[0] for row in before]
+        measure(name, interrupted, Hashes)
+        assert rows(interrupted) == rows(uninterrupted)
 
 
 def test_a_killed_ray_worker_loses_nothing(cluster: None, collected: Make, tmp_path: Path) -> None:
-    (_, whole), (_, killed) = collected(), collected()
-    measure("local", whole, Hashes)
-    victim = rows(whole)["hashes"][4][0]
+    (_, expected), (_, killed) = collected(), collected()
+    measure("local", expected, Hashes)
+    victim = rows(expected)["hashes"][4][0]
     measure("ray", killed, partial(Hashes, die_at=victim, grave=tmp_path / "died"))
     assert (tmp_path / "died").exists()
-    assert rows(killed) == rows(whole)
+    assert rows(killed) == rows(expected)
 
 
 def test_a_ray_worker_that_cannot_see_the_store_says_so(
@@ -229,7 +232,7 @@ def test_engines_and_addresses_that_do_not_exist(collected: Make) -> None:
 
 @dataclass
 class Hashes:
-    """Makes the hash measurer, which fails, or whose process is killed the first time, when it comes to a photo."""
+    """A hash measurer that fails at one photo, or whose process is killed the first time it reaches one."""
 
     fail_at: str = ""
     die_at: str = ""
@@ -261,7 +264,7 @@ def measure(name: str, dataset: Dataset, make: Callable[[], Hashes]) -> None:
         local.measure(dataset.catalog, dataset.store, job)
 
 
-def test_compiling_a_network_tells_nobody(tmp_path: Path) -> None:
+def test_compiling_a_network_sends_no_telemetry(tmp_path: Path) -> None:
     code = """
 import sys, torch
 from bolid_data.curate.runtime import Network
@@ -274,12 +277,12 @@ print(telemetry_utils.tm.__name__)
     home = os.environ | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
-    assert [path.name for path in tmp_path.iterdir()] == ["cache"]  # no identity for its makers is written
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]  # no telemetry id is written
     assert len(list(tmp_path.glob("cache/bolid/networks/*/network.xml"))) == 1
 
 
-def test_threads_begin_with_a_network_at_once(tmp_path: Path) -> None:
-    """OpenVINO makes itself ready at its first photo, and two threads that do so at once would hang for ever."""
+def test_threads_may_use_a_network_at_once(tmp_path: Path) -> None:
+    """OpenVINO initialises itself at first use, where two threads could deadlock."""
     code = """
 import faulthandler, sys, threading, torch
 from bolid_data.curate.runtime import Network
@@ -291,14 +294,14 @@ together = threading.Barrier(threads)
 def begin():
     together.wait()
     print(network(batch)[0].tolist())
-sys.setswitchinterval(1e-6)  # so that they do meet
+sys.setswitchinterval(1e-6)  # so that they collide
 faulthandler.dump_traceback_later(60, exit=True)
 all_threads = [threading.Thread(target=begin) for _ in range(threads)]
 [thread.start() for thread in all_threads]
 [thread.join() for thread in all_threads]
 """
     home = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
-    for threads in (1, 4):  # the first one compiles, which makes ready as well
+    for threads in (1, 4):  # the first run also compiles
         command = [sys.executable, "-c", code, str(threads)]
         done = subprocess.run(command, env=home, capture_output=True, text=True)
         assert (done.returncode, done.stdout.count("[[0.0, 2.0], [0.0, 2.0]]")) == (0, threads), done.stderr

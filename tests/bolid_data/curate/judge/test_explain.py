@@ -17,15 +17,15 @@ def test_explain_shows_every_rule_with_its_margin(world: World) -> None:
     sha256 = world.photo(watermark=0.75)
     world.photo(phash=0)
     world.judge()
-    found = explain(world.dataset.catalog, sha256[:10])
-    assert found["verdicts"] == [{"person": "anna", "kept": False, "reasons": ["watermarked"]}]
-    rules = {rule["threshold"]: rule for rule in found["rules"]}
+    explanation = explain(world.dataset.catalog, sha256[:10])
+    assert explanation["verdicts"] == [{"person": "anna", "kept": False, "reasons": ["watermarked"]}]
+    rules = {rule["threshold"]: rule for rule in explanation["rules"]}
     assert rules["max_watermark"]["out"]
     assert rules["max_watermark"]["margin"] == pytest.approx(-0.25)
     assert (rules["min_width"]["margin"], rules["min_width"]["out"]) == (200, False)
-    assert [rule["reason"] for rule in found["rules"] if rule["out"]] == ["watermarked"]
-    assert found["sightings"][0]["url"] == "https://a.example/anna/1.jpg"
-    assert {row["kind"] for row in found["detections"]} == {"person", "face"}
+    assert [rule["reason"] for rule in explanation["rules"] if rule["out"]] == ["watermarked"]
+    assert explanation["sightings"][0]["url"] == "https://a.example/anna/1.jpg"
+    assert {row["kind"] for row in explanation["detections"]} == {"person", "face"}
 
 
 def test_explain_names_every_threshold_that_alone_would_turn_the_verdict(world: World) -> None:
@@ -91,6 +91,6 @@ def test_a_photo_that_nobody_is_said_to_be_on_any_more_is_explained_too(world: W
     world.judge()
     with world.dataset.catalog.open() as con:  # its file in the person's folder was edited
         con.execute("DELETE FROM sightings")
-    found = explain(world.dataset.catalog, sha256)
-    assert found["photo"]["sha256"] == sha256
-    assert (found["verdicts"], found["turns"]) == ([], [])
+    explanation = explain(world.dataset.catalog, sha256)
+    assert explanation["photo"]["sha256"] == sha256
+    assert (explanation["verdicts"], explanation["turns"]) == ([], [])

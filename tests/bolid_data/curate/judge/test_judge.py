@@ -70,9 +70,9 @@ def test_what_is_out_anyway_pushes_no_copy_out(world: World) -> None:
 def test_the_same_photo_under_two_names(world: World) -> None:
     sha256 = world.photo("anna", data=b"same")
     world.photo("berta", data=b"same", measured=False)
-    own = world.photo("berta")
+    unshared = world.photo("berta")
     world.judge()
-    assert world.verdicts() == {sha256: ["two_names"], own: []}
+    assert world.verdicts() == {sha256: ["two_names"], unshared: []}
     assert funnel(world.dataset.catalog)["photos"] == 3, "one verdict per person and photo"
 
 
@@ -164,9 +164,9 @@ def test_a_decision_by_hand_stands_over_what_was_measured(world: World) -> None:
 def test_no_decision_brings_back_what_its_owner_opted_out(world: World) -> None:
     catalog = world.dataset.catalog
     sha256 = world.photo()
-    (seen,) = catalog.sightings.at_addresses(["https://a.example/anna/1.jpg"])
+    (sighting,) = catalog.sightings.at_addresses(["https://a.example/anna/1.jpg"])
     catalog.decisions.decide("anna", sha256, True, "eva", "I want it")
-    catalog.sightings.mark([replace(seen, state="opted_out")])
+    catalog.sightings.mark([replace(sighting, state="opted_out")])
     world.judge()
     assert world.verdicts() == {sha256: ["opted_out"]}
 
@@ -204,14 +204,14 @@ def test_the_odd_one_out_is_out_where_the_manifest_asks(world: World) -> None:
 def test_only_what_is_out_whatever_else_is_measured_is_already_out(world: World) -> None:
     small, fine = world.photo(measured=False, width=10), world.photo(measured=False)
     crowd = world.photo(people=(0.9, 0.9))
-    found = already_out(world.dataset.catalog, Filter(min_photos_per_person=99), MODELS, [small, fine, crowd])
-    assert found == {small, crowd}
+    out = already_out(world.dataset.catalog, Filter(min_photos_per_person=99), MODELS, [small, fine, crowd])
+    assert out == {small, crowd}
 
 
 def test_the_funnel_adds_up(world: World) -> None:
     for photo in ({}, {"width": 10}, {"people": ()}, {"people": (), "watermark": 0.9}):
         world.photo(**photo)  # type: ignore[arg-type]
     world.judge()
-    found = funnel(world.dataset.catalog)
-    assert found["reasons"] == {"too_small": 1, "no_person": 2, "watermarked": 1}
-    assert found["photos"] - sum(found["leaving"].values()) == found["kept"] == 1
+    counts = funnel(world.dataset.catalog)
+    assert counts["reasons"] == {"too_small": 1, "no_person": 2, "watermarked": 1}
+    assert counts["photos"] - sum(counts["leaving"].values()) == counts["kept"] == 1

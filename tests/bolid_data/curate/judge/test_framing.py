@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bolid_data.curate.judge.views import FACINGS, FRAMINGS
+from bolid_data.curate.judge.framing import FACINGS, FRAMINGS
 from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.curate.measurers.people import PoseMeasurer
 from bolid_data.images import read_upright
@@ -10,25 +10,25 @@ from tests.support.measured_dataset import World, view
 from tests.support.paths import REAL_PHOTOS
 
 
-def seen(world: World, sha256: str) -> tuple[str, str]:
+def framing_and_facing(world: World, sha256: str) -> tuple[str, str]:
     with world.dataset.catalog.open(read_only=True) as con:
         return con.execute("SELECT framing, facing FROM judged WHERE sha256 = ?", [sha256]).fetchall()[0]
 
 
-def test_a_person_is_seen_as_framed_and_turned(tmp_path: Path) -> None:
+def test_framing_and_facing_follow_from_the_keypoints(tmp_path: Path) -> None:
     world = World(tmp_path)
-    views = [(framing, facing) for framing in FRAMINGS for facing in FACINGS]
-    photos = {world.photo(keypoints=view(*both)): both for both in views}
+    combinations = [(framing, facing) for framing in FRAMINGS for facing in FACINGS]
+    photos = {world.photo(keypoints=view(*both)): both for both in combinations}
     world.judge()
     for sha256, both in photos.items():
-        assert seen(world, sha256) == both
+        assert framing_and_facing(world, sha256) == both
 
 
-def test_a_person_of_whom_nothing_is_seen_has_no_facing(tmp_path: Path) -> None:
+def test_a_person_without_visible_keypoints_has_no_facing(tmp_path: Path) -> None:
     world = World(tmp_path)
     sha256 = world.photo(visible=0)
     world.judge()
-    assert seen(world, sha256) == ("bust", None)
+    assert framing_and_facing(world, sha256) == ("bust", None)
 
 
 @pytest.mark.skipif(not REAL_PHOTOS.is_dir(), reason="the real photographs are not beside the project")
@@ -40,4 +40,4 @@ def test_portraits_of_real_people_face_the_camera(tmp_path: Path) -> None:
         best = max((row for row in rows if row["kind"] == "person"), key=lambda row: row["score"])
         sha256 = world.photo(keypoints=best["keypoints"])
         world.judge()
-        assert seen(world, sha256)[1] == "front", file.name
+        assert framing_and_facing(world, sha256)[1] == "front", file.name
