@@ -1,4 +1,4 @@
-"""What a captioner is."""
+"""The interface of captioners."""
 
 import re
 from collections.abc import Sequence
@@ -10,24 +10,24 @@ from bolid_data.records import Model
 
 
 class CaptionError(BolidError):
-    """This batch could not be captioned; the message says why. Others may be."""
+    """This batch could not be captioned, for the reason in the message; other batches may succeed."""
 
 
 class Captioner(Protocol):
-    """Puts photos into words, one line each. A caption is kept under its captioner's model and prompt."""
+    """Captions photos, one line each. A caption is stored under its captioner's model and prompt."""
 
     model: Model
     prompt: str
 
     def caption(self, photos: Sequence[Photo], keypoints: Sequence[Keypoints | None]) -> list[str]:
-        """One caption a photo; `keypoints` are those of its person, None where nobody was found.
+        """Captions each photo; `keypoints` are those of its person, None where no person was detected.
 
-        Raises CaptionError where these photos fail.
+        Raises CaptionError if these photos fail.
         """
         ...
 
 
 def tidy(text: str) -> str:
-    """One line, without the words and phrases that a language model repeats at the end of its thoughts."""
+    """The text as one line, without repeated words and phrases, with which language models tend to end."""
     line = " ".join(text.split())
     return re.sub(r"\b(\w+(?:[ ,]+\w+){0,3}?)(?:[ ,]+\1\b)+", r"\1", line, flags=re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Captions by salesforce-lavis, which has an environment of its own (`make lavis`) and works there as a `Worker`."""
+"""Captions by salesforce-lavis, which runs as a `Worker` in an environment of its own (`make lavis`)."""
 
 import sys
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from bolid_data.manifest import Caption
 from bolid_data.weights import Weights
 
 ENVIRONMENT = Path(sys.prefix) / "lavis"
-"""Where `make lavis` puts it: inside of this environment."""
+"""Where `make lavis` installs it: inside this environment."""
 
 PROGRAM = Path(__file__).with_name("lavis_worker.py")
 
 
 class LavisCaptioner:
-    """A model of LAVIS's own: `lavis:blip2_opt/caption_coco_opt2.7b`."""
+    """A model of LAVIS: `lavis:blip2_opt/caption_coco_opt2.7b`."""
 
     def __init__(
         self,
@@ -26,21 +26,22 @@ class LavisCaptioner:
         model_type: str,
         settings: Caption,
         device: str = "auto",
-        near: Path | None = None,
+        relative_to: Path | None = None,
         timeout: float = 600.0,
         start_timeout: float = 3600.0,
     ) -> None:
         """`model_type` is one that LAVIS lists for `model`, or a file like those in LAVIS's configs/models, relative to
-        `near`. An answer may take `timeout` seconds, the first `start_timeout`: LAVIS fetches weights only then.
+        `relative_to`. A response may take `timeout` seconds; the first, for which LAVIS downloads weights,
+        `start_timeout`.
 
-        Raises BolidError without the environment, and for a model that LAVIS cannot load.
+        Raises BolidError if the environment is missing or LAVIS cannot load the model.
         """
         if not (ENVIRONMENT / ".ready").is_file():
             raise BolidError(f"LAVIS is not installed in {ENVIRONMENT}; run `make lavis`, or name another captioner")
         if settings.dtype != "auto":
             raise UsageError(f"caption.dtype is {settings.dtype}, but LAVIS chooses its own; leave it at auto")
         self._name, self._timeout, self._start_timeout = f"lavis:{model}/{model_type}", timeout, start_timeout
-        file = ((near or Path()) / model_type).resolve()
+        file = ((relative_to or Path()) / model_type).resolve()
         self._setup = {
             "model": model,
             "model_type": str(file) if file.suffix in (".yaml", ".yml") else model_type,
@@ -50,23 +51,23 @@ class LavisCaptioner:
         }
         self.prompt = settings.prompt
         loaded = self._start()
-        found = Weights(self._name, ENVIRONMENT, loaded["sha256"], "the model's own")
-        self.model = describe_model(found, lavis=loaded["version"], max_new_tokens=settings.max_new_tokens)
+        weights = Weights(self._name, ENVIRONMENT, loaded["sha256"], "the model's own")
+        self.model = describe_model(weights, lavis=loaded["version"], max_new_tokens=settings.max_new_tokens)
 
     def caption(self, photos: Sequence[Photo], keypoints: Sequence[Keypoints | None]) -> list[str]:
-        """One line a photo; keypoints are not used. Raises CaptionError where the worker fails, BolidError where it
-        cannot be started again."""
+        """One line per photo; keypoints are not used. Raises CaptionError if the worker fails, BolidError if it cannot
+        be restarted."""
         if not self._worker.alive:
             self._start()
-        question = {"sizes": [photo.image.size for photo in photos]}
+        request = {"sizes": [photo.image.size for photo in photos]}
         try:
-            answer = self._worker.ask(question, (photo.image.tobytes() for photo in photos), self._timeout)
+            response = self._worker.ask(request, (photo.image.tobytes() for photo in photos), self._timeout)
         except WorkerError as error:
             raise CaptionError(f"{self._name}: {error}") from error
-        return [tidy(text) for text in answer["captions"]]
+        return [tidy(text) for text in response["captions"]]
 
     def _start(self) -> dict[str, str]:
-        # -I: nothing of this environment, nor of the folder the program lies in, gets into that one.
+        # -I: isolated from this environment and from the folder of the program.
         self._worker = Worker([str(ENVIRONMENT / "bin" / "python"), "-I", str(PROGRAM)])
         try:
             return self._worker.ask(self._setup, (), self._start_timeout)

@@ -1,7 +1,7 @@
-"""Runs in the environment of `make lavis`, where there is no bolid: a LAVIS model that `lavis.py` asks for captions.
+"""Captions photos with a LAVIS model for `lavis.py`; runs in the environment of `make lavis`, which has no bolid.
 
-How the two talk stands in `worker.py`. Photos come as plain RGB bytes: they are decoded, upright and in any format on
-the other side already, so they need no decoder here and lose nothing on the way.
+The protocol is described in `worker.py`. Photos arrive as plain RGB bytes, decoded and upright, so that no decoder is
+needed here and nothing is lost.
 """
 
 import hashlib
@@ -17,31 +17,31 @@ from PIL import Image
 
 
 def main() -> None:
-    threading.Thread(target=_end_with_owner, daemon=True).start()
+    threading.Thread(target=_exit_with_owner, daemon=True).start()
     pipe = Connection(int(sys.argv[-1]))
-    captioner: Captioner | None = None
-    answer: dict[str, Any]
+    captioner: LavisModel | None = None
+    response: dict[str, Any]
     while True:
         try:
-            question = json.loads(pipe.recv_bytes())
-            images = [Image.frombytes("RGB", size, pipe.recv_bytes()) for size in question.get("sizes", ())]
+            request = json.loads(pipe.recv_bytes())
+            images = [Image.frombytes("RGB", size, pipe.recv_bytes()) for size in request.get("sizes", ())]
         except EOFError:
             return
         try:
             if captioner is None:
-                captioner = Captioner(**question)
-                answer = captioner.identity()
+                captioner = LavisModel(**request)
+                response = captioner.identity()
             else:
-                answer = {"captions": captioner.caption(images)}
-        except Exception as error:  # LAVIS and what it loads raise what they like
-            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
-        pipe.send_bytes(json.dumps(answer).encode())
+                response = {"captions": captioner.caption(images)}
+        except Exception as error:  # LAVIS and its dependencies may raise anything
+            response = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
+        pipe.send_bytes(json.dumps(response).encode())
 
 
-class Captioner:
+class LavisModel:
     def __init__(self, model: str, model_type: str, device: str, prompt: str, max_new_tokens: int) -> None:
-        """`model_type` is one that LAVIS knows of its `model`, or a file like those in its configs/models. An empty
-        `prompt` leaves the model its own; `device` may be auto."""
+        """`model_type` is one that LAVIS lists for `model`, or a file like those in its configs/models. An empty
+        `prompt` keeps the model's default; `device` may be auto."""
         import torch
         from lavis.common.registry import registry
         from lavis.models import load_model_and_preprocess
@@ -63,7 +63,7 @@ class Captioner:
         self._device, self._max_new_tokens = device, max_new_tokens
 
     def identity(self) -> dict[str, str]:
-        """LAVIS's version, and one hash over the names, types, shapes and bytes of the weights."""
+        """The version of LAVIS, and a hash of the names, types, shapes and bytes of the weights."""
         import torch
 
         digest = hashlib.sha256()
@@ -79,8 +79,8 @@ class Captioner:
         return self._model.generate({"image": batch}, max_length=self._max_new_tokens)
 
 
-def _end_with_owner() -> None:
-    os.read(0, 1)  # ends when the process at its other end does; sys.stdin's lock would abort a regular exit
+def _exit_with_owner() -> None:
+    os.read(0, 1)  # returns when the owner ends; the lock of sys.stdin would abort a regular exit
     os._exit(1)
 
 

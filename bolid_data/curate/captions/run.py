@@ -17,40 +17,43 @@ from bolid_data.store import LostPhotoError, Store
 
 
 def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
-    """Captions what was kept and has no caption of this model and prompt; commits batch by batch.
+    """Captions the kept photos that have no caption by this model and prompt; commits batch by batch.
 
-    A photo that cannot be captioned is written down with the reason, and tried again the next time. Raises BolidError
-    where none can be.
+    A photo that cannot be captioned is recorded with the reason and tried again the next time. Raises BolidError if no
+    photo can be captioned.
     """
     dataset.catalog.require()
     captioner = load_captioner(manifest)
     if captioner.model.name == "tiny-blip2" and not getattr(manifest.source, "serve_gallery", False):
-        note("caption: tiny-blip2 knows drawn people only; for real photos name `describe` or a large model as caption")
+        note(
+            "caption: tiny-blip2 knows only drawn people; for real photos use `describe` or a large model"
+        )
     model, prompt = captioner.model, captioner.prompt
     dataset.catalog.captions.choose_captioner(model, prompt)
-    todo = dataset.catalog.captions.uncaptioned()
+    uncaptioned = dataset.catalog.captions.uncaptioned()
     failures: dict[str, str] = {}
     lost: dict[str, str] = {}
     with bar() as progress, ThreadPoolExecutor() as pool:
-        task = progress.add_task("caption", total=len(todo))
-        for photos, own in _decoded(dataset.store, todo, manifest.caption.batch_size, pool, manifest.filter.background):
-            record_lost(dataset.catalog, dataset.store, own)
-            lost |= own
+        task = progress.add_task("caption", total=len(uncaptioned))
+        size, background = manifest.caption.batch_size, manifest.filter.background
+        for photos, lost_here in _decoded(dataset.store, uncaptioned, size, pool, background):
+            record_lost(dataset.catalog, dataset.store, lost_here)
+            lost |= lost_here
             keypoints = dataset.catalog.measurements.keypoints([photo.sha256 for photo in photos])
             batch = [(photo, keypoints.get(photo.sha256)) for photo in photos]
             captions, failed = _caption_batch(captioner, batch) if batch else ({}, {})
             dataset.catalog.captions.record_captions(model.id, prompt, captions, failed)
-            if failed and not failures:  # at once: whoever looks on may rather stop it
+            if failed and not failures:  # reported at once, so that the user can stop the run
                 note(f"caption: a photo could not be captioned: {next(iter(failed.values()))}")
             failures |= failed
-            progress.advance(task, len(photos) + len(own))
-    captioned = len(todo) - len(failures) - len(lost)
+            progress.advance(task, len(photos) + len(lost_here))
+    captioned = len(uncaptioned) - len(failures) - len(lost)
     note_lost("caption", lost)
-    _tell(captioned, failures, dataset, model.name)
+    _report(captioned, failures, dataset, model.name)
     return {"captioned": captioned, "failed": len(failures), "model": model.id}
 
 
-def _tell(captioned: int, failures: dict[str, str], dataset: Dataset, name: str) -> None:
+def _report(captioned: int, failures: dict[str, str], dataset: Dataset, name: str) -> None:
     note(f"caption: {captioned} photos captioned by {name}")
     if not failures:
         return
@@ -66,8 +69,8 @@ def _tell(captioned: int, failures: dict[str, str], dataset: Dataset, name: str)
 def _decoded(
     store: Store, sha256s: list[str], size: int, pool: ThreadPoolExecutor, background: str
 ) -> Iterator[tuple[list[Photo], dict[str, str]]]:
-    """Batches of decoded photos, each decoded while the model sees the one before, and what is wrong with those whose
-    bytes were lost, by sha256."""
+    """Yields batches of decoded photos, each with the problems of those whose bytes were lost, by sha256. A batch is
+    decoded while the model captions the one before."""
     parts = (sha256s[start : start + size] for start in range(0, len(sha256s), size))
     ahead = [pool.submit(_decode, store, sha256, background) for sha256 in next(parts, ())]
     while ahead:
@@ -83,31 +86,31 @@ def _decode(store: Store, sha256: str, background: str) -> Photo | LostPhotoErro
     except LostPhotoError as error:
         return error
     except BrokenPhotoError as error:
-        raise BolidError(f"a kept photo cannot be read any more ({error}); run `bolid verify`") from error
+        raise BolidError(f"a kept photo can no longer be read ({error}); run `bolid verify`") from error
 
 
 def _caption_batch(
     captioner: Captioner, batch: list[tuple[Photo, Keypoints | None]]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Captions, and errors, by sha256. A batch that fails is tried once more, and then photo by photo, so that one
-    photo that brings a model down does not cost its neighbours their captions."""
+    """Captions and errors by sha256. A batch that fails is tried once more, and then photo by photo, so that a photo on
+    which the model fails does not affect the others."""
     for _ in range(2):
         try:
-            return _ask(captioner, batch), {}
+            return _caption(captioner, batch), {}
         except CaptionError as error:
             failures = {photo.sha256: str(error) for photo, _ in batch}
     if len(batch) == 1:
         return {}, failures
     captions: dict[str, str] = {}
-    for one in batch:
+    for item in batch:
         try:
-            captions |= _ask(captioner, [one])
-            del failures[one[0].sha256]
+            captions |= _caption(captioner, [item])
+            del failures[item[0].sha256]
         except CaptionError as error:
-            failures[one[0].sha256] = str(error)
+            failures[item[0].sha256] = str(error)
     return captions, failures
 
 
-def _ask(captioner: Captioner, batch: list[tuple[Photo, Keypoints | None]]) -> dict[str, str]:
+def _caption(captioner: Captioner, batch: list[tuple[Photo, Keypoints | None]]) -> dict[str, str]:
     captions = captioner.caption([photo for photo, _ in batch], [keypoints for _, keypoints in batch])
     return {photo.sha256: caption for (photo, _), caption in zip(batch, captions, strict=True)}

@@ -1,6 +1,6 @@
-"""Captions by any image-text-to-text model that transformers reads: BLIP-2 (Li et al., Bootstrapping Language-Image
-Pre-training with Frozen Image Encoders and Large Language Models, 2023) and its like continue a prompt; chat models,
-such as Qwen2.5-VL, are told what to do."""
+"""Captions by any image-text-to-text model of transformers: BLIP-2 (Li et al., Bootstrapping Language-Image
+Pre-training with Frozen Image Encoders and Large Language Models, 2023) and similar models continue a prompt; chat
+models, such as Qwen2.5-VL, follow an instruction."""
 
 import json
 from collections.abc import Sequence
@@ -19,73 +19,73 @@ from bolid_data.manifest import Caption
 from bolid_data.weights import Weights
 
 INSTRUCTION = "Describe this photo of a person in one sentence."
-"""What a chat model is told where the manifest has no prompt."""
+"""The instruction to a chat model if the manifest has no prompt."""
 
-LONGEST, STEP = 896, 56
-"""Chat models read a photo of any size, at a price per pixel: theirs are brought to so many pixels on the longest side,
-and the other one to a multiple, so that many photos have the same size and fit into one batch."""
+LONGEST_SIDE, SIDE_MULTIPLE = 896, 56
+"""Chat models read photos of any size, at a cost per pixel. Photos are resized to LONGEST_SIDE, and the shorter side to
+a multiple of SIDE_MULTIPLE, so that many photos have the same size and fit into one batch."""
 
 Inputs = dict[str, torch.Tensor]
 
 
 class VisionLanguageCaptioner:
-    """A model of a folder in transformers' layout; only safetensors are read, and no code that lies beside them."""
+    """A model of a folder in transformers' layout; only safetensors are read, and no code beside them is run."""
 
-    def __init__(self, found: Weights, settings: Caption, device: str = "cpu") -> None:
+    def __init__(self, weights: Weights, settings: Caption, device: str = "cpu") -> None:
         """Raises UsageError for a model of another kind, BolidError for one that cannot be loaded."""
-        _check_kind(found)
+        _check_kind(weights)
         self._device = torch.device(device)
         dtype = _dtype(settings.dtype, self._device)
-        self._processor, self._network = _load(found, dtype)
+        self._processor, self._network = _load(weights, dtype)
         self._network = self._network.to(self._device).eval()
-        self._chats = bool(getattr(self._processor, "chat_template", None))
+        self._is_chat_model = bool(getattr(self._processor, "chat_template", None))
         self._settings = settings
-        self.prompt = settings.prompt or (INSTRUCTION if self._chats else "")
-        size = {"longest": LONGEST, "step": STEP} if self._chats else {}
-        words = {"max_new_tokens": settings.max_new_tokens, "dtype": str(dtype).removeprefix("torch.")}
-        self.model = describe_model(found, **words, **size)
+        self.prompt = settings.prompt or (INSTRUCTION if self._is_chat_model else "")
+        size = {"longest": LONGEST_SIDE, "step": SIDE_MULTIPLE} if self._is_chat_model else {}
+        generation = {"max_new_tokens": settings.max_new_tokens, "dtype": str(dtype).removeprefix("torch.")}
+        self.model = describe_model(weights, **generation, **size)
 
     def caption(self, photos: Sequence[Photo], keypoints: Sequence[Keypoints | None]) -> list[str]:
-        """One line a photo, in greedy decoding; keypoints are not used.
+        """One line per photo, by greedy decoding; keypoints are not used.
 
-        Only photos whose inputs have the same shape share a batch, and batches are always full: a caption does not
-        depend on its neighbours. Raises CaptionError where the model fails on these photos.
+        Only photos whose inputs have the same shape share a batch, and batches are always full, so that a caption does
+        not depend on the other photos. Raises CaptionError if the model fails on these photos.
         """
         inputs = [self._prepare(photo.image) for photo in photos]
-        alike: dict[tuple[Any, ...], list[int]] = {}
-        for index, one in enumerate(inputs):
-            alike.setdefault(tuple((name, tensor.shape) for name, tensor in one.items()), []).append(index)
+        by_shape: dict[tuple[Any, ...], list[int]] = {}
+        for index, tensors in enumerate(inputs):
+            by_shape.setdefault(tuple((name, tensor.shape) for name, tensor in tensors.items()), []).append(index)
         captions = [""] * len(photos)
         size = self._settings.batch_size
-        for rows in alike.values():
-            for start in range(0, len(rows), size):
-                part = rows[start : start + size]
-                texts = self._generate([inputs[row] for row in part])
-                for row, text in zip(part, texts, strict=True):
-                    captions[row] = tidy(text)
+        for indices in by_shape.values():
+            for start in range(0, len(indices), size):
+                part = indices[start : start + size]
+                texts = self._generate([inputs[index] for index in part])
+                for index, text in zip(part, texts, strict=True):
+                    captions[index] = tidy(text)
         return captions
 
     def _prepare(self, image: Image.Image) -> Inputs:
-        """The inputs of one photo, each with a first axis to be batched along."""
+        """The model's inputs for one photo, each with a batch axis."""
         try:
-            if not self._chats:
+            if not self._is_chat_model:
                 return dict(self._processor(images=[image], text=[self.prompt], return_tensors="pt"))
-            content = [{"type": "image", "image": to_step(image)}, {"type": "text", "text": self.prompt}]
+            content = [{"type": "image", "image": resize(image)}, {"type": "text", "text": self.prompt}]
             conversation = [{"role": "user", "content": content}]
-            asked = self._processor.apply_chat_template(
+            inputs = self._processor.apply_chat_template(
                 conversation, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
             )
-            return dict(asked)
+            return dict(inputs)
         except (RuntimeError, ValueError) as error:
-            raise CaptionError(f"{self.model.name} cannot be asked with the prompt '{self.prompt}': {error}") from error
+            raise CaptionError(f"{self.model.name} does not accept the prompt '{self.prompt}': {error}") from error
 
     @torch.inference_mode()
     def _generate(self, inputs: list[Inputs]) -> list[str]:
-        """The words about each photo; the last photo stands in for those that a full batch lacks."""
+        """The text for each photo; copies of the last photo fill the batch."""
         full = inputs + inputs[-1:] * (self._settings.batch_size - len(inputs))
         limit = self._settings.max_new_tokens
         try:
-            batch = {name: self._cast(torch.cat([one[name] for one in full])) for name in full[0]}
+            batch = {name: self._cast(torch.cat([tensors[name] for tensors in full])) for name in full[0]}
             tokens = self._network.generate(**batch, max_new_tokens=limit, do_sample=False, num_beams=1)
         except torch.OutOfMemoryError as error:
             raise CaptionError(
@@ -93,23 +93,23 @@ class VisionLanguageCaptioner:
             ) from error
         except (RuntimeError, ValueError, IndexError) as error:
             raise CaptionError(f"{self.model.name}: {error}") from error
-        said = _without_prompt(tokens, batch["input_ids"])[: len(inputs)]
-        return list(self._processor.batch_decode(said, skip_special_tokens=True))
+        generated = _without_prompt(tokens, batch["input_ids"])[: len(inputs)]
+        return list(self._processor.batch_decode(generated, skip_special_tokens=True))
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self._device, self._network.dtype if tensor.is_floating_point() else tensor.dtype)
 
 
-def _check_kind(found: Weights) -> None:
-    config = found.path / "config.json"
+def _check_kind(weights: Weights) -> None:
+    config = weights.path / "config.json"
     try:
         kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError):
-        raise UsageError(f"{found.name}: {config} is not the description of a model of transformers") from None
+        raise UsageError(f"{weights.name}: {config} is not the configuration of a transformers model") from None
     if kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise UsageError(
-            f"{found.name}: not a model that captions photos (the model type in {config} is {kind}); name one such as "
-            "Salesforce/blip2-opt-2.7b or Qwen/Qwen2.5-VL-3B-Instruct"
+            f"{weights.name}: not a model that captions photos (the model type in {config} is {kind}); name one such "
+            "as Salesforce/blip2-opt-2.7b or Qwen/Qwen2.5-VL-3B-Instruct"
         )
 
 
@@ -121,29 +121,29 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
 
 
-def _load(found: Weights, dtype: torch.dtype) -> tuple[Any, Any]:
+def _load(weights: Weights, dtype: torch.dtype) -> tuple[Any, Any]:
     logging.disable_progress_bar()
     try:
-        processor = AutoProcessor.from_pretrained(found.path, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(weights.path, trust_remote_code=False)
         network, info = AutoModelForImageTextToText.from_pretrained(
-            found.path, use_safetensors=True, trust_remote_code=False, dtype=dtype, output_loading_info=True
+            weights.path, use_safetensors=True, trust_remote_code=False, dtype=dtype, output_loading_info=True
         )
-    except Exception as error:  # whatever a file's content leads to: transformers does not sum it up
-        raise BolidError(f"{found.name}: the model in {found.path} cannot be loaded: {error}") from error
+    except Exception as error:  # transformers can raise anything on invalid files
+        raise BolidError(f"{weights.name}: the model in {weights.path} cannot be loaded: {error}") from error
     if not hasattr(processor, "image_processor"):
-        raise BolidError(f"{found.name}: {found.path} has no processor for photos (preprocessor_config.json)")
+        raise BolidError(f"{weights.name}: {weights.path} has no processor for photos (preprocessor_config.json)")
     if info["missing_keys"]:
         raise BolidError(
-            f"{found.name}: {len(info['missing_keys'])} of the model's weights are not in {found.path}, "
+            f"{weights.name}: {len(info['missing_keys'])} of the model's weights are missing from {weights.path}, "
             f"{min(info['missing_keys'])} among them; copy or download it again"
         )
     return processor, network
 
 
-def to_step(image: Image.Image) -> Image.Image:
-    """The photo at LONGEST pixels on its longest side, and a multiple of STEP on the other."""
-    share = LONGEST / max(image.size)
-    width, height = (max(STEP, round(side * share / STEP) * STEP) for side in image.size)
+def resize(image: Image.Image) -> Image.Image:
+    """The photo with LONGEST_SIDE pixels on its longest side and a multiple of SIDE_MULTIPLE on the other."""
+    scale = LONGEST_SIDE / max(image.size)
+    width, height = (max(SIDE_MULTIPLE, round(side * scale / SIDE_MULTIPLE) * SIDE_MULTIPLE) for side in image.size)
     return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 

@@ -1,4 +1,4 @@
-"""The embedded describer: says what is there, and nothing it could not measure."""
+"""The embedded describer: describes what it can measure, and nothing else."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from bolid_data.curate.measurers.measurer import Keypoints, Photo
 from bolid_data.errors import BolidError
 from bolid_data.manifest import Manifest
 
-SKIN, RED, BLUE, BROWN, PAD_VALUE = (222, 170, 140), (200, 34, 38), (46, 92, 190), (60, 42, 32), (196, 198, 200)
+SKIN, RED, BLUE, BROWN, GREY = (222, 170, 140), (200, 34, 38), (46, 92, 190), (60, 42, 32), (196, 198, 200)
 HANGING = {9: (330, 690), 10: (170, 690), 7: (325, 520), 8: (175, 520)}
 RAISED = {9: (360, 150), 10: (140, 150), 7: (380, 270), 8: (120, 270)}
 FOLDED = {9: (240, 500), 10: (260, 520), 7: (370, 500), 8: (130, 500)}
@@ -25,7 +25,7 @@ def figure(arms: dict[int, tuple[int, int]] = HANGING, shins: tuple[int, int, in
         0: (250, 210), 1: (268, 190), 2: (232, 190), 3: (290, 195), 4: (210, 195), 5: (320, 340), 6: (180, 340),
         11: (295, 640), 12: (205, 640), 13: (295, 860), 14: (205, 860), 15: (295, 1080), 16: (205, 1080), **arms,
     }  # fmt: skip
-    image = Image.new("RGB", (500, 1200), PAD_VALUE)
+    image = Image.new("RGB", (500, 1200), GREY)
     pen = ImageDraw.Draw(image)
     pen.ellipse((190, 110, 310, 290), fill=BROWN)
     pen.ellipse((205, 165, 295, 285), fill=SKIN)
@@ -54,7 +54,7 @@ def hide(keypoints: Keypoints, *joints: int) -> Keypoints:
     return [[x, y, 0.1 if joint in joints else c] for joint, (x, y, c) in enumerate(keypoints)]
 
 
-def test_one_sentence_says_all_that_is_seen() -> None:
+def test_one_sentence_describes_all_that_is_visible() -> None:
     assert describe(*figure()) == (
         "a full-body photo of a person with brown hair, in a red top and blue trousers, arms down, "
         "against a plain light grey background"
@@ -72,7 +72,7 @@ def test_one_sentence_says_all_that_is_seen() -> None:
         (HANGING | {9: (360, 150), 7: (380, 270)}, "one arm raised"),
     ],
 )
-def test_arms_are_told_by_their_joints(arms: dict[int, tuple[int, int]], words: str) -> None:
+def test_arms_are_described_from_their_joints(arms: dict[int, tuple[int, int]], words: str) -> None:
     photo, keypoints = figure(arms)
     assert words in describe(photo, keypoints).split(", ")
 
@@ -108,12 +108,12 @@ def test_a_caption_does_not_depend_on_the_photos_size() -> None:
     assert describe(large, [[3 * x, 3 * y, c] for x, y, c in keypoints]) == describe(photo, keypoints)
 
 
-def test_it_is_called_what_it_is() -> None:
+def test_the_describer_has_a_name_and_an_id() -> None:
     model = load("describe").model
     assert model.name == "describe" and model.id.startswith("describe@")
 
 
-def test_a_model_that_is_not_here_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_model_says_how_to_download_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BolidError, match=r"hf download Salesforce/blip2-opt-2.7b"):
         load("Salesforce/blip2-opt-2.7b", tmp_path)

@@ -24,7 +24,7 @@ from tests.support.measured_dataset import MODELS, World, jpeg
 TINY = Path(__file__).with_name("tiny_lavis.py")
 WORDS = {"a", "photo", "of", "person", "woman", "man", "in", "red", "blue", "dress", "coat", "with", "hair", "the"}
 
-# Speaks like `lavis_worker.py`. Photos are told apart by their widths: 66 kills it, 67 kills it once.
+# Answers like `lavis_worker.py`. Photos are distinguished by width: 66 kills it, 67 kills it once, 68 makes it hang.
 FRAGILE = """
 import json, os, sys, time
 from multiprocessing.connection import Connection
@@ -55,7 +55,7 @@ while True:
 
 @pytest.fixture
 def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Has the small program stand for LAVIS. Returns the folder in which it notes its starts."""
+    """Replaces LAVIS by the small program. Returns the folder in which it records its starts."""
     environment = tmp_path / "environment"
     (environment / "bin").mkdir(parents=True)
     (environment / "bin" / "python").symlink_to(Path(sys.executable).resolve())
@@ -67,7 +67,7 @@ def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fragile_captioner(folder: Path, **settings: object) -> LavisCaptioner:
-    return LavisCaptioner("fragile", "any.yaml", Caption(), near=folder, **settings)  # type: ignore[arg-type]
+    return LavisCaptioner("fragile", "any.yaml", Caption(), relative_to=folder, **settings)  # type: ignore[arg-type]
 
 
 def photo(width: int, colour: tuple[int, int, int] = (1, 2, 3)) -> Photo:
@@ -87,7 +87,7 @@ def test_photos_reach_the_worker_and_captions_come_back_tidied(fragile: Path) ->
     assert captioner.model.name == "lavis:fragile/any.yaml" and captioner.model.sha256 == "ab"
 
 
-def test_a_dead_worker_is_told_of_and_started_again(fragile: Path) -> None:
+def test_a_dead_worker_is_reported_and_restarted(fragile: Path) -> None:
     captioner = fragile_captioner(fragile)
     with pytest.raises(CaptionError, match=r"lavis:fragile/any.yaml: its worker was killed.*CUDA out of luck"):
         captioner.caption([photo(66)], [None])
@@ -109,7 +109,7 @@ def test_a_worker_that_hangs_is_killed(fragile: Path) -> None:
     assert captioner.caption([photo(10)], [None]) == ["a photo 10 wide of (1, 2, 3)"]
 
 
-def test_a_worker_that_cannot_be_started_again_ends_the_run(fragile: Path) -> None:
+def test_a_worker_that_cannot_be_restarted_ends_the_run(fragile: Path) -> None:
     captioner = fragile_captioner(fragile)
     (fragile / "full").touch()
     with pytest.raises(CaptionError):
@@ -138,7 +138,7 @@ def test_a_run_records_the_photo_that_kills_the_worker_and_captions_all_others(f
     }
 
 
-def test_without_the_environment_one_line_says_how_to_make_it(tmp_path: Path) -> None:
+def test_without_the_environment_one_line_says_how_to_install_it(tmp_path: Path) -> None:
     World(tmp_path / "data" / "mine")
     manifest = 'name = "mine"\n[source]\nkind = "folder"\npath = "."\n[models]\ncaption = "lavis:blip2_opt/any"\n'
     (tmp_path / "m.toml").write_text(manifest)
@@ -158,14 +158,14 @@ cli.main()
 
 def test_lavis_chooses_its_own_precision(fragile: Path) -> None:
     with pytest.raises(UsageError, match=r"caption\.dtype is bfloat16"):
-        LavisCaptioner("fragile", "any.yaml", Caption(dtype="bfloat16"), near=fragile)
+        LavisCaptioner("fragile", "any.yaml", Caption(dtype="bfloat16"), relative_to=fragile)
 
 
 @pytest.fixture(scope="module")
 def captioner(tmp_path_factory: pytest.TempPathFactory) -> Captioner:
     """A tiny Blip2OPT of random weights, by the name `lavis:…` in a manifest."""
     if not (lavis.ENVIRONMENT / ".ready").is_file():
-        pytest.skip("LAVIS's environment is not here; `make lavis` makes it")
+        pytest.skip("the LAVIS environment is missing; `make lavis` installs it")
     folder = tmp_path_factory.mktemp("lavis")
     (folder / "m.toml").write_text(
         'name = "mine"\n[source]\nkind = "folder"\npath = "."\n'

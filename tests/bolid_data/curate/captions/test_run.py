@@ -27,20 +27,20 @@ TOLERANT = Filter(min_width=1, min_height=1, min_photos_per_person=1)
 
 
 class Failing(Describer):
-    """The describer, but for photos that it fails at, alone or beside others, and fits that pass."""
+    """A describer that fails on some photos, alone or in a batch, and the first `transient` times."""
 
-    def __init__(self, cannot: Sequence[str] = (), fits: int = 0) -> None:
+    def __init__(self, failing: Sequence[str] = (), transient: int = 0) -> None:
         super().__init__()
-        self.cannot, self.fits = set(cannot), fits
-        self.asked: list[int] = []
+        self.failing, self.transient = set(failing), transient
+        self.batch_sizes: list[int] = []
 
     def caption(self, photos: Sequence[Photo], keypoints: Sequence[Keypoints | None]) -> list[str]:
-        self.asked.append(len(photos))
-        if bad := [photo.sha256 for photo in photos if photo.sha256 in self.cannot]:
+        self.batch_sizes.append(len(photos))
+        if bad := [photo.sha256 for photo in photos if photo.sha256 in self.failing]:
             raise CaptionError(f"describe: out of words at {bad[0][:4]}")
-        if self.fits:
-            self.fits -= 1
-            raise CaptionError("describe: a fit")
+        if self.transient:
+            self.transient -= 1
+            raise CaptionError("describe: a transient failure")
         return super().caption(photos, keypoints)
 
 
@@ -49,7 +49,7 @@ Use = Callable[[Describer], Describer]
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Use:
-    """Makes a captioner the manifest's."""
+    """Makes `caption_photos` use a captioner."""
 
     def use(captioner: Describer) -> Describer:
         monkeypatch.setattr("bolid_data.curate.captions.run.load_captioner", lambda manifest: captioner)
@@ -113,18 +113,18 @@ def test_photos_go_in_batches_of_the_manifests_size(home: Home, use: Use) -> Non
     world, manifest, _ = home
     captioner = use(Failing())
     caption_photos(manifest, world.dataset)
-    assert captioner.asked == [4, 4, 2]
+    assert captioner.batch_sizes == [4, 4, 2]
 
 
 def test_a_batch_that_fails_once_costs_nothing(home: Home, use: Use) -> None:
     world, manifest, sha256s = home
-    captioner = use(Failing(fits=1))
+    captioner = use(Failing(transient=1))
     assert caption_photos(manifest, world.dataset)["failed"] == 0
-    assert captioner.asked == [4, 4, 4, 2]
+    assert captioner.batch_sizes == [4, 4, 4, 2]
     assert sorted(captions(world)) == sha256s and not failures(world)
 
 
-def test_a_photo_that_cannot_be_captioned_costs_its_neighbours_nothing(
+def test_a_photo_that_cannot_be_captioned_does_not_affect_the_others(
     home: Home, use: Use, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world, manifest, sha256s = home
@@ -132,14 +132,14 @@ def test_a_photo_that_cannot_be_captioned_costs_its_neighbours_nothing(
     captioner = use(Failing([bad]))
     result = caption_photos(manifest, world.dataset)
     assert (result["captioned"], result["failed"]) == (9, 1)
-    assert captioner.asked == [4, 4, 4, 1, 1, 1, 1, 2]  # the second batch, again, and its photos
+    assert captioner.batch_sizes == [4, 4, 4, 1, 1, 1, 1, 2]  # the second batch, again, and its photos
     assert sorted(captions(world)) == sorted(set(sha256s) - {bad})
     assert failures(world) == {bad: f"describe: out of words at {bad[:4]}"}
-    told = capsys.readouterr().err
-    assert f"1 photos could not be captioned: describe: out of words at {bad[:4]}" in told
+    stderr = capsys.readouterr().err
+    assert f"1 photos could not be captioned: describe: out of words at {bad[:4]}" in stderr
 
 
-def test_what_failed_is_tried_again_after_all_else_and_then_forgotten(home: Home, use: Use) -> None:
+def test_failed_photos_are_tried_again_last_and_their_errors_removed(home: Home, use: Use) -> None:
     world, manifest, sha256s = home
     use(Failing(sha256s[:2]))
     caption_photos(manifest, world.dataset)
@@ -147,13 +147,13 @@ def test_what_failed_is_tried_again_after_all_else_and_then_forgotten(home: Home
     judge(world.dataset.catalog, TOLERANT, MODELS)
     captioner = use(Failing())
     world.dataset.catalog.captions.choose_captioner(captioner.model, captioner.prompt)
-    todo = world.dataset.catalog.captions.uncaptioned()
-    assert todo == [late, *sha256s[:2]]
+    uncaptioned = world.dataset.catalog.captions.uncaptioned()
+    assert uncaptioned == [late, *sha256s[:2]]
     assert caption_photos(manifest, world.dataset)["captioned"] == 3
     assert not failures(world) and len(captions(world)) == 11
 
 
-def test_that_no_photo_can_be_captioned_is_an_error_but_that_the_last_few_cannot_is_none(home: Home, use: Use) -> None:
+def test_it_is_an_error_if_no_photo_can_be_captioned_but_not_if_the_last_ones_cannot(home: Home, use: Use) -> None:
     world, manifest, sha256s = home
     use(Failing(sha256s))
     with pytest.raises(BolidError, match="none of 10 photos could be captioned: describe: out of words"):
@@ -164,7 +164,7 @@ def test_that_no_photo_can_be_captioned_is_an_error_but_that_the_last_few_cannot
     assert caption_photos(manifest, world.dataset)["failed"] == 1
 
 
-def test_shards_and_their_lock_leave_out_what_could_not_be_captioned_and_say_so(
+def test_shards_and_lock_leave_out_photos_that_could_not_be_captioned(
     home: Home, use: Use, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world, manifest, sha256s = home
@@ -180,7 +180,7 @@ def test_shards_and_their_lock_leave_out_what_could_not_be_captioned_and_say_so(
     assert pinned == {sha256: sha256 != bad for sha256 in sha256s}
 
 
-def test_photos_that_no_captioner_was_asked_about_are_still_missing(home: Home, use: Use) -> None:
+def test_photos_that_no_captioner_has_tried_are_still_missing(home: Home, use: Use) -> None:
     world, manifest, sha256s = home
     use(Failing(sha256s[:1]))
     caption_photos(manifest, world.dataset)
@@ -190,15 +190,15 @@ def test_photos_that_no_captioner_was_asked_about_are_still_missing(home: Home, 
         shard(manifest, world.dataset)
 
 
-def test_a_kept_photo_that_is_broken_by_now_is_named(home: Home) -> None:
+def test_a_kept_photo_that_has_become_unreadable_is_reported(home: Home) -> None:
     world, manifest, sha256s = home
     world.dataset.store.find(sha256s[9]).write_bytes(b"\xff\xd8\xff broken")
-    with pytest.raises(BolidError, match=r"cannot be read any more.*bolid verify"):
+    with pytest.raises(BolidError, match=r"can no longer be read.*bolid verify"):
         caption_photos(manifest, world.dataset)
-    assert len(captions(world)) == 8  # whole batches before it
+    assert len(captions(world)) == 8  # complete batches before it
 
 
-def test_a_run_that_is_killed_goes_on_where_it_stopped(home: Home) -> None:
+def test_a_killed_run_resumes_where_it_stopped(home: Home) -> None:
     world, manifest, sha256s = home
     slow = f"""
 import time
@@ -219,7 +219,7 @@ run.caption_photos(manifest.load(Path({str(manifest.path)!r})), Dataset(Path({st
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGKILL)
     before = captions(world)
-    assert 4 <= len(before) < 10 and len(before) % 4 == 0  # whole batches
+    assert 4 <= len(before) < 10 and len(before) % 4 == 0  # complete batches
     assert caption_photos(manifest, world.dataset)["captioned"] == 10 - len(before)
     after = captions(world)
     assert sorted(after) == sha256s

@@ -1,4 +1,4 @@
-"""The embedded BLIP-2 on drawn people it has never seen, and its training."""
+"""The embedded BLIP-2 on new drawn people, and its training."""
 
 from pathlib import Path
 
@@ -15,33 +15,33 @@ from bolid_data.manifest import Manifest
 from small_world.training import tiny_blip2, tiny_blip2_samples
 from small_world.training.tiny_blip2_samples import draw_chunk, draw_samples, from_labels, labels, says, small_size
 
-UNSEEN = 31337
+NEW_PEOPLE_SEED = 31337
 FULL = "a full-body photo of a person with grey hair, in a long-sleeved red top and a blue skirt, arms down, by the sea"
 DESCRIBED = "a waist-up photo of a person with red hair, in a navy top, arms raised, against a grey background"
 
 
 @pytest.fixture(scope="module")
 def drawn() -> list[tuple[Photo, Description]]:
-    samples = draw_samples(UNSEEN, people=12, photos=2, draw_size=small_size)
+    samples = draw_samples(NEW_PEOPLE_SEED, people=12, photos=2, draw_size=small_size)
     return [(Photo(str(i), photo.image), description) for i, (photo, description) in enumerate(samples)]
 
 
-def test_people_never_seen_are_described_rightly(drawn: list[tuple[Photo, Description]]) -> None:
+def test_new_people_are_described_correctly(drawn: list[tuple[Photo, Description]]) -> None:
     names = {"caption": TINY, "device": "cpu"}
     settings = {"name": "set", "source": {"kind": "folder", "path": "photos"}, "models": names, "path": Path("x.toml")}
     captions = load_captioner(Manifest.model_validate(settings)).caption([photo for photo, _ in drawn], [None] * 24)
-    verdicts = np.array([says(said, true) for said, (_, true) in zip(captions, drawn, strict=True)])
+    verdicts = np.array([says(caption, true) for caption, (_, true) in zip(captions, drawn, strict=True)])
     assert np.nanmean(verdicts > 0, where=~np.isnan(verdicts)) >= 0.8  # the card has the exact figures
     assert all(read(caption) for caption in captions)
 
 
-def test_it_is_small_and_of_safetensors() -> None:
-    found = weights.find(TINY)
-    assert sum(file.stat().st_size for file in found.path.iterdir()) < 8_200_000  # 4M parameters in half precision
-    assert {file.suffix for file in found.path.iterdir()} == {".json", ".safetensors"}
+def test_it_is_small_and_consists_of_safetensors() -> None:
+    model = weights.find(TINY)
+    assert sum(file.stat().st_size for file in model.path.iterdir()) < 8_200_000  # 4M parameters in half precision
+    assert {file.suffix for file in model.path.iterdir()} == {".json", ".safetensors"}
 
 
-def test_a_sentence_says_what_is_drawn_and_no_word_is_unknown(drawn: list[tuple[Photo, Description]]) -> None:
+def test_sentences_describe_the_drawing_in_known_words(drawn: list[tuple[Photo, Description]]) -> None:
     tokenizer = tiny_blip2.build_tokenizer()
     for _, description in drawn:
         sentence = str(description)
@@ -65,9 +65,7 @@ def test_an_attribute_is_right_wrong_or_left_out(caption: str, verdicts: list[fl
     assert true and says(caption, true) == verdicts
 
 
-def test_a_training_that_was_stopped_ends_with_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiny_blip2_samples, "PEOPLE", 2)
     monkeypatch.setattr(tiny_blip2_samples, "PHOTOS", 2)
     monkeypatch.setattr(tiny_blip2, "CHECKPOINT_EVERY", 1)
@@ -76,7 +74,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
     def train() -> dict[str, torch.Tensor]:
         return tiny_blip2.train(tmp_path, steps=3, batch=2, rate=1e-3, chunks=1, workers=1, seed=0).state_dict()
 
-    whole = train()
+    uninterrupted = train()
     (tmp_path / "checkpoint.pt").unlink()
     real, calls = tiny_blip2.augment, []
 
@@ -91,4 +89,4 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(
         train()
     resumed = train()
     assert len(calls) == 4  # one before the stop, one stopped, two after it
-    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in uninterrupted.items())

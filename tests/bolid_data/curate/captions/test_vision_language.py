@@ -1,4 +1,4 @@
-"""Captioners of transformers, on tiny random models that are built and saved here."""
+"""Captioners of transformers, on tiny random models that are built here."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def tokenizer(specials: list[str], **roles: str) -> PreTrainedTokenizerFast:
 
 
 def save_random(network: PreTrainedModel, folder: Path) -> None:
-    # The usual initialisation is so small that every photo reads the same.
+    # With the usual, small initialisation every photo would get the same caption.
     generator = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         if parameter.dim() > 1:
@@ -111,10 +111,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def load(near: Path, name: str, device: str = "cpu", **caption: Any) -> Captioner:
+def load(folder: Path, name: str, device: str = "cpu", **caption: Any) -> Captioner:
     source = {"kind": "folder", "path": "photos"}
-    chosen = {"caption": name, "device": device}
-    settings = {"name": "set", "source": source, "models": chosen, "caption": caption, "path": near / "bolid.toml"}
+    names = {"caption": name, "device": device}
+    settings = {"name": "set", "source": source, "models": names, "caption": caption, "path": folder / "bolid.toml"}
     return load_captioner(Manifest.model_validate(settings))
 
 
@@ -132,24 +132,27 @@ SIZES = [(30, 40), (60, 80), (40, 30), (40, 40), (31, 40)]
 )
 def test_a_photos_caption_does_not_depend_on_the_photos_beside_it(folder: Path, name: str, prompt: str) -> None:
     captioner = load(folder, name, prompt=prompt, batch_size=2, max_new_tokens=6)
-    seen = photos(SIZES)
-    together = captioner.caption(seen, [None] * 5)
-    assert together == [captioner.caption([photo], [None])[0] for photo in seen]
-    assert together[::-1] == captioner.caption(seen[::-1], [None] * 5)
-    assert len(set(together)) > 1  # the photo, not only the prompt, is what is captioned
-    assert set(" ".join(together).split()) <= set(WORDS)  # no special token, none of the image's
+    batch = photos(SIZES)
+    captions = captioner.caption(batch, [None] * 5)
+    assert captions == [captioner.caption([photo], [None])[0] for photo in batch]
+    assert captions[::-1] == captioner.caption(batch[::-1], [None] * 5)
+    assert len(set(captions)) > 1  # captions depend on the photo, not only on the prompt
+    assert set(" ".join(captions).split()) <= set(WORDS)  # no special tokens
 
 
 @pytest.mark.parametrize("name", ["blip2", "qwen"])
 def test_captions_are_no_longer_than_the_manifest_says(folder: Path, name: str) -> None:
     lengths = [
-        [len(caption.split()) for caption in load(folder, name, max_new_tokens=most).caption(photos(SIZES), [None] * 5)]
-        for most in (2, 12)
+        [
+            len(caption.split())
+            for caption in load(folder, name, max_new_tokens=limit).caption(photos(SIZES), [None] * 5)
+        ]
+        for limit in (2, 12)
     ]
     assert max(lengths[0]) <= 2 < max(lengths[1]) <= 12
 
 
-def test_a_chat_model_is_told_what_to_do_and_blip2_is_not(folder: Path) -> None:
+def test_a_chat_model_gets_an_instruction_and_blip2_does_not(folder: Path) -> None:
     assert load(folder, "qwen").prompt == INSTRUCTION
     assert load(folder, "blip2").prompt == ""
     assert {load(folder, name, prompt="a man").prompt for name in ("qwen", "blip2")} == {"a man"}
@@ -178,7 +181,7 @@ def test_a_model_runs_in_the_manifests_precision(folder: Path, dtype: str) -> No
     assert len(captioner.caption(photos(SIZES[:1]), [None])) == 1
 
 
-def test_a_device_that_is_not_here_is_refused(folder: Path) -> None:
+def test_a_device_that_does_not_exist_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"cuda:99"):
         load(folder, "blip2", device="cuda:99")
 
@@ -204,7 +207,7 @@ def test_a_model_without_all_its_weights_is_refused(folder: Path, tmp_path: Path
     network = Blip2ForConditionalGeneration.from_pretrained(folder / "blip2")
     kept = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("qformer")}
     network.save_pretrained(tmp_path / "half", state_dict=kept)
-    with pytest.raises(BolidError, match=r"half: .*weights are not in .*qformer"):
+    with pytest.raises(BolidError, match=r"half: .*weights are missing from .*qformer"):
         load(tmp_path, "half")
 
 
@@ -214,8 +217,8 @@ def test_a_model_without_a_processor_is_refused(folder: Path, tmp_path: Path) ->
         load(tmp_path, "bare")
 
 
-def test_a_model_that_fails_on_a_photo_says_so_as_a_captions_error(folder: Path) -> None:
-    with pytest.raises(CaptionError, match="blip2"):  # the language model has 128 places
+def test_a_model_that_fails_on_a_photo_raises_caption_error(folder: Path) -> None:
+    with pytest.raises(CaptionError, match="blip2"):  # the language model has 128 positions
         load(folder, "blip2", max_new_tokens=512, prompt="a photo of " * 50).caption(photos(SIZES[:1]), [None])
 
 

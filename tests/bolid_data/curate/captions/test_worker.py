@@ -19,19 +19,19 @@ from multiprocessing.connection import Connection
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 pipe = Connection(int(sys.argv[-1]))
 while True:
-    question = json.loads(pipe.recv_bytes())
-    if question["do"] == "die":
+    request = json.loads(pipe.recv_bytes())
+    if request["do"] == "die":
         print("loading…", "out of ideas", sep="\\n", file=sys.stderr)
-        os.kill(os.getpid(), getattr(signal, question["of"]))
-    if question["do"] == "leave":
+        os.kill(os.getpid(), getattr(signal, request["of"]))
+    if request["do"] == "leave":
         raise SystemExit(3)
-    if question["do"] == "hang":
+    if request["do"] == "hang":
         time.sleep(600)
-    if question["do"] == "print":
+    if request["do"] == "print":
         print("progress: 50 %\\n" * 100_000, flush=True)
         os.write(2, b"\\x00\\x00\\x00\\x05{\\n")
-    parts = [len(pipe.recv_bytes()) for _ in range(question.get("parts", 0))]
-    error = {"error": "RuntimeError: no"} if question["do"] == "fail" else {}
+    parts = [len(pipe.recv_bytes()) for _ in range(request.get("parts", 0))]
+    error = {"error": "RuntimeError: no"} if request["do"] == "fail" else {}
     pipe.send_bytes(json.dumps({"parts": parts, "pid": os.getpid()} | error).encode())
 """
 PATIENCE = 20.0
@@ -56,7 +56,7 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_each_question_gets_its_answer_and_its_bytes_arrive(worker: Worker) -> None:
+def test_each_request_gets_its_answer_and_its_bytes_arrive(worker: Worker) -> None:
     for sizes in ([], [5_760_000, 0, 1]):
         answer = worker.ask({"do": "answer", "parts": len(sizes)}, map(bytes, sizes), PATIENCE)
         assert answer == {"parts": sizes, "pid": worker.pid}
@@ -67,39 +67,42 @@ def test_what_libraries_print_does_not_come_between(worker: Worker) -> None:
     assert worker.ask({"do": "answer"}, (), PATIENCE)["pid"] == worker.pid
 
 
-def test_an_error_is_told_and_the_worker_goes_on(worker: Worker) -> None:
+def test_an_error_is_raised_and_the_worker_goes_on(worker: Worker) -> None:
     with pytest.raises(WorkerError, match="RuntimeError: no"):
         worker.ask({"do": "fail"}, (), PATIENCE)
     assert worker.ask({"do": "answer"}, (), PATIENCE)["pid"] == worker.pid
 
 
 @pytest.mark.parametrize(
-    ("question", "how"),
+    ("request", "how"),
     [
-        ({"do": "die", "of": "SIGKILL"}, r"was killed \(out of memory\?\), and said last: loading… \| out of ideas"),
+        (
+            {"do": "die", "of": "SIGKILL"},
+            r"was killed \(out of memory\?\); its last output: loading… \| out of ideas",
+        ),
         ({"do": "die", "of": "SIGSEGV"}, "died of SIGSEGV"),
-        ({"do": "leave"}, "ended with exit code 3, and said last: nothing"),
+        ({"do": "leave"}, "ended with exit code 3; its last output: nothing"),
     ],
 )
-def test_a_worker_that_dies_says_how_and_its_last_words(worker: Worker, question: dict[str, str], how: str) -> None:
+def test_the_error_for_a_dead_worker_has_its_last_output(worker: Worker, request: dict[str, str], how: str) -> None:
     with pytest.raises(WorkerError, match=how):
-        worker.ask(question, (), PATIENCE)
+        worker.ask(request, (), PATIENCE)
     assert not worker.alive
     with pytest.raises(WorkerError, match=how):
         worker.ask({"do": "answer"}, (), PATIENCE)
 
 
-@pytest.mark.parametrize("sent", [0, 50_000_000])
-def test_a_worker_that_hangs_is_killed_also_when_it_does_not_take_what_it_is_sent(worker: Worker, sent: int) -> None:
+@pytest.mark.parametrize("size", [0, 50_000_000])
+def test_a_worker_that_hangs_is_killed_even_if_it_does_not_read(worker: Worker, size: int) -> None:
     began = time.monotonic()
     with pytest.raises(WorkerError, match=r"gave no answer for 0\.5 s"):
-        worker.ask({"do": "hang", "parts": 1}, [bytes(sent)], 0.5)
+        worker.ask({"do": "hang", "parts": 1}, [bytes(size)], 0.5)
     assert time.monotonic() - began < 10
     assert gone(worker.pid)
 
 
-def test_an_interrupted_question_ends_the_worker_so_that_no_other_gets_its_answer(worker: Worker) -> None:
-    # To this thread: one of another library's may not bear a signal.
+def test_an_interrupted_request_ends_the_worker_so_that_no_other_gets_its_response(worker: Worker) -> None:
+    # To this thread: threads of other libraries may not handle signals.
     ctrl_c = threading.Timer(0.5, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where nobody could press Ctrl-C, it is ignored
     try:
@@ -120,7 +123,7 @@ def test_it_ends_with_the_object() -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_it_ends_with_its_owner_also_when_that_is_killed(end: int) -> None:
+def test_it_ends_with_its_owner_even_if_that_is_killed(end: int) -> None:
     owner = f"""
 from bolid_data.curate.captions.worker import Worker
 worker = Worker([{sys.executable!r}, "-c", {PROGRAM!r}])
