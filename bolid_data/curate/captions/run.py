@@ -25,9 +25,7 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     dataset.catalog.require()
     captioner = load_captioner(manifest)
     if captioner.model.name == "tiny-blip2" and not getattr(manifest.source, "serve_gallery", False):
-        note(
-            "caption: tiny-blip2 knows only drawn people; for real photos use `describe` or a large model"
-        )
+        note("caption: tiny-blip2 knows only drawn people; for real photos use `describe` or a large model")
     model, prompt = captioner.model, captioner.prompt
     dataset.catalog.captions.choose_captioner(model, prompt)
     uncaptioned = dataset.catalog.captions.uncaptioned()
