@@ -32,7 +32,8 @@ def rows(manifest: Manifest, dataset: Dataset, work: Path) -> list[Row]:
 
 def _writing(manifest: Manifest, work: Path) -> list[Row]:
     dataset = made(work / "shards")
-    samples = dataset.catalog.samples.kept_photos([person for person, _ in dataset.catalog.measurements.people_kept()])
+    people = [person for person, _ in dataset.catalog.measurements.people_to_shard()]
+    samples = dataset.catalog.samples.kept_photos(people)
     size = sum(dataset.store.find(row["sha256"]).stat().st_size for row in samples) / 1e6
 
     def plain() -> None:

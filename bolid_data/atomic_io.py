@@ -1,7 +1,7 @@
-"""Files and folders that are written whole or not at all, and are on the disk before anything counts on them.
+"""Atomic and durable writes of files and folders.
 
 A rename alone survives a killed process but not a power loss: the new name can reach the disk before the bytes do, and
-either can be lost. So a file is synced before it gets its name, and its folder afterwards.
+either can be lost. So a file is synced before it is renamed, and its folder afterwards.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Returns once a file's bytes, or a folder's list of names, are on the disk."""
+    """Syncs a file's bytes, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -21,7 +21,7 @@ def sync(path: Path) -> None:
 
 
 def sync_files(files: Iterable[Path]) -> None:
-    """Syncs files, then each of their folders once."""
+    """Syncs files, and then each of their folders once."""
     folders = set()
     for file in files:
         sync(file)
@@ -32,10 +32,10 @@ def sync_files(files: Iterable[Path]) -> None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary path to write a file to; the file takes the name `path` when the block ends without an error.
+    """Yields a temporary path to write to, which is renamed to `path` if the block ends without an error.
 
-    Makes the folder where there is none. An OSError names `path`: the system names a file only where it cannot be
-    opened, and a full disk is met later.
+    Creates the folder if needed. An OSError names `path`, as the system names a file only if it cannot be opened, and
+    not, for example, when the disk is full.
     """
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}.part")
@@ -54,7 +54,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Moves a file into the place of any that is there."""
+    """Moves a file to `target`, replacing any file there."""
     sync(source)
     source.replace(target)
     sync(target.parent)
@@ -62,8 +62,8 @@ def replace(source: Path, target: Path) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields an empty temporary folder to fill; it takes the name `path`, where there must be none, when the block ends
-    without an error."""
+    """Yields an empty temporary folder to fill, which is renamed to `path` if the block ends without an error; `path`
+    must not exist."""
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
@@ -79,7 +79,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def sync_tree(folder: Path) -> None:
-    """Syncs a folder and everything below it; of a link, only its name."""
+    """Syncs a folder and everything below it; links are not followed."""
     for parent, _, names in os.walk(folder):
         for name in names:
             if not (file := Path(parent, name)).is_symlink():
@@ -88,16 +88,16 @@ def sync_tree(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it that are missing, each of them synced into the one above."""
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    """Creates a folder and its missing parents, and syncs each into the one above."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for place in missing:
-        sync(place.parent)
+    for path in missing:
+        sync(path.parent)
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Gives an OSError without a file's name the name `path`; also one that torch hides behind a RuntimeError."""
+    """Adds `path` to an OSError without a file name; also to one that torch hides behind a RuntimeError."""
     try:
         yield
     except (OSError, RuntimeError) as error:

@@ -1,7 +1,7 @@
-"""JPEGs whose data end early: cut and closed again, zeroed in the middle, progressive with scans missing.
+"""Detects JPEGs with missing data: cut and closed again, zeroed in the middle, progressive with missing scans.
 
-A decoder shows what it has of them and leaves the rest grey, without an error: libjpeg only warns. What it warns of is
-damage; a photo with a large plain sky is none.
+Decoders leave the missing part grey without an error; libjpeg only warns. Its warnings tell damage from a photo with a
+large plain sky.
 """
 
 import re
@@ -13,7 +13,7 @@ _SCAN, _FRAME_PROGRESSIVE = 0xDA, 0xC2
 _COLOURS = {"RGB": "RGB", "L": "GRAY"}
 _HARMLESS = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _PADDING = 64
-"""Bytes that cameras put before the end of a file, and that no decoder needs."""
+"""Bytes that cameras write before the end of a file and that no decoder needs, at most."""
 _WARNINGS = re.compile(
     "premature end|bad huffman|corrupt jpeg|inconsistent progression|invalid progressive|unsupported marker",
     re.IGNORECASE,
@@ -21,18 +21,18 @@ _WARNINGS = re.compile(
 
 
 class DamagedError(ValueError):
-    """What is wrong with a JPEG that decoders show without an error."""
+    """A JPEG is damaged although decoders show it without an error; the message says how."""
 
 
 def decode(jpeg: bytes, mode: str) -> Image.Image | None:
-    """A JPEG's pixels in `mode` (RGB or L), to the bit those that Pillow gives; None where Pillow has to decode it:
-    CMYK, and what its decoder warns of without any harm. Raises DamagedError."""
+    """A JPEG's pixels in `mode` (RGB or L), identical to Pillow's; None where Pillow has to decode it (CMYK, and
+    harmless warnings). Raises DamagedError."""
     if missing := _missing_scans(jpeg):
         raise DamagedError(missing)
     colours = _COLOURS.get(mode, "CMYK")
     try:
         pixels = simplejpeg.decode_jpeg(jpeg, colours, strict=True)
-    except ValueError as error:  # a warning, or an error, which Pillow will name
+    except ValueError as error:  # a warning, or an error, which Pillow will raise again
         harmless = _HARMLESS.search(str(error))
         if _WARNINGS.search(str(error)) and not (harmless and int(harmless[1]) <= _PADDING):
             raise DamagedError(str(error)) from None
@@ -43,9 +43,12 @@ def decode(jpeg: bytes, mode: str) -> Image.Image | None:
 
 
 def _missing_scans(jpeg: bytes) -> str | None:
-    """A progressive JPEG sends each coefficient in several scans, the last bit of each in the last of its own (ITU-T
-    T.81, G.1.1.1). One that was closed after some of them decodes without a warning, blurred."""
-    progressive, luminance, left = False, -1, dict[int, int | None].fromkeys(range(64))
+    """Describes the missing scans of a progressive JPEG; None if it is complete.
+
+    It stores each coefficient in several scans, down to its last bit (ITU-T T.81, G.1.1.1). One that was closed after
+    some of them decodes without a warning, blurred.
+    """
+    progressive, luminance, shifts = False, -1, dict[int, int | None].fromkeys(range(64))
     for marker, segment in _segments(jpeg):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             progressive = marker == _FRAME_PROGRESSIVE
@@ -54,13 +57,13 @@ def _missing_scans(jpeg: bytes) -> str | None:
             components = segment[1 : 1 + 2 * segment[0] : 2]
             first, last, shift = segment[1 + 2 * segment[0] : 4 + 2 * segment[0]]
             if luminance in components:
-                left |= dict.fromkeys(range(first, min(last, 63) + 1), shift & 15)
-    unfinished = sum(shift != 0 for shift in left.values())
+                shifts |= dict.fromkeys(range(first, min(last, 63) + 1), shift & 15)
+    unfinished = sum(shift != 0 for shift in shifts.values())
     return f"lacks scans of {unfinished} of 64 coefficients" if progressive and unfinished else None
 
 
 def _segments(jpeg: bytes) -> list[tuple[int, bytes]]:
-    """Markers with their segments, in order; compressed data is passed over."""
+    """Markers with their segments, in order; compressed data is skipped."""
     segments, at = [], 2
     while (at := jpeg.find(b"\xff", at)) >= 0 and at + 4 <= len(jpeg):
         marker = jpeg[at + 1]

@@ -1,4 +1,4 @@
-"""The dataset's folder: where everything of one dataset lies, and who may work on it."""
+"""The dataset's folder: the paths in it, and the lock that one command at a time holds."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,7 +10,7 @@ from bolid_data.catalog import Catalog
 from bolid_data.errors import BolidError
 from bolid_data.paths import private_folder, refuse_links
 from bolid_data.pending import Pending
-from bolid_data.removals import Removal, RemovalFile, Removed, SaltedRemoval, look_up, removals_of
+from bolid_data.removals import Removal, RemovalFile, Removed, SaltedRemoval, index_removals, removals_of
 from bolid_data.store import Store
 
 
@@ -27,12 +27,12 @@ class Dataset:
         self.measurements = root / "measurements.parquet"
         self.pending = Pending(root, self.shards, self.index, self.measurements, self.lock)
         self.removal_file = RemovalFile(root)
-        self._remembered: set[Removal | SaltedRemoval] | None = None  # what stands in the file
+        self._remembered: set[Removal | SaltedRemoval] | None = None  # the file's content
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Holds the dataset for one command that changes it; the hold ends with the process, however it ends. What a
-        killed command left half done is completed or swept first."""
+        """Locks the dataset for one command that changes it; the lock ends with the process, however that ends. The
+        unfinished work of a killed command is completed or discarded first."""
         private_folder(self.root)
         try:
             with FileLock(self.root / ".working", blocking=False):
@@ -40,49 +40,49 @@ class Dataset:
                 self.pending.settle()
                 yield
         except Timeout:
-            raise BolidError(f"{self.root}: another bolid command works on it; wait for it, or stop it") from None
+            raise BolidError(f"{self.root}: another bolid command is using it; wait for it, or stop it") from None
 
     def settle(self) -> None:
-        """Completes or sweeps what a killed command left half done, for a command that only reads; not while another
-        one works."""
+        """Completes or discards the unfinished work of a killed command, before a command that only reads; does nothing
+        while another command holds the dataset."""
         if self.pending.folder.exists():
             with suppress(Timeout), FileLock(self.root / ".working", blocking=False):
                 refuse_links(self.root)
                 self.pending.settle()
 
     def prepare(self) -> None:
-        """Makes the catalog, or brings one of an earlier version up to date, and completes what a killed run had left
-        of consent: every removal stands in both places, and of what is opted out no bytes are left.
+        """Creates or upgrades the catalog, and completes the removals of a killed run: each is recorded in both places,
+        and no bytes of opted-out photos remain.
 
-        Raises BolidError where the key of removals is missing, and where both the catalog and the file of removals are.
+        Raises BolidError where the key of the removals is missing, or both the catalog and the file of removals.
         """
         self.refuse_unknown_removals()
         self.catalog.create()
         self.removal_file.create()
         in_file, in_catalog = set(self.removal_file.read()), set(self.catalog.consent.removals())
-        look_up(self.root, in_file | in_catalog)
+        index_removals(self.root, in_file | in_catalog)
         self.removal_file.append(list(in_catalog - in_file))
         self.catalog.consent.add_removals(list(in_file - in_catalog))
         self._remembered = in_file | in_catalog
         self.discard_opted_out()
 
     def refuse_unknown_removals(self) -> None:
-        """Raises BolidError where nothing can tell who must not come back: a dataset lies here, its catalog does not,
-        and neither does the file that outlives it."""
+        """Raises BolidError where the removals are unknown: there is a dataset, but neither its catalog nor the file
+        that outlives it."""
         lost = not self.catalog.path.exists() and not self.removal_file.path.exists()
         if lost and (self.lock.exists() or next(self.store.files(), None)):
             raise BolidError(
-                f"{self.root}: its catalog and {self.removal_file.path.name} are missing, so nobody can tell who was "
-                "forgotten or opted out; restore the file from a backup, or, where nobody was, run `bolid repair "
+                f"{self.root}: its catalog and {self.removal_file.path.name} are missing, so it is unknown who was "
+                "forgotten or opted out; restore the file from a backup or, if nobody was, run `bolid repair "
                 "--nobody-removed`"
             )
 
     def removed(self) -> Removed:
-        """Who and what must not come back. Raises BolidError where that cannot be told."""
-        return look_up(self.root, [*self.removal_file.read(), *self.catalog.consent.removals()])
+        """The people, photos and addresses that must not come back. Raises BolidError where they are unknown."""
+        return index_removals(self.root, [*self.removal_file.read(), *self.catalog.consent.removals()])
 
     def remember(self, removals: Sequence[Removal | SaltedRemoval]) -> None:
-        """Writes removals down, in the file first: it outlives the catalog."""
+        """Records removals, first in the file, which outlives the catalog."""
         if self._remembered is None:
             self._remembered = set(self.removal_file.read())
         if new := [entry for entry in removals if entry not in self._remembered]:
@@ -91,7 +91,7 @@ class Dataset:
             self._remembered.update(new)
 
     def discard_opted_out(self, urls: Sequence[str] | None = None) -> None:
-        """Deletes the bytes of photos that are opted out, of all or from these addresses, and remembers them."""
+        """Deletes the bytes of opted-out photos, of all or of those from these addresses, and records their removal."""
         sha256s, addresses = self.catalog.consent.opted_out(urls)
         if not addresses:
             return

@@ -1,15 +1,15 @@
-"""How much is decoded at a time: pixels of one photo, and of all threads of a process together."""
+"""Limits of decoding: pixels of one photo, and of all threads of a process together."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 MAX_PIXELS = 120_000_000
-"""A header that claims more than this is a decompression bomb, not a photo."""
+"""A header that claims more is a decompression bomb, not a photo."""
 
 
 class PixelBudget:
-    """Lets threads decode side by side as long as their photos together have no more than so many pixels."""
+    """Lets threads decode concurrently while their photos together have at most `pixels` pixels."""
 
     def __init__(self, pixels: int) -> None:
         self._limit, self._held, self._changed = pixels, 0, threading.Condition()
@@ -29,4 +29,4 @@ class PixelBudget:
 
 
 decoding = PixelBudget(MAX_PIXELS).hold
-"""Decoded, a pixel takes three bytes, and some four times that while it is turned, scaled and laid on a background."""
+"""A decoded pixel takes three bytes, and about four times that while it is transposed, scaled and composited."""

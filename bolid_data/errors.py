@@ -10,7 +10,7 @@ class BolidError(Exception):
 
 
 class UsageError(BolidError):
-    """Bad usage or a bad manifest, a missing file or folder it names included (exit code 2)."""
+    """Bad usage or a bad manifest, also one that names a missing file or folder (exit code 2)."""
 
     exit_code = 2
 

@@ -1,6 +1,6 @@
-"""Types of what is read from files that may come from a stranger: names that become paths, hashes, counts, text.
+"""Types of values in files that may come from a stranger: names that become paths, hashes, counts, text.
 
-pydantic checks them. In its patterns `$` is the end of the text alone, never the place before a last line break.
+pydantic checks them. In its patterns, `$` matches only at the end of the text, never before a final line break.
 """
 
 from typing import Annotated
@@ -9,7 +9,7 @@ from pydantic import Field
 
 SLUG = r"[a-z0-9_-]{1,80}"
 MAX_SAMPLE = 300_000_000
-"""Bytes of one sample in a shard: a photo of 100 MB encoded anew stays below."""
+"""Bytes of one sample in a shard, at most: a photo of 100 MB, re-encoded, is smaller."""
 
 Slug = Annotated[str, Field(pattern=f"^{SLUG}$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]

@@ -1,7 +1,7 @@
-"""Keyed ids of people and photos: what a tombstone or a run keeps in place of a name.
+"""Keyed ids of people and photos, which tombstones and runs store instead of names.
 
-A plain hash of a name is no secret: whoever has a dictionary of names tries them all within a second. These ids are
-HMAC-SHA256 under a key that lies in the dataset's folder and is never handed on: without it they say nothing.
+A plain hash of a name is not a secret: a dictionary of names can be tried within a second. These ids are HMAC-SHA256
+under a key that is in the dataset's folder and is never shared; without it, they reveal nothing.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ class Key:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Tells this key from others, and nothing of it."""
+        """Identifies this key without revealing it."""
         return self._id("fingerprint", "")
 
     def person(self, slug: str) -> str:
@@ -40,7 +40,7 @@ class Key:
         return self._id("address", url)
 
     def ids(self, people: Iterable[str], sha256s: Iterable[str]) -> dict[str, str]:
-        """Ids of people and of photos by their names."""
+        """Ids of people by slug and of photos by sha256."""
         return {name: self.person(name) for name in people} | {name: self.photo(name) for name in sha256s}
 
     def _id(self, kind: str, name: str) -> str:
@@ -48,7 +48,7 @@ class Key:
 
 
 def read_key(root: Path) -> Key | None:
-    """The key of the dataset in `root`; None where it has none yet. Raises BolidError for a file that is no key."""
+    """The key of the dataset in `root`; None if it has none yet. Raises BolidError for a file that is not a key."""
     file = root / FILE
     try:
         text = file.read_text(encoding="ascii").strip()
@@ -57,12 +57,12 @@ def read_key(root: Path) -> Key | None:
     except (OSError, ValueError) as error:
         raise BolidError(f"{file}: cannot be read ({error})") from error
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise BolidError(f"{file}: is no key; restore it from a backup of this folder")
+        raise BolidError(f"{file}: is not a key; restore it from a backup of this folder")
     return Key(bytes.fromhex(text))
 
 
 def make_key(root: Path, secret: bytes | None = None) -> Key:
-    """Writes a key for the dataset in `root`, readable by its owner alone, or reads the one that is there."""
+    """Reads the key of the dataset in `root`, or creates one, readable by its owner only."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     secret = secret or secrets.token_bytes(32)
     part = root / f".{FILE}.{os.getpid()}.part"
@@ -86,5 +86,5 @@ def make_key(root: Path, secret: bytes | None = None) -> Key:
 
 
 def salted(salt: str, name: str) -> str:
-    """How earlier versions hashed the names in tombstones: readable by whoever guesses the name."""
+    """The hash of names in the tombstones of earlier versions; guessing the name reveals it."""
     return hashlib.sha256(f"{salt} {name}".encode()).hexdigest()

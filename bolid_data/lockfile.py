@@ -1,5 +1,5 @@
-"""What `dataset.lock.json` says, read back. It may come from a stranger, so nothing of it is used before it is checked:
-names become paths, addresses are fetched and printed."""
+"""Reads `dataset.lock.json`. It may come from a stranger, so everything is checked before it is used: names become
+paths, addresses are fetched and printed."""
 
 import hashlib
 import json
@@ -13,25 +13,25 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from bolid_data.errors import UsageError
 from bolid_data.fields import Count as Bounded
 from bolid_data.fields import Offset, Sha256, ShardName, Slug, SplitName, Words
-from bolid_data.manifest import Filter, Manifest, Shards, ThePlaceSource
+from bolid_data.manifest import Filter, Manifest, ShardSettings, ThePlaceSource
 from bolid_data.names import clean_name
 from bolid_data.records import Model, ModelIds
 from bolid_data.versions import NewerVersionError, refuse_newer
 from bolid_data.weights import file_sha256
 
 VERSION = 2
-"""1: the locks of version 0.1, whose addresses hold what was secret in them."""
-LARGEST = 4 << 30
-"""Bytes of a lock: of some ten million photos."""
+"""1: the locks of BoLID 0.1, whose addresses still contain secrets."""
+MAX_LOCK_BYTES = 4 << 30
+"""The size of a lock of about ten million photos."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # an escape sequence would reach the terminal
 
 
 def _address(text: str) -> str:
-    """On the web, or in a folder that is named when the dataset is rebuilt."""
+    """Checks an address on the web, or in a folder that is named when the dataset is rebuilt."""
     parts = urlsplit(text)
     on_the_web = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     if _CONTROL.search(text) or len(text) > 8000 or not (on_the_web or text.startswith("file:")):
-        raise ValueError("no address of a photo")
+        raise ValueError("not the address of a photo")
     return text
 
 
@@ -40,8 +40,8 @@ Name = Annotated[str, Field(max_length=2000), AfterValidator(clean_name)]
 Text = Annotated[str, Field(max_length=100_000)]
 
 
-class Source(BaseModel):
-    """Where the addresses lead: what a rebuild needs of it, and nothing of whoever collected them."""
+class LockedSource(BaseModel):
+    """What a rebuild needs to know of the source; nothing about who collected it."""
 
     kind: Literal["theplace", "folder", "urls"]
     profile: Text | None = None
@@ -52,12 +52,12 @@ class LockedSighting(BaseModel):
     person: Slug
     url: Address
     page_url: Address | None = None
-    left_out: list[Annotated[str, Field(max_length=100)]] = []  # names of what was secret in the address
+    left_out: list[Annotated[str, Field(max_length=100)]] = []  # names of the secrets in the address
 
 
 class LockedPhoto(BaseModel):
     sha256: Sha256
-    sightings: list[LockedSighting]  # none: it was withdrawn, and is not to be fetched again
+    sightings: list[LockedSighting]  # none: it was withdrawn, and must not be fetched again
     kept: bool
     format: Text | None = None
     bytes: Bounded | None = None
@@ -78,24 +78,24 @@ class LockedShard(BaseModel):
     split: SplitName
 
 
-class Captioner(BaseModel):
+class LockedCaptioner(BaseModel):
     model: Text
     prompt: Words
 
 
 class Lock(BaseModel):
-    """A lock whose own sha256 is right. What older locks lack is None."""
+    """A lock whose sha256 is correct. Fields that older locks lack are None."""
 
     version: Annotated[int, Field(ge=1, le=VERSION)]
     pixels: Annotated[int, Field(ge=1, le=1000)] = 1  # version of the function that made them
     name: Slug
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
-    shape: Shards  # `max_size` and `splits`
-    source: Source | None = None
+    shape: ShardSettings  # `max_size` and `splits`
+    source: LockedSource | None = None
     thresholds: Filter
     models: list[Model]
     judgement: ModelIds | None = None
-    captioner: Captioner | None = None
+    captioner: LockedCaptioner | None = None
     people: list[LockedPerson] = []
     photos: list[LockedPhoto]
     shards: list[LockedShard]
@@ -109,11 +109,11 @@ class Lock(BaseModel):
         photos: dict[str, str] = {}
         for photo in self.photos:
             for sighting in photo.sightings:
-                # What was left out of an address may be all that told it from another.
+                # Two addresses may differ only in the secrets that were left out.
                 if not sighting.left_out and photos.setdefault(sighting.url, photo.sha256) != photo.sha256:
-                    raise ValueError(f"{sighting.url} is pinned for two photos")
+                    raise ValueError(f"{sighting.url} is locked for two photos")
         if len({photo.sha256 for photo in self.photos}) < len(self.photos):
-            raise ValueError("a photo is pinned twice")
+            raise ValueError("a photo is locked twice")
         return self
 
     @property
@@ -121,46 +121,46 @@ class Lock(BaseModel):
         return self.path.parent / "measurements.parquet"
 
 
-class Recipe(BaseModel):
-    """What of a manifest, or of a lock, decides what the shards are."""
+class ShardRecipe(BaseModel):
+    """The part of a manifest or a lock that determines the shards."""
 
     name: str
     seed: int
-    shape: Shards
-    source: Source | None
-    background: str = "white"  # what transparent pixels are laid on
+    shape: ShardSettings
+    source: LockedSource | None
+    background: str = "white"  # of transparent pixels
 
     @classmethod
-    def of(cls, made_by: Manifest | Lock) -> Self:
-        if isinstance(made_by, Lock):
-            background = made_by.thresholds.background
+    def from_origin(cls, origin: Manifest | Lock) -> Self:
+        if isinstance(origin, Lock):
+            background = origin.thresholds.background
             return cls(
-                name=made_by.name, seed=made_by.seed, shape=made_by.shape, source=made_by.source, background=background
+                name=origin.name, seed=origin.seed, shape=origin.shape, source=origin.source, background=background
             )
-        source = Source(kind=made_by.source.kind)
-        if isinstance(made_by.source, ThePlaceSource):
-            source.profile, source.serve_gallery = made_by.source.profile, made_by.source.serve_gallery
-        background = made_by.filter.background
-        return cls(name=made_by.name, seed=made_by.seed, shape=made_by.shards, source=source, background=background)
+        source = LockedSource(kind=origin.source.kind)
+        if isinstance(origin.source, ThePlaceSource):
+            source.profile, source.serve_gallery = origin.source.profile, origin.source.serve_gallery
+        background = origin.filter.background
+        return cls(name=origin.name, seed=origin.seed, shape=origin.shards, source=source, background=background)
 
 
 def read_lock(path: Path) -> Lock:
-    """A lock and its measurements beside it, both as they were written. Raises UsageError saying what is wrong."""
+    """Reads a lock, and checks that its measurements beside it are unaltered. Raises UsageError."""
     content = read_sealed(path)
     lock = check_lock(path, content)
     if not lock.measurements_file.is_file():
         raise UsageError(f"{lock.measurements_file}: missing; the lock's measurements belong beside it")
     if file_sha256(lock.measurements_file) != lock.measurements:
-        raise UsageError(f"{lock.measurements_file}: not the one that {path.name} pins (its sha256 differs)")
+        raise UsageError(f"{lock.measurements_file}: not the one in {path.name} (its sha256 differs)")
     return lock
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """The JSON of a lock whose own sha256 is right; nothing else of it is checked. Raises UsageError."""
+    """The JSON of a lock whose sha256 is correct; nothing else is checked. Raises UsageError."""
     try:
         if path.exists() and not path.is_file():
-            raise UsageError(f"{path}: is no regular file")
-        if path.stat().st_size > LARGEST:
+            raise UsageError(f"{path}: is not a regular file")
+        if path.stat().st_size > MAX_LOCK_BYTES:
             raise UsageError(f"{path}: larger than any lock")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -170,7 +170,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise UsageError(f"{path}: not JSON; a lock is the dataset.lock.json that `bolid shard` writes") from None
     if not isinstance(content, dict):
-        raise UsageError(f"{path}: no JSON object; a lock is the dataset.lock.json that `bolid shard` writes")
+        raise UsageError(f"{path}: not a JSON object; a lock is the dataset.lock.json that `bolid shard` writes")
     refuse_newer(path, "lock", content.get("version"), VERSION)
     try:
         intact = content.get("sha256") == lock_digest(content)
@@ -182,7 +182,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def check_lock(path: Path, content: dict[str, Any]) -> Lock:
-    """A lock's content, every field checked. Raises UsageError naming the first that `bolid shard` would not write."""
+    """Checks every field of a lock's content. Raises UsageError naming the first that `bolid shard` would not write."""
     try:
         shape = {"max_size": content.get("max_size"), "splits": _mapping(content.get("splits"))}
         return Lock.model_validate(content | {"shape": shape, "path": path})
@@ -191,14 +191,14 @@ def check_lock(path: Path, content: dict[str, Any]) -> Lock:
         place = ".".join(map(str, first["loc"])) or "lock"
         raise UsageError(f"{path}: {place}: {first['msg']}; `bolid shard` writes no such lock") from error
     except (TypeError, ValueError):
-        raise UsageError(f"{path}: splits: no pairs of name and share; `bolid shard` writes no such lock") from None
+        raise UsageError(f"{path}: splits: not pairs of name and share; `bolid shard` writes no such lock") from None
 
 
-def own_lock(file: Path) -> dict[str, Any] | None:
-    """What a lock says that `bolid shard` wrote here; None for one that was altered or cannot be read.
+def local_lock(file: Path) -> dict[str, Any] | None:
+    """The content of a lock that `bolid shard` wrote here; None if it was altered or cannot be read.
 
-    Raises FileNotFoundError, and UsageError for one whose sha256 is right but which `bolid shard` did not write, or a
-    newer one did.
+    Raises FileNotFoundError, and UsageError for a lock with a correct sha256 that `bolid shard` did not write, or a
+    newer version did.
     """
     if not file.exists():
         raise FileNotFoundError(file)
@@ -213,7 +213,7 @@ def own_lock(file: Path) -> dict[str, Any] | None:
 
 
 def _mapping(pairs: Any) -> dict[str, Any]:
-    """`splits`, which a lock has as pairs to keep their order. Raises TypeError or ValueError for anything else."""
+    """Converts `splits`, which a lock stores as pairs to keep their order. Raises TypeError or ValueError."""
     if not isinstance(pairs, list) or not all(isinstance(pair, list) for pair in pairs):
         raise TypeError
     mapping = dict(pairs)
@@ -223,7 +223,7 @@ def _mapping(pairs: Any) -> dict[str, Any]:
 
 
 def lock_digest(lock: dict[str, Any]) -> str:
-    """sha256 of all a lock says, its own `sha256` aside."""
+    """The sha256 of a lock's content without its `sha256`."""
     return hashlib.sha256(canonical({key: value for key, value in lock.items() if key != "sha256"})).hexdigest()
 
 

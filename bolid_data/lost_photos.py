@@ -1,7 +1,7 @@
-"""Photos that the catalog vouches for and whose bytes were lost: a file is missing, was cut, or holds other bytes.
+"""Photos in the catalog whose bytes were lost: the file is missing, truncated, or holds other bytes.
 
-They are out of the verdicts as `broken`, and their sightings count as failed, so that the next `bolid scrape` fetches
-them again. What was measured and captioned of their bytes stays: it holds again once they are back.
+Their verdicts are out as `broken`, and their sightings count as failed, so that the next `bolid scrape` fetches them
+again. Their measurements and captions stay, and are valid again once the bytes are back.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from bolid_data.dataset import Dataset
 from bolid_data.progress import note
 from bolid_data.store import CHANGED, MISSING, Store
 
-SHOWN = 3
-_TOGETHER = 20_000
+MAX_SHOWN = 3
+_BATCH = 20_000
 
 
 def record_lost(catalog: Catalog, store: Store, problems: Mapping[str, str]) -> None:
-    """Records what is wrong with photos, by sha256, and sets aside what lies in their place."""
+    """Records lost photos, with the problem by sha256, and sets their damaged files aside."""
     if problems:
         catalog.sightings.record_lost(problems)
         for sha256 in problems:
@@ -25,8 +25,8 @@ def record_lost(catalog: Catalog, store: Store, problems: Mapping[str, str]) -> 
 
 
 def note_lost(command: str, problems: Mapping[str, str]) -> None:
-    """Says which photos were lost, as far as there is room."""
-    for sha256, problem in list(problems.items())[:SHOWN]:
+    """Notes how many photos were lost, and names the first."""
+    for sha256, problem in list(problems.items())[:MAX_SHOWN]:
         note(f"{command}: photo {sha256}: {problem}")
     if problems:
         again = "fetched again" if command in ("scrape", "rebuild") else "`bolid scrape` fetches them again"
@@ -34,14 +34,14 @@ def note_lost(command: str, problems: Mapping[str, str]) -> None:
 
 
 def find_lost(dataset: Dataset) -> dict[str, str]:
-    """Records the photos whose files are missing or of another size, which takes no reading. Returns what is wrong with
-    them by sha256."""
+    """Records the photos whose files are missing or of another size; no file is read. Returns the problems by
+    sha256."""
     problems: dict[str, str] = {}
     after = ""
-    while photos := dataset.catalog.sightings.stored_photos(after, _TOGETHER):
-        for shelf, own in groupby(photos, key=lambda photo: photo[0][:2]):
+    while photos := dataset.catalog.sightings.stored_photos(after, _BATCH):
+        for shelf, on_shelf in groupby(photos, key=lambda photo: photo[0][:2]):
             sizes = dataset.store.sizes(shelf)
-            for sha256, size in own:
+            for sha256, size in on_shelf:
                 if sizes.get(sha256) != size:
                     problems[sha256] = CHANGED if sha256 in sizes else MISSING
         after = photos[-1][0]

@@ -1,4 +1,5 @@
-"""The manifest: one TOML file describes a dataset and its experiment. Every key is checked before anything runs."""
+"""The manifest: a TOML file that describes a dataset and the training on it. Every key is checked before anything
+runs."""
 
 import re
 import tomllib
@@ -27,7 +28,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 def _byte_size(value: Any) -> Any:
-    """Strict mode takes only ByteSize itself; a number of bytes and "300MB" are both what people write."""
+    """Parses a number of bytes or text such as "300MB"; strict mode would accept only ByteSize."""
     return None if value is None else TypeAdapter(ByteSize).validate_python(value, strict=False)
 
 
@@ -38,16 +39,16 @@ class _Section(BaseModel):
 class _Source(_Section):
     people: list[Slug] = []
     max_people: Positive = 500
-    formats: list[Format] = list(USUAL_FORMATS)  # of photos; whatever else comes is broken
+    formats: list[Format] = list(USUAL_FORMATS)  # photos in other formats are recorded as broken
 
 
 class WebSource(_Source):
     contact: str | None = None
     delay: Annotated[float, Field(ge=0, le=3600)] = 0.2
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8  # requests to one host at once
-    timeout: Annotated[float, Field(gt=0, le=3600)] = 30  # seconds of silence; a whole answer may take ten times that
-    max_bytes: ByteSize | None = None  # photos' bytes a run may fetch; the next run goes on
-    max_minutes: Annotated[float, Field(gt=0)] | None = None  # a run may take; the next run goes on
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 30  # seconds without data; a response may take ten times that
+    max_bytes: ByteSize | None = None  # of photos that a run may fetch; the next run continues
+    max_minutes: Annotated[float, Field(gt=0)] | None = None  # that a run may take; the next run continues
 
     @field_validator("max_bytes", mode="before")
     @classmethod
@@ -56,7 +57,7 @@ class WebSource(_Source):
 
 
 class ThePlaceSource(WebSource):
-    """People's galleries of a thePlace-style site."""
+    """The galleries of a thePlace-style site."""
 
     kind: Literal["theplace"]
     profile: str = "theplace.ru"
@@ -67,7 +68,7 @@ class ThePlaceSource(WebSource):
 
 
 class FolderSource(_Source):
-    """A folder on this machine with one folder of photos per person."""
+    """A local folder with one folder of photos per person."""
 
     kind: Literal["folder"]
     path: str
@@ -78,16 +79,16 @@ class UrlsSource(WebSource):
 
     kind: Literal["urls"]
     path: str
-    allow_local: bool = False  # may the list name this machine and private networks?
-    encoding: str = "utf-8"  # of a CSV file that does not begin with a byte order mark
+    allow_local: bool = False  # whether the list may name this machine and private networks
+    encoding: str = "utf-8"  # of a CSV file without a byte order mark
 
     @field_validator("encoding")
     @classmethod
     def _known(cls, name: str) -> str:
         try:
             b"x".decode(name)
-        except (LookupError, ValueError):  # unknown, or one of Python's own that is no encoding of text
-            raise ValueError(f"'{name[:40]}' is no encoding of text; name one as utf-8, cp1251 or latin-1") from None
+        except (LookupError, ValueError):  # unknown, or a Python codec that is not a text encoding
+            raise ValueError(f"'{name[:40]}' is not a text encoding; name one such as utf-8 or cp1251") from None
         return name
 
 
@@ -95,15 +96,15 @@ Source = ThePlaceSource | FolderSource | UrlsSource
 
 
 class Filter(_Section):
-    """Thresholds of the judge; changing one never needs a model to run again."""
+    """Thresholds of the judge; changing one never runs a model again."""
 
     min_width: Count = 1000
     min_height: Count = 1000
     people: Positive = 1
     max_faces: Count = 1
-    max_other_faces: Count = 0  # faces on nobody's body: one half hidden, or on a poster
+    max_other_faces: Count = 0  # faces without a detected body: half hidden, or on a poster
     min_confidence: Fraction = 0.5
-    min_face_confidence: Fraction = 0.7  # and faces below this: MTCNN's authors take less for no face
+    min_face_confidence: Fraction = 0.7  # for faces; MTCNN's authors discard lower scores
     min_prominence: Fraction = (
         0.1  # share of the largest person's box below which a person is a bystander; 0 counts all
     )
@@ -112,9 +113,9 @@ class Filter(_Section):
     min_keypoint_confidence: Fraction = 0.5
     max_hamming: Annotated[int, Field(ge=0, le=10)] = 4
     max_hamming_between: Annotated[int, Field(ge=0, le=10)] | Literal[False] = 4  # false: identical bytes only
-    background: str = "white"  # what transparent pixels are laid on: a colour as CSS names it
+    background: str = "white"  # of transparent pixels: a CSS colour
     min_photos_per_person: Count = 100
-    # Off unless given.
+    # Off by default.
     min_sharpness: Annotated[float, Field(ge=0)] | None = None
     min_brightness: Fraction | None = None
     max_brightness: Fraction | None = None
@@ -126,12 +127,12 @@ class Filter(_Section):
     @field_validator("background")
     @classmethod
     def _colour(cls, name: str) -> str:
-        from PIL import ImageColor  # most commands need no colour
+        from PIL import ImageColor  # imported late: most commands do not need it
 
         try:
             ImageColor.getrgb(name)
         except ValueError:
-            raise ValueError(f"'{name[:40]}' is no colour; name one as CSS does, such as white or #8090a0") from None
+            raise ValueError(f"'{name[:40]}' is not a colour; name a CSS colour such as white or #8090a0") from None
         return name
 
 
@@ -142,12 +143,12 @@ class Models(_Section):
     face: str = "mtcnn"
     watermark: str = "bolid-watermark"
     caption: str = "tiny-blip2"
-    identity: str | None = None  # embeds each photo's person; none unless named
+    identity: str | None = None  # embeds each photo's person; off by default
     device: str = "auto"  # auto | cpu | cuda | cuda:1 …
 
 
-class Caption(_Section):
-    """How the captioner is asked."""
+class CaptionSettings(_Section):
+    """Settings of the captioner."""
 
     prompt: str = ""
     max_new_tokens: Annotated[int, Field(ge=1, le=512)] = 40
@@ -155,7 +156,7 @@ class Caption(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
 
-class Shards(_Section):
+class ShardSettings(_Section):
     max_size: ByteSize = ByteSize(300_000_000)
     splits: dict[str, float] | dict[str, list[str]] = {"train": 0.9, "val": 0.05, "test": 0.05}
 
@@ -168,53 +169,53 @@ class Shards(_Section):
     @classmethod
     def _splits(cls, splits: dict[str, Any]) -> dict[str, Any]:
         if not splits or not all(re.fullmatch(r"[a-z0-9_]{1,40}", name) for name in splits):
-            raise ValueError("split names are [a-z0-9_], at least one")
+            raise ValueError("needs at least one split, with a name of [a-z0-9_]")
         shares = [share for share in splits.values() if not isinstance(share, list)]
         if shares and (min(shares) < 0 or abs(sum(shares) - 1) > 1e-6):
-            raise ValueError(f"shares are 0 or more and add up to 1, not {sum(shares):g}")
+            raise ValueError(f"shares must be 0 or more and add up to 1, not {sum(shares):g}")
         people = [person for part in splits.values() if isinstance(part, list) for person in part]
         if len(people) != len(set(people)):
-            raise ValueError("a person stands in two splits")
+            raise ValueError("a person is in two splits")
         return splits
 
 
-class Objective(_Section):
-    """`[train.objective]`: the terms of the loss beside L_diff, and their weights; 0 leaves a term out."""
+class ObjectiveSettings(_Section):
+    """`[train.objective]`: the weights of the loss terms besides L_diff; 0 turns a term off."""
 
     min_snr: Annotated[float, Field(gt=0)] | None = None  # γ of min-SNR weighting; 5 is usual
-    timestep_bias: Literal["none", "later"] = "none"  # of L_diff: later draws t in proportion to t
-    kl: NonNegative = 0.015  # of the posterior of a body against N(0, I), in nats a dimension
-    kl_warmup: Annotated[int, Field(ge=0)] = 0  # steps over which it grows to that
-    free_bits: NonNegative = 0.05  # nats a dimension that cost nothing
-    proportions: NonNegative = 0.3  # the person's proportions, read from the body vector
+    timestep_bias: Literal["none", "later"] = "none"  # of L_diff; "later" samples t in proportion to t
+    kl: NonNegative = 0.015  # of the posterior of the body embedding to N(0, I), in nats per dimension
+    kl_warmup: Annotated[int, Field(ge=0)] = 0  # steps over which `kl` grows to its value
+    free_bits: NonNegative = 0.05  # nats per dimension that are not penalised
+    proportions: NonNegative = 0.3  # weight of predicting the person's proportions from the body embedding
     identity: NonNegative = 0.0  # α of L_id
     identity_form: Literal["absolute", "proportions", "retargeted"] = "proportions"
-    clip_text: NonNegative = 0.0  # β of L_CLIP: the picture against its caption
-    clip_style: NonNegative = 0.0  # and against the reference photo
-    share: Annotated[float, Field(gt=0, le=1)] = 0.25  # of a batch's rows: L_id and L_CLIP need pictures
-    pictures: Literal["one-step", "lightning"] = "one-step"  # where they take them from
-    first_step: Annotated[int, Field(ge=0, le=3)] = 1  # of Lightning's four, which a picture is taken from: or a later
-    max_timestep: Annotated[int, Field(ge=1, le=1000)] = 400  # of the one-step estimate: later ones are a blur
-    detector: Literal["yolo11n-pose", "tiny-keypoints"] = "yolo11n-pose"  # finds keypoints on pictures
+    clip_text: NonNegative = 0.0  # β of L_CLIP: the image against its caption
+    clip_style: NonNegative = 0.0  # and the image against the reference photo
+    share: Annotated[float, Field(gt=0, le=1)] = 0.25  # of a batch that gets L_id and L_CLIP, which need images
+    pictures: Literal["one-step", "lightning"] = "one-step"  # how these images are made
+    first_step: Annotated[int, Field(ge=0, le=3)] = 1  # of Lightning's four, the first that may yield an image
+    max_timestep: Annotated[int, Field(ge=1, le=1000)] = 400  # of the one-step estimate, which blurs later
+    detector: Literal["yolo11n-pose", "tiny-keypoints"] = "yolo11n-pose"  # finds keypoints on images
     clip: str = "clip-0"  # a CLIP's folder or hub name; clip-0 is the small world's
     lightning: str = "small-lightning"  # LoRA file or owner/repository/file on the hub, with 4 steps
 
 
 class Train(_Section):
-    """Settings of `bolid train`; what each means stands in docs/method.md."""
+    """Settings of `bolid train`, explained in docs/method.md."""
 
     method: str = "bolid"
-    person: str | None = None  # of method lora: whom it is trained on
-    photos: list[Sha256] = []  # of method lora: on which of that person's photos, by sha256; none: all
-    base: str = "small-sdxl"  # this one comes with the package; else a diffusers folder or a hub name
-    image_encoder: str | None = None  # a CLIP vision model's folder or hub name; without it, the base's own
+    person: str | None = None  # for method lora: the person to train on
+    photos: list[Sha256] = []  # for method lora: that person's photos to train on, by sha256; none: all
+    base: str = "small-sdxl"  # embedded; otherwise a diffusers folder or a hub name
+    image_encoder: str | None = None  # a CLIP vision model's folder or hub name; by default, that of the base
     resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
-    buckets: bool = False  # photos in SDXL's aspect ratios rather than squares
-    reference: Literal["photo", "face"] = "photo"  # what the ref branch sees of the reference photo
-    start: str | None = None  # a finished run of the same dataset, whose weights this one starts from
+    buckets: bool = False  # photos in SDXL's aspect ratios instead of squares
+    reference: Literal["photo", "face"] = "photo"  # the part of the reference photo that the ref branch gets
+    start: str | None = None  # a finished run of the same dataset whose weights are loaded first
     steps: Positive = 1000
     batch_size: Positive = 4
-    views: Annotated[int, Field(ge=1, le=1000)] = 4  # photos of one person at most, per sample
+    views: Annotated[int, Field(ge=1, le=1000)] = 4  # photos of the person per sample, at most
     view_resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64  # of weighted views for the VAE
     body_encoder: Literal["variational", "plain"] = "variational"
     aggregator: Literal["mean", "attention"] = "mean"  # of a person's views
@@ -226,8 +227,8 @@ class Train(_Section):
     schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate, after the warm-up
     optimizer: Literal["adamw", "adamw8bit"] = "adamw"  # the latter needs bitsandbytes
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the average of weights that is published; 0 is none
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = None  # none: bf16 on an accelerator, else no
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights that are saved; 0: no average
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = None  # default: bf16 on an accelerator, else no
     gradient_accumulation: Positive = 1
     gradient_checkpointing: bool = False
     drop_text: Annotated[float, Field(ge=0, le=0.3)] = 0.05
@@ -237,17 +238,17 @@ class Train(_Section):
     keypoints: Literal[12, 17] = 17  # 12 leaves out the face
     min_keypoint_confidence: Fraction = 0.5
     sigma: Annotated[float, Field(gt=0, le=1)] = 50 / 1024  # of the image's longer side
-    alpha: Fraction = 0.1  # share of the background that stays
-    encoder_steps: Annotated[int, Field(ge=0)] = 500  # of the body encoder alone, before the adapter
-    prior_steps: Annotated[int, Field(ge=0)] = 500  # of the prior of bodies given text, after the adapter
-    objective: Objective = Objective()
+    alpha: Fraction = 0.1  # share of the background that remains
+    encoder_steps: Annotated[int, Field(ge=0)] = 500  # of the body encoder, before the adapter is trained
+    prior_steps: Annotated[int, Field(ge=0)] = 500  # of the prior of body embeddings given text, after the adapter
+    objective: ObjectiveSettings = ObjectiveSettings()
     checkpoint_every: Positive = 100
-    validate_every: Positive | None = None  # steps between validation pictures; none: at the end only
+    validate_every: Positive | None = None  # steps between validation images; default: only at the end
     tracker: Literal["tensorboard", "wandb"] = "tensorboard"
 
 
-_LARGEST = 10_000_000
-# tomllib keeps every beginning of a key: of a hundred thousand parts these fill the memory.
+_MAX_BYTES = 10_000_000
+# tomllib stores every prefix of a key; those of a hundred thousand parts would fill the memory.
 _DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]{0,200}+"|'[^'\n]{0,200}+')[ \t]*+\.[ \t]*+){50}""")
 
 
@@ -257,16 +258,16 @@ class Manifest(_Section):
     source: Annotated[Source, Field(discriminator="kind")]
     filter: Filter = Filter()
     models: Models = Models()
-    caption: Caption = Caption()
-    shards: Shards = Shards()
+    caption: CaptionSettings = CaptionSettings()
+    shards: ShardSettings = ShardSettings()
     train: Train = Train()
-    path: Annotated[Path, Field(exclude=True)]  # the file itself: paths in it are relative to its folder
+    path: Annotated[Path, Field(exclude=True)]  # the file; paths in it are relative to its folder
 
     @model_validator(mode="before")
     @classmethod
     def _kind(cls, data: Any) -> Any:
         if "source" not in data:
-            raise ValueError("[source] with its kind is missing")
+            raise ValueError("[source] with a kind is missing")
         return data
 
     @property
@@ -275,23 +276,23 @@ class Manifest(_Section):
 
 
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
-    """Reads and checks a manifest; `overrides` replace keys of `[source]` (a command's own flags).
+    """Reads and checks a manifest; `overrides` replace keys of `[source]` by a command's flags.
 
-    Raises UsageError naming file, key and line of the first thing wrong.
+    Raises UsageError naming the file, line and key of the first error.
     """
     try:
-        if path.stat().st_size > _LARGEST:
-            raise UsageError(f"{path}: larger than {_LARGEST} bytes; a manifest is a short file")
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageError(f"{path}: larger than {_MAX_BYTES} bytes; a manifest is a short file")
         text = path.read_text(encoding="utf-8-sig")
         if deep := _DEEP_KEY.search(text):
             line = text.count("\n", 0, deep.start()) + 1
-            raise UsageError(f"{path}:{line}: a key of more than 50 parts; no key of a manifest has so many")
+            raise UsageError(f"{path}:{line}: a key of more than 50 parts; a manifest has none")
         data = tomllib.loads(text)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such manifest") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as text ({error})") from error
-    except (ValueError, RecursionError) as error:  # also a number of too many digits, and tables too deep
+    except (ValueError, RecursionError) as error:  # also for a number with too many digits, and tables nested too deep
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     if "path" in data:
         raise UsageError(f"{path}:{_line(text, ('path',))}: path: no such key at the top level")
@@ -302,22 +303,22 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
     except ValidationError as error:
         raise UsageError(_explain(path, text, error)) from error
     except RecursionError:
-        raise UsageError(f"{path}: tables or lists lie too deep inside each other") from None
+        raise UsageError(f"{path}: tables or lists are nested too deep") from None
 
 
 def _explain(path: Path, text: str, error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    # pydantic puts the union's chosen branch ("theplace") into the place of an error; the file has no such key.
+    # pydantic adds the union's branch ("theplace") to the location of an error; the file has no such key.
     branches = {"theplace", "folder", "urls"} if first["loc"][:1] == ("source",) else set()
     keys = tuple(str(key) for i, key in enumerate(first["loc"]) if not (i == 1 and key in branches))
     keys = tuple(key for key in keys if not key.startswith(("dict[", "constrained-")))
     message = "no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
     if first["type"].startswith("union_tag"):
         keys, message = ("source", "kind"), "must be one of theplace, folder, urls"
-    given = (
+    value = (
         "" if first["type"] in ("extra_forbidden", "missing", "value_error") else f" (it is {_short(first['input'])})"
     )
-    return f"{path}:{_line(text, keys)}: {'.'.join(keys) or 'manifest'}: {message}{given}"
+    return f"{path}:{_line(text, keys)}: {'.'.join(keys) or 'manifest'}: {message}{value}"
 
 
 def _short(value: Any) -> str:
@@ -326,17 +327,17 @@ def _short(value: Any) -> str:
 
 
 def _line(text: str, keys: tuple[str, ...]) -> int:
-    """The line where `keys` stands, or its nearest table; tomllib does not keep positions."""
+    """The line of `keys`, or of the nearest table; tomllib does not keep positions."""
     best, depth = 1, 0
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             table = tuple(part.strip(" \"'") for part in header[1].split("."))
-            here = table
+            current = table
         elif assignment := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-            here = table + tuple(part.strip(" \"'") for part in assignment[1].split("."))
+            current = table + tuple(part.strip(" \"'") for part in assignment[1].split("."))
         else:
             continue
-        if here == keys[: len(here)] and len(here) > depth:
-            best, depth = number, len(here)
+        if current == keys[: len(current)] and len(current) > depth:
+            best, depth = number, len(current)
     return best

@@ -1,5 +1,5 @@
-"""Paths below a folder. A dataset's folder may come from a stranger, so every name that is read from a file, and every
-link, is followed only as far as the folder reaches."""
+"""Paths below a folder. A dataset's folder may come from a stranger, so names from files, and links, are followed only
+inside the folder."""
 
 import os
 import shutil
@@ -11,33 +11,33 @@ from bolid_data.errors import BolidError
 
 
 def inside(root: Path, *names: str | Path) -> Path:
-    """`root/names…`. Raises BolidError where that is `root` itself or lies outside of it: by an absolute name, by
-    `..`, or through a link."""
+    """`root/names…`. Raises BolidError where that is `root` itself or outside it: by an absolute name, by `..`, or
+    through a link."""
     try:
-        path, place = root.joinpath(*names), os.path.realpath(root.joinpath(*names))
+        path, real = root.joinpath(*names), os.path.realpath(root.joinpath(*names))
     except ValueError:  # a NUL in a name
         raise _outside(root, names) from None
-    home = os.path.realpath(root)
-    if place == home or os.path.commonpath([place, home]) != home:
+    real_root = os.path.realpath(root)
+    if real == real_root or os.path.commonpath([real, real_root]) != real_root:
         raise _outside(root, names)
     return path
 
 
 def regular_file(root: Path, *names: str | Path) -> Path:
-    """The same, of a file that is there. Raises BolidError for one that is missing, or is no regular file: reading a
-    pipe or a device might never end."""
+    """The same, for an existing file. Raises BolidError if it is missing or not a regular file: reading a pipe or a
+    device might never end."""
     path = inside(root, *names)
     try:
         kind = path.stat().st_mode
     except OSError as error:
         raise BolidError(f"{path}: {error.strerror or error}") from None
     if not stat.S_ISREG(kind):
-        raise BolidError(f"{path}: is no regular file")
+        raise BolidError(f"{path}: is not a regular file")
     return path
 
 
 def remove(root: Path, *names: str | Path) -> None:
-    """Deletes a file or a folder below `root`, if it is there; of a link, the link alone."""
+    """Deletes a file or a folder below `root`, if it exists; of a link, only the link."""
     *folders, name = map(str, names)
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise _outside(root, names)
@@ -52,13 +52,13 @@ def remove(root: Path, *names: str | Path) -> None:
 
 
 def refuse_links(root: Path) -> None:
-    """Raises BolidError for a link below `root` that leads out of it: what is written to it, or deleted behind it,
-    would be somebody else's. Folders of a million files are looked through in a second or two."""
+    """Raises BolidError for a link below `root` that leads out of it, as writing or deleting through it would affect
+    other files. Takes a second or two for a million files."""
     folders = [str(root)]
     while folders:
         try:
             entries = list(os.scandir(folders.pop()))
-        except OSError:  # not there, or not ours to look into
+        except OSError:  # missing, or not readable
             continue
         for entry in entries:
             if entry.is_symlink():
@@ -67,14 +67,14 @@ def refuse_links(root: Path) -> None:
                 except BolidError:
                     raise BolidError(
                         f"{entry.path}: is a link that leads out of {root}, where bolid writes and deletes nothing; "
-                        "put what it leads to in its place, or remove it"
+                        "replace it by its target, or remove it"
                     ) from None
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
 
 
 def private_folder(path: Path) -> None:
-    """Makes a folder that its owner alone may enter; one that is there stays as it is."""
+    """Creates a folder that only its owner may enter; an existing one is not changed."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

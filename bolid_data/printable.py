@@ -1,7 +1,7 @@
-"""What is shown to a person, as text that does nothing to a terminal.
+"""Makes text safe to print on a terminal.
 
 Names, captions, keys and addresses come from strangers, and an escape sequence in one of them could move the cursor,
-hide lines or set the clipboard. Whatever is printed or logged passes one of these functions.
+hide lines or set the clipboard. Everything that is printed or logged passes through one of these functions.
 """
 
 import codecs
@@ -19,37 +19,37 @@ _BREAKS = re.compile(r"[ \t\n]*\n[ \t\n]*")
 
 
 def printable(text: object) -> str:
-    r"""`text` with control characters, bidirectional marks and lone surrogates spelt out (`\x1b`, `\u202e`).
+    r"""`text` with control characters, bidirectional marks and lone surrogates escaped (`\x1b`, `\u202e`).
 
     >>> printable("a caption\x1b[2J")
     'a caption\\x1b[2J'
     """
-    return _UNPRINTABLE.sub(_spelt, str(text))
+    return _UNPRINTABLE.sub(_escape, str(text))
 
 
 def printable_lines(text: object) -> str:
-    """The same for text of several lines, which keeps its line breaks and tabs."""
+    """The same, but line breaks and tabs are kept."""
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in str(text).split("\n"))
 
 
 def one_line(text: object) -> str:
-    """The same for text that belongs on one line: its line breaks become spaces."""
+    """The same, with line breaks replaced by spaces."""
     return printable(_BREAKS.sub(" ", str(text)).strip())
 
 
 def printable_json(value: Any) -> str:
-    """One line of JSON: what a terminal would act on stands in it as `\\uXXXX`, which every reader reads back."""
+    """One line of JSON, in which characters that a terminal interprets are escaped as `\\uXXXX`."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def say(text: object = "") -> None:
-    """Prints text of one or several lines on stdout."""
+    """Prints text to stdout."""
     print(printable_lines(text), file=sys.stdout)
 
 
 def escape_unencodable(*streams: TextIO) -> None:
-    r"""Makes streams write characters that their encoding lacks as `\uXXXX`, as JSON does, where they would raise."""
+    r"""Makes streams write characters that their encoding lacks as `\uXXXX`, as JSON does, instead of raising."""
     codecs.register_error("bolid.escape", _escaped)
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
@@ -63,6 +63,6 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(*[iter(code_units)] * 2, strict=True)), error.end
 
 
-def _spelt(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

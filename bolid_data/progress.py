@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with an ETA on a terminal, nothing where nobody looks."""
+"""Progress on stderr: a bar with an ETA on a terminal, nothing elsewhere."""
 
 from rich.console import Console
 from rich.progress import (
@@ -17,7 +17,7 @@ console = Console(stderr=True)
 
 
 def bar(*extra: ProgressColumn | str) -> Progress:
-    """A progress display to use as a context manager; `extra` columns stand before the clock."""
+    """A progress display, to be used as a context manager; `extra` columns are placed before the times."""
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *extra, TimeElapsedColumn(), Eta(),
         console=console, disable=not console.is_terminal,
@@ -25,5 +25,5 @@ def bar(*extra: ProgressColumn | str) -> Progress:
 
 
 def note(message: str) -> None:
-    """One plain line on stderr."""
+    """Prints one plain line to stderr."""
     console.print(one_line(message), highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What rooms hand to the catalog: its rows, by name."""
+"""Rows of the catalog, as dataclasses."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Person:
+class ListedPerson:
     person: str
     name: str
     url: str
@@ -21,12 +21,12 @@ class StoredPhoto:
     width: int
     height: int
     bytes: int
-    traits: str | None = ""  # why it is not plain sRGB, words with spaces between them; None: nobody has looked
+    traits: str | None = ""  # why it is not plain sRGB, as words separated by spaces; None: not yet checked
 
 
 @dataclass(frozen=True)
 class Validators:
-    """What a server says by which it can tell whether a page or photo has changed (RFC 9110, 8.8)."""
+    """Headers by which a server can tell whether a page or photo has changed (RFC 9110, 8.8)."""
 
     etag: str | None = None
     last_modified: str | None = None
@@ -42,18 +42,18 @@ class Sighting:
     http_status: int | None = None
     reason: str | None = None
     fetched_at: datetime | None = None
-    consent: str | None = None  # "allowed", or by which words the owner opted out
+    consent: str | None = None  # "allowed", or the text of the opt-out
     etag: str | None = None
     last_modified: str | None = None
 
 
 @dataclass(frozen=True)
 class ReadPage:
-    """A page of links as it was last read: what was found on it, by which reader (the site profile), in which crawl."""
+    """A page of links as last read: the items on it, the reader (a hash of the site profile), and the crawl."""
 
     url: str
     person: str  # "" for pages that list people
-    found: str  # JSON
+    found: str  # the items, as JSON
     reader: str
     crawl: int
     etag: str | None = None
@@ -62,7 +62,7 @@ class ReadPage:
 
 @dataclass(frozen=True)
 class Model:
-    """A model as it measured: `id` changes with its weights and its configuration."""
+    """A model that measured photos; `id` changes with its weights and its configuration."""
 
     id: str
     name: str
@@ -73,7 +73,7 @@ class Model:
 
 @dataclass
 class Measurements:
-    """What one model saw on a batch of photos: the photos, and rows for the tables of what it measures."""
+    """What one model measured on a batch of photos: the photos, and rows by table."""
 
     model: Model
     sha256s: list[str]
@@ -82,15 +82,15 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Frontier:
-    """How far a crawl has come with some people."""
+    """The progress of a crawl for some people."""
 
-    pages: dict[str, ReadPage]  # pages of links by their addresses, as they were last read
-    settled: set[tuple[str, str]]  # (person, photo page) that need no further visit
+    pages: dict[str, ReadPage]  # pages of links as last read, by address
+    settled: set[tuple[str, str]]  # (person, photo page) that need not be fetched again
 
 
 @dataclass(frozen=True)
 class ModelIds:
-    """The models whose measurements are judged, by their ids in the catalog."""
+    """The ids of the models whose measurements are judged."""
 
     pose: str
     face: str

@@ -1,7 +1,7 @@
-"""Who and what must not come back: people and photos that were forgotten, photos and addresses that were opted out.
+"""People, photos and addresses that must not come back, because they were forgotten or opted out.
 
-Kept as keyed ids (`keyed.py`) in `removed.jsonl` beside the key, and in the catalog: a catalog that is lost brings
-nobody back. Tombstones of earlier versions are salted hashes, which stay as they are: their names are not known.
+They are stored as keyed ids (`keyed.py`) in `removed.jsonl` beside the key, and in the catalog, so that losing the
+catalog brings nobody back. Tombstones of earlier versions remain salted hashes, as their names are unknown.
 """
 
 import json
@@ -21,7 +21,7 @@ from bolid_data.fields import KeyedId, Sha256
 from bolid_data.keyed import Key, make_key, read_key
 
 FILE = "removed.jsonl"
-_TAIL = 4096  # bytes, more than a line takes
+_TAIL = 4096  # bytes, longer than any line
 
 Why = Literal["forgotten", "opted_out"]
 
@@ -31,7 +31,7 @@ class Removal:
     id: KeyedId
     kind: Literal["person", "photo", "address"]
     why: Why
-    key: KeyedId  # fingerprint of the key that the id was made with
+    key: KeyedId  # fingerprint of the key of the id
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ _ENTRY: TypeAdapter[Removal | SaltedRemoval] = TypeAdapter(Removal | SaltedRemov
 
 @dataclass(frozen=True)
 class Removed:
-    """Looks removals up by name, in time that does not grow with their number."""
+    """Looks removals up by name, in constant time."""
 
     key: Key | None = None
     why: Mapping[str, Why] = field(default_factory=dict)  # by id
     salted: Mapping[str, frozenset[str]] = field(default_factory=dict)  # hashes by salt
 
     def person(self, slug: str) -> Why | None:
-        """Why a person must not come back; None for one who may."""
+        """Why a person must not come back; None if they may."""
         return self._keyed(Key.person, slug) or self._salted(slug)
 
     def photo(self, sha256: str) -> Why | None:
@@ -72,13 +72,13 @@ class Removed:
 
 
 class RemovalFile:
-    """`removed.jsonl`: a line a removal, appended and never rewritten, readable by its owner alone."""
+    """`removed.jsonl`: one removal per line, appended and never rewritten, readable by its owner only."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.path = root, root / FILE
 
     def read(self) -> list[Removal | SaltedRemoval]:
-        """Raises BolidError for a line that is none of ours: whom it stands for could come back."""
+        """Raises BolidError for an invalid line, as ignoring it would bring somebody back."""
         try:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -86,23 +86,23 @@ class RemovalFile:
         except OSError as error:
             raise BolidError(f"{self.path}: cannot be read ({error.strerror})") from error
         entries = []
-        for number, line in enumerate(lines[:-1], start=1):  # behind the last line break: what a kill cut off
+        for number, line in enumerate(lines[:-1], start=1):  # after the last line break is what a kill truncated
             try:
                 entries.append(_ENTRY.validate_json(line, strict=True))
             except ValidationError:
                 raise BolidError(
-                    f"{self.path}:{number}: is no removal; restore the file from a backup of this folder"
+                    f"{self.path}:{number}: is not a removal; restore the file from a backup of this folder"
                 ) from None
         return entries
 
     def create(self) -> None:
-        """Makes the file where there is none, so that one that is missing is known to be lost."""
+        """Creates the file if needed, so that a missing file is known to be lost."""
         if not self.path.exists():
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             sync(self.root)
 
     def append(self, entries: Sequence[Removal | SaltedRemoval]) -> None:
-        """Adds lines; they are on the disk when this returns."""
+        """Appends lines durably."""
         if not entries:
             return
         self.create()
@@ -110,18 +110,18 @@ class RemovalFile:
         with os.fdopen(os.open(self.path, os.O_RDWR), "r+b") as file:
             tail = max(0, file.seek(0, os.SEEK_END) - _TAIL)
             file.seek(tail)
-            file.truncate(tail + file.read().rfind(b"\n") + 1)  # without the line that a kill cut off
+            file.truncate(tail + file.read().rfind(b"\n") + 1)  # drops a line that a kill truncated
             file.seek(0, os.SEEK_END)
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
 
 
-def look_up(root: Path, entries: Iterable[Removal | SaltedRemoval]) -> Removed:
+def index_removals(root: Path, entries: Iterable[Removal | SaltedRemoval]) -> Removed:
     """The removals of the dataset in `root`.
 
-    Raises BolidError where its key is missing, or is another one than they were made with: with a new key, everybody
-    would come back.
+    Raises BolidError where its key is missing or is not the one of the removals: with a new key, everybody would come
+    back.
     """
     key, why, hashes = read_key(root), {}, defaultdict(set)
     for entry in entries:
@@ -131,10 +131,10 @@ def look_up(root: Path, entries: Iterable[Removal | SaltedRemoval]) -> Removed:
         if key is None or entry.key != key.fingerprint:
             state = "is missing" if key is None else "is not the key that they were made with"
             raise BolidError(
-                f"{root / keyed.FILE}: {state}, so the removals in {FILE} cannot be told; restore it from a backup"
+                f"{root / keyed.FILE}: {state}, so the removals in {FILE} cannot be read; restore it from a backup"
             )
         why[entry.id] = entry.why
-    return Removed(key, why, {salt: frozenset(own) for salt, own in hashes.items()})
+    return Removed(key, why, {salt: frozenset(of_salt) for salt, of_salt in hashes.items()})
 
 
 def removals_of(

@@ -1,5 +1,5 @@
 """Reads the shards' index (`shards/index.duckdb`). It may come from a stranger: every row is checked before it is used,
-and nothing in it can make DuckDB open another file."""
+and it cannot make DuckDB open another file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,23 +31,23 @@ from bolid_data.paths import regular_file
 from bolid_data.versions import refuse_newer
 
 VERSION = 2
-"""1: the indexes of version 0.1, which do not say it and have no keyed ids."""
+"""1: the indexes of BoLID 0.1, which have no version and no keyed ids."""
 
-MOST_ROWS = 50_000_000
+MAX_ROWS = 50_000_000
 _BATCH = 1000
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
 }
 
-_MOST_NAMES = 100
+_MAX_NAMES = 100
 MAPS = ("captions", "measures")
-"""Columns of samples that are a MAP."""
+"""MAP columns of samples."""
 _ADDED = {"captions", "measures", "rotation"}
-"""Columns of samples that indexes of before lack."""
+"""Columns of samples that older indexes lack."""
 
 CaptionName = Annotated[str, Field(min_length=1, max_length=21_002)]
-"""Whose caption it is: a model's id, and its prompt behind a colon where it had one."""
+"""The source of a caption: a model's id, followed by a colon and its prompt if it had one."""
 MeasureName = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
 
 _MADE = r"^(as_is|stripped|converted(: [a-z0-9 ,]{1,80})?)$"
@@ -65,10 +65,10 @@ class SampleRow(TypedDict):
     height: Side
     caption: Words | None
     keypoints: Keypoints | None
-    # Older indexes lack the rest.
+    # Older indexes lack the following.
     made: NotRequired[Annotated[str, Field(pattern=_MADE)] | None]
-    captions: NotRequired[Annotated[dict[CaptionName, Words], Field(max_length=_MOST_NAMES)] | None]
-    measures: NotRequired[Annotated[dict[MeasureName, Finite], Field(max_length=_MOST_NAMES)] | None]
+    captions: NotRequired[Annotated[dict[CaptionName, Words], Field(max_length=_MAX_NAMES)] | None]
+    measures: NotRequired[Annotated[dict[MeasureName, Finite], Field(max_length=_MAX_NAMES)] | None]
     rotation: NotRequired[Annotated[int, Field(ge=0, lt=360)] | None]
 
 
@@ -108,12 +108,12 @@ _TABLES: dict[str, tuple[TypeAdapter[Any], tuple[str, ...]]] = {
 _PLACES = TypeAdapter(list[PlaceRow])
 
 
-def _strayed(row: SampleRow | PlaceRow) -> bool:
+def _is_misplaced(row: SampleRow | PlaceRow) -> bool:
     return not row["shard"].startswith(f"{row['split']}-")
 
 
 class ShardIndex:
-    """An index that is there. Raises UsageError, naming the file, for one that `bolid shard` does not write."""
+    """An existing index. Raises UsageError, naming the file, if `bolid shard` did not write it."""
 
     def __init__(self, path: Path) -> None:
         regular_file(path.parent, path.name)
@@ -125,37 +125,38 @@ class ShardIndex:
         self.tables = tables.keys()
         refuse_newer(path, "shard index", about.get("schema_version"), VERSION)
         self.fingerprint: str | None = about.get("key")
-        """Of the key that the ids were made with."""
+        """Fingerprint of the key of the ids."""
         stated = about.get("addresses_without_secrets", "")
         self.cut_addresses = int(stated) if stated.isdecimal() and len(stated) < 16 else 0
         for table, rows in tables.items():
-            if table in _TABLES and rows > MOST_ROWS:
+            if table in _TABLES and rows > MAX_ROWS:
                 raise self._bad(f"{table} has {rows} rows")
 
     def samples(self, split: str | None = None, maps: bool = True) -> Iterator[SampleRow]:
-        """Samples in the order in which they stand in the shards; without `maps`, which take twice as long to read as
-        all the rest, neither `captions` nor `measures`."""
+        """Samples in the order of the shards. Without `maps`, `captions` and `measures` are left out, which take twice
+        as long to read as the rest."""
         yield from self._rows("samples", split, without=() if maps else MAPS)
 
     def places(self) -> Iterator[PlaceRow]:
-        """Whose every photo is, and where: quicker than all that `samples` tells."""
+        """Person and shard of every photo, faster than `samples`."""
         yield from self._rows("samples", adapter=_PLACES, columns=tuple(PlaceRow.__annotations__))
 
     def shards(self) -> list[ShardRow]:
         return list(self._rows("shards"))
 
     def sources(self) -> Iterator[SourceRow]:
-        """Where the samples' photos were seen, without what may be secret in an address."""
+        """The addresses of the samples' photos, without secrets."""
         yield from self._rows("sources")
 
     def ids(self) -> dict[str, str]:
-        """Keyed ids by the slugs of people and the sha256s of photos; none in an index of version 1."""
+        """Keyed ids by slug of people and sha256 of photos; empty for an index of version 1."""
         return {row["name"]: row["id"] for row in self._rows("ids")} if "ids" in self.tables else {}
 
     def all_rows(self, added: bool = True) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every row with its table's name, sorted: what a lock pins. Keyed ids are not, as they differ with the key.
+        """Every row with its table's name, sorted, for the digest in a lock. Keyed ids are left out: they depend on the
+        key.
 
-        Without `added`, the columns that indexes of before lack are left out.
+        Without `added`, the columns that older indexes lack are left out.
         """
         left_out = set() if added else _ADDED
         for table in ("samples", "shards", "sources"):
@@ -171,8 +172,8 @@ class ShardIndex:
         columns: tuple[str, ...] = (),
         without: tuple[str, ...] = (),
     ) -> Iterator[Any]:
-        whole_row, usual_order = _TABLES[table]
-        order = usual_order if order is None else order
+        full_row, default_order = _TABLES[table]
+        order = default_order if order is None else order
         if table not in self.tables:
             raise self._bad(f"has no table {table}")
         number = 0
@@ -182,18 +183,18 @@ class ShardIndex:
                 relation = relation.filter(ColumnExpression("split") == ConstantExpression(split))
             relation = relation.sort(*map(ColumnExpression, order)) if order else relation.order("ALL")
             if columns or without:
-                chosen = columns or [column for column in relation.columns if column not in without]
-                relation = relation.select(*map(ColumnExpression, chosen))
+                selected = columns or [column for column in relation.columns if column not in without]
+                relation = relation.select(*map(ColumnExpression, selected))
             names = relation.columns
-            result = con.execute(relation.sql_query())  # a relation itself keeps no result between two batches
+            result = con.execute(relation.sql_query())  # a relation keeps no result between batches
             while rows := result.fetchmany(_BATCH):
                 batch = [dict(zip(names, row, strict=True)) for row in rows]
                 try:
-                    checked = (adapter or whole_row).validate_python(batch, strict=True)
+                    checked = (adapter or full_row).validate_python(batch, strict=True)
                 except ValidationError as error:
                     raise self._invalid(table, number, error) from None
-                if table == "samples" and (strayed := next(filter(_strayed, checked), None)):
-                    raise self._bad(f"samples: one of split '{strayed['split']}' is in {strayed['shard']}")
+                if table == "samples" and (misplaced := next(filter(_is_misplaced, checked), None)):
+                    raise self._bad(f"samples: one of split '{misplaced['split']}' is in {misplaced['shard']}")
                 yield from checked
                 number += len(rows)
 

@@ -1,5 +1,5 @@
-"""What was built of photos that may no longer be used: an owner opted out, somebody was forgotten, a photo was deleted
-or rejected after shards, features and runs were made of it."""
+"""Finds shards, features and runs made of photos that were withdrawn since: opted out, forgotten, deleted or
+rejected."""
 
 import hashlib
 import json
@@ -21,12 +21,12 @@ from bolid_data.shard_index import PlaceRow, ShardIndex
 @dataclass(frozen=True)
 class Stale:
     photos: frozenset[tuple[str, str]] = frozenset()  # (person, sha256) that the shards hold
-    reasons: dict[str, int] = field(default_factory=dict)  # of those, by why they were withdrawn
+    reasons: dict[str, int] = field(default_factory=dict)  # their number, by why they were withdrawn
     shards: tuple[str, ...] = ()
-    features: tuple[str, ...] = ()  # folders of features of those people
-    runs: tuple[str, ...] = ()  # runs that were, or may have been, trained on what was withdrawn
-    opted_out: frozenset[str] = frozenset()  # sha256s of all photos that were, wherever they are
-    problem: str | None = None  # why it cannot be told what the shards hold
+    features: tuple[str, ...] = ()  # feature folders of these people
+    runs: tuple[str, ...] = ()  # runs that were, or may have been, trained on withdrawn photos
+    opted_out: frozenset[str] = frozenset()  # sha256s of all opted-out photos, wherever they are
+    problem: str | None = None  # why the shards could not be read
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -39,17 +39,17 @@ class Stale:
 
 
 def find_stale(dataset: Dataset) -> Stale:
-    """Compares what is built with what is withdrawn; nothing is changed."""
+    """Compares shards, features and runs with the withdrawn photos; nothing is changed."""
     withdrawn = dataset.catalog.consent.withdrawn() if dataset.catalog.path.exists() else []
     reasons = {(row.person, row.sha256): row.reason for row in withdrawn}
     removed: dict[str, str] = {**dataset.removed().why}
     problem, photos, shards = None, {}, set()
     try:
-        # Where nothing was withdrawn, what the shards hold need not be read.
+        # Where nothing was withdrawn, the index need not be read.
         for row, ids in _indexed(dataset, bool(removed)) if reasons or removed else ():
             photo = row["person"], row["sha256"]
-            if why := reasons.get(photo) or next((removed[own] for own in ids if own in removed), None):
-                photos[photo] = why
+            if reason := reasons.get(photo) or next((removed[id] for id in ids if id in removed), None):
+                photos[photo] = reason
                 shards.add(row["shard"])
     except UsageError as error:
         problem = str(error)
@@ -68,7 +68,7 @@ def find_stale(dataset: Dataset) -> Stale:
 
 
 def _indexed(dataset: Dataset, with_ids: bool) -> Iterator[tuple[PlaceRow, list[str]]]:
-    """The samples of the shards, each with the keyed ids of its person and its photo, where the index has them."""
+    """The samples of the shards, each with the keyed ids of its person and its photo, if the index has them."""
     if dataset.index.is_file():
         index = ShardIndex(dataset.index)
         ids = index.ids() if with_ids else {}
@@ -77,54 +77,54 @@ def _indexed(dataset: Dataset, with_ids: bool) -> Iterator[tuple[PlaceRow, list[
 
 
 def note_stale_runs(stale: Stale) -> None:
-    """Names stale runs, which nothing refuses."""
+    """Notes stale runs, which are not refused."""
     for run in stale.runs:
-        note(f"runs/{run}: stale: what it was trained on was withdrawn since; delete it, and train again")
+        note(f"runs/{run}: stale: photos that it was trained on were withdrawn since; delete it, and train again")
 
 
 def refuse_stale(dataset: Dataset) -> None:
-    """Raises BolidError where the shards hold what was withdrawn."""
+    """Raises BolidError where the shards hold withdrawn photos."""
     if (stale := find_stale(dataset)).photos:
         why = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in sorted(stale.reasons.items()))
         raise BolidError(
             f"{dataset.shards}: stale: {len(stale.photos)} photos in them were withdrawn since ({why}); run `bolid "
-            "dataset`, or train on them all the same with --allow-stale"
+            "dataset`, or train on them anyway with --allow-stale"
         )
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Whom and what a run was trained on, as its `adapter.json` or `trained_on.json` says."""
+class TrainedOn:
+    """The people and photos that a run was trained on, from its `adapter.json` or `trained_on.json`."""
 
-    key: str | None  # fingerprint of the key of the ids
+    key: str | None  # fingerprint of the key of `ids`
     ids: frozenset[str]
-    salt: str | None = None  # runs of version 0.1 have salted hashes of people, and nothing of photos
+    salt: str | None = None  # runs of BoLID 0.1 have salted hashes of people, and nothing about photos
     hashes: frozenset[str] = frozenset()
 
-    def met(self, ids: set[str], key: Key | None) -> bool:
-        """Whether the run was trained on any of these, whose ids were made with `key`."""
+    def includes(self, ids: set[str], key: Key | None) -> bool:
+        """Whether the run was trained on any of these people or photos, given by their ids under `key`."""
         return key is not None and self.key == key.fingerprint and not self.ids.isdisjoint(ids)
 
-    def may_have_met(self, person: str) -> bool:
-        """Whether a run of version 0.1 was trained on a person."""
+    def may_include(self, person: str) -> bool:
+        """Whether a run of BoLID 0.1 was trained on a person."""
         return self.salt is not None and hashlib.sha256((self.salt + person).encode()).hexdigest() in self.hashes
 
 
-def read_seen(run: Path) -> Seen | None:
-    """None where it cannot be read: a run that is not finished, or a stranger's."""
+def read_trained_on(run: Path) -> TrainedOn | None:
+    """Reads what a run was trained on; None if it cannot be read: an unfinished run, or a stranger's."""
     for name in ("adapter.json", "trained_on.json"):
         try:
             content = json.loads((run / name).read_text(encoding="utf-8"))
-            seen, people = content.get("trained_on") or {}, content.get("people") or {}
-            ids = frozenset([*seen.get("people", ()), *seen.get("photos", ())])
-            return Seen(seen.get("key"), ids, people.get("salt"), frozenset(people.get("hashes", ())))
+            trained_on, people = content.get("trained_on") or {}, content.get("people") or {}
+            ids = frozenset([*trained_on.get("people", ()), *trained_on.get("photos", ())])
+            return TrainedOn(trained_on.get("key"), ids, people.get("salt"), frozenset(people.get("hashes", ())))
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             continue
     return None
 
 
 def run_folders(root: Path) -> list[Path]:
-    """The folders of runs, finished or not."""
+    """The folders of all runs, finished or not."""
     files = (file for name in ("losses.jsonl", "adapter.json") for file in root.glob(f"runs/*/{name}"))
     return sorted({file.parent for file in files})
 
@@ -134,5 +134,7 @@ def _stale_runs(dataset: Dataset, withdrawn: list[tuple[str, str]], removed: dic
         return []
     key, people = read_key(dataset.root), {person for person, _ in withdrawn}
     ids = set(removed) | {key.photo(sha256) for _, sha256 in withdrawn} if key else set()
-    runs = ((run.name, seen) for run in run_folders(dataset.root) if (seen := read_seen(run)))
-    return [name for name, seen in runs if seen.met(ids, key) or any(map(seen.may_have_met, people))]
+    runs = ((run.name, trained_on) for run in run_folders(dataset.root) if (trained_on := read_trained_on(run)))
+    return [
+        name for name, trained_on in runs if trained_on.includes(ids, key) or any(map(trained_on.may_include, people))
+    ]

@@ -7,11 +7,11 @@ from bolid_data.errors import UsageError
 
 
 class NewerVersionError(UsageError):
-    """A file of a later version of this program."""
+    """A file written by a later version of this program."""
 
 
 def refuse_newer(path: Path | str, what: str, version: Any, newest: int) -> None:
-    """Raises NewerVersionError for a version of a later program, UsageError for what is no version."""
+    """Raises NewerVersionError for a version above `newest`, and UsageError for an invalid one."""
     try:
         number = int(version)
     except (TypeError, ValueError, OverflowError):

@@ -1,5 +1,5 @@
-"""Model weights by name. The embedded ones come inside pinned packages or this one and are checked by sha256
-before anything reads them; every other name is a local folder or a hub repository."""
+"""Model weights by name. Embedded weights are part of pinned packages or of this one, and their sha256 is checked
+before they are read; any other name is a local folder or a hub repository."""
 
 import hashlib
 import importlib.util
@@ -14,7 +14,7 @@ from bolid_data.errors import BolidError, UsageError
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights on this disk: a file, or a folder of files; `sha256` covers all of them."""
+    """Weights on disk: a file, or a folder of files; `sha256` covers all of them."""
 
     name: str
     path: Path
@@ -35,7 +35,7 @@ _REINSTALL = "pip install --force-reinstall bolid"
 
 
 def _embedded(package: str, path: str, sha256: str) -> _Embedded:
-    """A file or folder of BoLID's own."""
+    """A file or folder of BoLID."""
     return _Embedded(package, path, (("", sha256),), "MIT", _REINSTALL)
 
 
@@ -112,12 +112,11 @@ _EMBEDDED = {
         "f984c5a715f481624f36941c851a313808c29c5941731f716e3f0cefb60456ee",
     ),
 }
-"""Every file that ships with BoLID or with a pinned package. Paths are relative to the package that holds them: this
-module imports none of them."""
+"""All weights that ship with BoLID or a pinned package. Paths are relative to their package, which is not imported."""
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, in hexadecimal."""
+    """The sha256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -127,8 +126,8 @@ def embedded_names() -> list[str]:
 
 
 def embedded_path(name: str) -> Path:
-    """Where the embedded weights called `name` lie, whatever is there: for what writes them, and has to change their
-    pin here afterwards. Raises as `find` does where the name is not known or its package is not installed."""
+    """The path of the embedded weights `name`, without checking them: for scripts that write them and update the sha256
+    here. Raises as `find` does for an unknown name or a missing package."""
     if name not in _EMBEDDED:
         raise UsageError(f"model '{name}' is not known; embedded models are {', '.join(embedded_names())}")
     entry = _EMBEDDED[name]
@@ -141,9 +140,9 @@ def embedded_path(name: str) -> Path:
 
 @cache
 def find(name: str) -> Weights:
-    """The embedded weights called `name`, their bytes checked.
+    """The embedded weights `name`, after checking their sha256.
 
-    Raises UsageError for a name that is not embedded, BolidError for weights that are missing or altered.
+    Raises UsageError for a name that is not embedded, and BolidError for missing or altered weights.
     """
     path = embedded_path(name)
     entry = _EMBEDDED[name]
@@ -153,45 +152,45 @@ def find(name: str) -> Weights:
             raise BolidError(f"the weights of '{name}' are missing at {target}; run `{entry.install}`")
         if (folder_sha256 if target.is_dir() else file_sha256)(target) != sha256:
             raise BolidError(f"{target} is not the pinned '{name}' (its sha256 differs); run `{entry.install}` again")
-    whole = entry.files[0][1] if len(entry.files) == 1 else _digest(entry.files)
-    return Weights(name, path, whole, entry.licence)
+    digest = entry.files[0][1] if len(entry.files) == 1 else _digest(entry.files)
+    return Weights(name, path, digest, entry.licence)
 
 
-def folder(name: str, near: Path | None = None, files: Sequence[str] = ()) -> Path:
-    """A model's folder by name: a local folder (relative to `near`), else a hub repository in the hub's cache,
-    fetched where there is a network; of `files`, where they are given, those it has and nothing else.
+def folder(name: str, relative_to: Path | None = None, files: Sequence[str] = ()) -> Path:
+    """A model's folder by name: a local folder (relative to `relative_to`), or a hub repository in the hub's cache,
+    downloaded if needed. If `files` are given, only those of them that exist are downloaded.
 
-    Raises BolidError, saying how to get it, when it is neither here nor to be had.
+    Raises BolidError, with instructions, if the model is neither local nor available.
     """
-    local = (near or Path()) / name
+    local = (relative_to or Path()) / name
     if local.is_dir():
         return local
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    wanted = list(files) or None
+    patterns = list(files) or None
     try:
-        cached = Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+        cached = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
         if not files or any((cached / file).is_file() for file in files):
             return cached
     except HFValidationError as error:
         raise UsageError(f"'{name}' is neither a folder (looked for {local}) nor the name of a hub model") from error
     except OSError:
-        pass  # not in the cache: ask the hub
+        pass  # not in the cache: download it
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except Exception as error:  # the hub client raises its HTTP library's errors as they come
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # the hub client passes on the errors of its HTTP library
         raise BolidError(
-            f"model '{name}' is not on this machine and the hub did not give it ({type(error).__name__}); run "
+            f"model '{name}' is not on this machine and could not be downloaded ({type(error).__name__}); run "
             f"`hf download {name}` where there is a network, or name a local folder instead"
         ) from error
 
 
-def is_here(name: str, near: Path) -> bool:
-    """Whether a model is a folder inside of `near`, or a hub repository in the hub's cache: nothing is fetched."""
-    local = near / name
+def is_here(name: str, relative_to: Path) -> bool:
+    """Whether a model is a folder inside `relative_to` or a repository in the hub's cache; nothing is downloaded."""
+    local = relative_to / name
     if local.is_dir():
-        return local.resolve().is_relative_to(near.resolve())
+        return local.resolve().is_relative_to(relative_to.resolve())
     from huggingface_hub import snapshot_download
 
     try:
@@ -201,20 +200,20 @@ def is_here(name: str, near: Path) -> bool:
     return True
 
 
-def file(name: str, files: Sequence[str], near: Path | None = None) -> Path:
-    """The first of `files` that is in a model's `folder`.
+def file(name: str, files: Sequence[str], relative_to: Path | None = None) -> Path:
+    """The first of `files` that exists in a model's `folder`.
 
-    Raises UsageError when none is, and as `folder` does.
+    Raises UsageError if none does, and as `folder` does.
     """
-    holder = folder(name, near, files)
-    found = next((holder / file for file in files if (holder / file).is_file()), None)
-    if found is None:
-        raise UsageError(f"model '{name}' has no {' or '.join(files)} (looked in {holder}); name one that has")
-    return found
+    model = folder(name, relative_to, files)
+    path = next((model / file for file in files if (model / file).is_file()), None)
+    if path is None:
+        raise UsageError(f"model '{name}' has no {' or '.join(files)} (looked in {model}); name one that has")
+    return path
 
 
 def folder_sha256(path: Path) -> str:
-    """One hash over every file below a model's folder: its names and its bytes."""
+    """One hash over the names and bytes of all files below a model's folder."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return _digest(tuple((file.relative_to(path).as_posix(), file_sha256(file)) for file in files))
 

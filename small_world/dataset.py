@@ -33,10 +33,10 @@ from bolid_data.curate.judge import ModelIds, judge
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.keyed import make_key
-from bolid_data.lockfile import Recipe, Source
-from bolid_data.manifest import Filter, Shards
+from bolid_data.lockfile import LockedSource, ShardRecipe
+from bolid_data.manifest import Filter, ShardSettings
 from bolid_data.progress import bar, note
-from bolid_data.records import Measurements, Model, Person
+from bolid_data.records import ListedPerson, Measurements, Model
 from bolid_data.shards.write import write_shards
 from small_world.world.photos import SIDE, Photos, draw_split
 from small_world.world.splits import CORPUS, HELD_OUT, SECOND_STYLE, SPLITS, Split
@@ -84,8 +84,10 @@ def write_dataset(
             sha256s = _take_in(dataset, name, photos)
             _say_what_is_true(dataset, models, sha256s, photos, name == "train")
         judge(dataset.catalog, THRESHOLDS, ModelIds(**{kind: models[kind].id for kind in _JUDGED}))
-        shape = Shards(splits={NAMES.get(name, "val"): own for name, own in slugs.items()})
-        lock = write_shards(Recipe(name="small-world", seed=0, shape=shape, source=Source(kind="folder")), dataset)
+        shape = ShardSettings(splits={NAMES.get(name, "val"): own for name, own in slugs.items()})
+        lock = write_shards(
+            ShardRecipe(name="small-world", seed=0, shape=shape, source=LockedSource(kind="folder")), dataset
+        )
     note(f"{data}: {len(lock['photos'])} photos of {len(lock['people'])} people")
     return lock
 
@@ -138,7 +140,7 @@ def _take_in(dataset: Dataset, split: str, photos: Photos) -> list[str]:
             Image.fromarray(photos.images[index]).save(file)
             sha256s.append(hashlib.sha256(file.read_bytes()).hexdigest())
             address = f"file:{person}/{index:05d}.png"
-            ingest.add_person(Person(person, person, f"file:{person}/", photos.people.tolist().count(number)))
+            ingest.add_person(ListedPerson(person, person, f"file:{person}/", photos.people.tolist().count(number)))
             ingest.add_photo(file, address, person, address)
             ingest.commit(always=False)
         ingest.commit()

@@ -116,7 +116,7 @@ def test_two_commands_at_once_do_not_mix(home: Path) -> None:
     from bolid_data.dataset import Dataset
 
     with Dataset(home / "data" / "mine").working():
-        fails(bolid("scrape", "m.toml", cwd=home), 1, "another bolid command works on it")
+        fails(bolid("scrape", "m.toml", cwd=home), 1, "another bolid command is using it")
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

@@ -570,6 +570,6 @@ def test_a_shard_that_is_no_file_is_never_waited_for(home: Home, tmp_path: Path)
     tar = mine.data / "shards" / "train-000000.tar"
     tar.unlink()
     os.mkfifo(tar)
-    with pytest.raises(BolidError, match=r"train-000000\.tar: is no regular file"):
+    with pytest.raises(BolidError, match=r"train-000000\.tar: is not a regular file"):
         train(mine.manifest, mine.data, steps=1, run="next")
     assert {entry["problem"] for entry in verify(Dataset(mine.data))} == {"missing"}

@@ -10,22 +10,22 @@ from bolid_data.catalog.consent import Consent, WithdrawnPhoto
 from bolid_data.catalog.decisions import Decisions
 from bolid_data.catalog.embeddings import Embeddings
 from bolid_data.catalog.erasure import Erasure, without_photos
-from bolid_data.catalog.index import Index, Samples
+from bolid_data.catalog.index import IndexWriter, Samples
+from bolid_data.catalog.lock_content import LockContent
 from bolid_data.catalog.measurements import Measures
 from bolid_data.catalog.near_copies import NearCopies
-from bolid_data.catalog.pins import Pins
 from bolid_data.catalog.pixels import Pixels
 from bolid_data.catalog.rows import dicts, insert, upsert, utc_now
 from bolid_data.catalog.sightings import Sightings
 from bolid_data.catalog.summary import summarise
 
 __all__ = [
-    "AddressList", "Catalog", "Index", "WithdrawnPhoto", "dicts", "insert", "upsert", "utc_now", "without_photos",
+    "AddressList", "Catalog", "IndexWriter", "WithdrawnPhoto", "dicts", "insert", "upsert", "utc_now", "without_photos",
 ]  # fmt: skip
 
 
 class Catalog(Connection):
-    """The database, and what it holds by concern; `open` is one batch of the caller's own."""
+    """The database, with one attribute per concern; `open` is for a caller's own batch."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -37,10 +37,10 @@ class Catalog(Connection):
         self.decisions = Decisions(self)
         self.captions = Captions(self)
         self.samples = Samples(self)
-        self.pins = Pins(self)
+        self.lock_content = LockContent(self)
         self.consent = Consent(self)
         self.erasure = Erasure(self)
 
     def summary(self) -> list[dict[str, Any]]:
-        """How far each person's photos have come."""
+        """The progress of each person's photos."""
         return summarise(self)

@@ -1,4 +1,4 @@
-"""Lists of addresses that people bring."""
+"""Reads addresses lists."""
 
 import codecs
 import csv
@@ -14,44 +14,44 @@ import duckdb
 from bolid_data.catalog.rows import first_line
 from bolid_data.errors import UsageError
 
-SHOWN = 10
-"""Bad rows that are kept to be shown; of the others there is only their number."""
+MAX_SHOWN = 10
+"""Invalid rows that are kept for messages; the others are only counted."""
 
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
-"""UTF-32 before UTF-16, with which its mark begins."""
+"""UTF-32 before UTF-16, whose mark is a prefix of that of UTF-32."""
 _DELIMITERS = ",;\t|"
-_LONGEST_FIELD = 1_000_000
+_MAX_FIELD = 1_000_000
 _CHUNK = 1 << 20
 
 
 @dataclass
 class BadRows:
-    """Rows that name no person and address: how many, and the first of them."""
+    """Invalid rows: their number, and the first of them."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
 
-    def add(self, line: int, why: str) -> None:
+    def add(self, line: int, problem: str) -> None:
         self.count += 1
-        if len(self.first) < SHOWN:
-            self.first.append(f"line {line}: {why}")
+        if len(self.first) < MAX_SHOWN:
+            self.first.append(f"line {line}: {problem}")
 
 
 class AddressList:
-    """A CSV or Parquet file with columns person, url, of any length: it is streamed, never held.
+    """A CSV or Parquet file with columns person, url, of any length: it is streamed, never held in memory.
 
-    Raises UsageError for a file that cannot be read so. `bad` are the bad rows of the last time it was read.
+    Raises UsageError for a file that cannot be read. `bad` are the invalid rows of the last pass.
     """
 
     def __init__(self, path: Path, encoding: str = "utf-8") -> None:
-        """`encoding` of a CSV file that does not begin with a byte order mark."""
+        """`encoding` is that of a CSV file without a byte order mark."""
         self.path, self.bad, self._encoding = path, BadRows(), encoding
 
     def people(self) -> dict[str, int]:
-        """Names in the order of their first address, each with how many addresses it has."""
+        """Names in the order of their first address, each with its number of addresses."""
         people: Counter[str] = Counter()
         for rows in self.batches():
             people.update(person for person, _ in rows)
@@ -77,9 +77,9 @@ class AddressList:
                 raw.seek(0)
                 yield from self._rows(io.TextIOWrapper(raw, encoding, newline=""))
         except UnicodeDecodeError:
-            place, byte = _undecodable(self.path, encoding)
+            position, byte = _undecodable(self.path, encoding)
             raise self._error(
-                f"byte {place} (0x{byte:02x}) is no {encoding}; name the file's encoding in [source] encoding"
+                f"byte {position} (0x{byte:02x}) is not valid {encoding}; name the file's encoding in [source] encoding"
             ) from None
         except OSError as error:
             raise self._error(error.strerror or str(error)) from error
@@ -91,7 +91,7 @@ class AddressList:
         if not {"person", "url"} <= set(names):
             raise self._error(f"its first line is {header.strip()[:80]!r}")
         person, url = names.index("person"), names.index("url")
-        csv.field_size_limit(_LONGEST_FIELD)
+        csv.field_size_limit(_MAX_FIELD)
         reader = csv.reader(text, delimiter=delimiter)
         while True:
             line = reader.line_num + 2  # where the row begins
@@ -105,10 +105,10 @@ class AddressList:
             if not row:
                 continue
             if len(row) > len(names):
-                what = f"{len(row)} fields where the header has {len(names)}; quote what holds a '{delimiter}'"
-                self.bad.add(line, what)
+                problem = f"{len(row)} fields where the header has {len(names)}; quote fields with a '{delimiter}'"
+                self.bad.add(line, problem)
             elif max(person, url) >= len(row) or not row[person].strip() or not row[url].strip():
-                self.bad.add(line, "names no person, or no address")
+                self.bad.add(line, "has no person, or no address")
             else:
                 yield row[person], row[url].strip()
 
@@ -127,14 +127,14 @@ class AddressList:
                         if person and url and person.strip() and url.strip():
                             yield person, url.strip()
                         else:
-                            self.bad.add(number, "names no person, or no address")
+                            self.bad.add(number, "has no person, or no address")
         except (duckdb.Error, UnicodeDecodeError) as error:
             raise self._error(first_line(error)) from error
         except KeyError:
             raise self._error(f"its columns are {', '.join(kinds) or 'none'}") from None
 
     def _error(self, what: str) -> UsageError:
-        return UsageError(f"source.path: {self.path}: no list of columns person, url can be read from it ({what})")
+        return UsageError(f"source.path: {self.path}: not a list with columns person, url ({what})")
 
 
 def _as_text(name: str, kind: str) -> str:
@@ -143,17 +143,17 @@ def _as_text(name: str, kind: str) -> str:
 
 
 def _undecodable(path: Path, encoding: str) -> tuple[int, Any]:
-    """Place and value of the first byte of a file that its encoding does not have."""
-    decoder, place = codecs.getincrementaldecoder(encoding)(), 0
+    """Position and value of the first byte of a file that is not valid in its encoding."""
+    decoder, position = codecs.getincrementaldecoder(encoding)(), 0
     with path.open("rb") as file:
         while True:
-            waiting = decoder.getstate()[0]
+            pending = decoder.getstate()[0]
             chunk = file.read(_CHUNK)
             try:
                 decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                data = waiting + chunk
-                return place - len(waiting) + error.start, data[error.start] if error.start < len(data) else 0
+                data = pending + chunk
+                return position - len(pending) + error.start, data[error.start] if error.start < len(data) else 0
             if not chunk:
-                return place, 0
-            place += len(chunk)
+                return position, 0
+            position += len(chunk)

@@ -1,4 +1,4 @@
-"""Captions, and whose go into the shards."""
+"""Captions, and the captioner whose captions go into the shards."""
 
 from dataclasses import asdict
 
@@ -9,14 +9,14 @@ from bolid_data.records import Model
 
 class Captions(Part):
     def choose_captioner(self, model: Model, prompt: str) -> None:
-        """From here on it is captions of this model and prompt that count and go into the shards."""
+        """From now on, captions of this model and prompt go into the shards."""
         with self._catalog.open() as con:
             upsert(con, "models", [asdict(model)])
             con.execute("DELETE FROM captioner")
             con.execute("INSERT INTO captioner VALUES (?, ?)", [model.id, prompt])
 
     def uncaptioned(self) -> list[str]:
-        """Kept photos that the captioner has not captioned, sorted, those that failed before last."""
+        """Kept photos without a caption by the captioner, sorted; those that failed before come last."""
         with self._catalog.open(read_only=True) as con:
             rows = con.execute(
                 """SELECT DISTINCT sha256,
@@ -29,18 +29,18 @@ class Captions(Part):
     def record_captions(
         self, model_id: str, prompt: str, captions: dict[str, str], failures: dict[str, str] | None = None
     ) -> None:
-        """Commits captions, and why photos could not be captioned; either replaces what was said of a photo before."""
-        own = {"model": model_id, "prompt": prompt}
+        """Commits captions and errors; both replace the earlier result for a photo."""
+        captioner = {"model": model_id, "prompt": prompt}
         with self._catalog.open() as con:
             con.execute(
                 "DELETE FROM uncaptioned WHERE model = ? AND prompt = ? AND list_contains(?, sha256)",
                 [model_id, prompt, list(captions)],
             )
-            upsert(con, "captioned", [{"sha256": s, "caption": c} | own for s, c in captions.items()])
-            upsert(con, "uncaptioned", [{"sha256": s, "error": e} | own for s, e in (failures or {}).items()])
+            upsert(con, "captioned", [{"sha256": s, "caption": c} | captioner for s, c in captions.items()])
+            upsert(con, "uncaptioned", [{"sha256": s, "error": e} | captioner for s, e in (failures or {}).items()])
 
     def caption_counts(self) -> dict[str, int]:
-        """Of the kept photos, how many the captioner has `captioned`, and how many have `failed` with it."""
+        """The numbers of kept photos that the captioner has `captioned`, and that have `failed`."""
         with self._catalog.open() as con:
             rows = con.execute(
                 """WITH kept AS (SELECT DISTINCT sha256 FROM verdicts WHERE kept)

@@ -1,5 +1,5 @@
-"""The catalog is open only while a batch is read or committed, so that `status` and a person's own DuckDB get in
-between."""
+"""Connections to the catalog. It is open only while a batch is read or committed, so that `status` and a user's DuckDB
+can open it in between."""
 
 import random
 import time
@@ -15,19 +15,19 @@ from bolid_data.errors import BolidError, DamagedCatalogError, UsageError
 from bolid_data.paths import private_folder
 from bolid_data.versions import refuse_newer
 
-PATIENCE = 30.0
-"""Seconds an opener waits for another process to close the catalog."""
+LOCK_TIMEOUT = 30.0
+"""Seconds to wait for another process to close the catalog."""
 
 NO_FILES: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false", "autoload_known_extensions": "false",
 }  # fmt: skip
-"""A database may come from a stranger, and its views and macros could read any file of this machine."""
+"""A database may come from a stranger, and its views and macros could read any file on this machine."""
 
 FILES: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": "false"}
-"""Without it, DuckDB goes to the network for the reader of an SQLite database that lies in the catalog's place."""
+"""Otherwise DuckDB would download an extension if there is an SQLite database at the catalog's path."""
 
-KEYS_AT_ONCE = 50_000
-"""Rows whose keys `damage` looks up in one transaction, which takes about a second and holds a copy of them."""
+KEYS_PER_TRANSACTION = 50_000
+"""Rows whose keys `damage` looks up in one transaction, which takes about a second and copies the rows."""
 
 
 class Connection:
@@ -36,13 +36,13 @@ class Connection:
         self._version_is_known = False
 
     def create(self) -> None:
-        """Makes a new catalog, or gives one of an earlier version what it lacks."""
+        """Creates the catalog, or upgrades one of an earlier version."""
         private_folder(self.path.parent)
         with self.open() as con:
             con.execute(SCHEMA)
 
     def require(self) -> None:
-        """Raises UsageError when there is no catalog yet."""
+        """Raises UsageError if there is no catalog yet."""
         if not self.path.exists():
             if (self.path.parent / "dataset.lock.json").exists():
                 raise UsageError(f"{self.path}: missing; `bolid repair` builds it again from the lock")
@@ -50,10 +50,10 @@ class Connection:
 
     @contextmanager
     def open(self, read_only: bool = False, files: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection for one short batch: one transaction, committed when the block ends without an error.
+        """A connection for one short batch: one transaction, committed if the block ends without an error.
 
-        It reaches no other file unless `files`. Waits up to PATIENCE seconds for its turn. Raises UsageError when there
-        is no catalog to read, or a newer bolid wrote it.
+        It can access no other file unless `files`. Waits up to LOCK_TIMEOUT seconds for other processes. Raises
+        UsageError if there is no catalog to read, or a newer bolid wrote it.
         """
         if read_only:
             self.require()
@@ -71,11 +71,11 @@ class Connection:
             con.close()
 
     def damage(self) -> str | None:
-        """What is wrong with the catalog's file, as in "is truncated"; None where every row can be read and its key
-        found. Nothing in it is changed.
+        """What is wrong with the catalog's file, as in "is truncated"; None if every row can be read, also by its key.
+        The catalog is not changed.
 
-        Raises BolidError where what is wrong is not damage to the catalog: another program has it open, another
-        version wrote it, or its write-ahead log does not fit.
+        Raises BolidError for problems other than damage: another program has it open, another version wrote it, or its
+        write-ahead log does not match.
         """
         if not self.path.exists():
             return "is missing"
@@ -90,8 +90,8 @@ class Connection:
         return None
 
     def copy_rows(self, to: Path) -> bool:
-        """Copies a catalog, where all of its rows can be read though it is damaged, to a new file without the damage.
-        Returns whether they could."""
+        """Copies a damaged catalog to a new, undamaged file, if all of its rows can be read. Returns whether they
+        can."""
         try:
             self._read_rows()
             with duckdb.connect(config=FILES) as con:
@@ -118,7 +118,7 @@ class Connection:
             raise DamagedCatalogError(self.path, f"{first}; tables that cannot be read: {', '.join(unreadable)}")
 
     def _look_up_keys(self) -> None:
-        """Looks up the key of every row. Reading a table does not read its index; writing the same key again does, in
+        """Looks up the key of every row. Reading a table does not use its index, so the same keys are written again, in
         transactions that are rolled back."""
         with self.open(read_only=True) as con:
             keys = con.execute(
@@ -131,9 +131,9 @@ class Connection:
             ]
         for (table, column), end in zip(keys, ends, strict=True):
             name, key = _identifier(table), _identifier(column)
-            for start in range(0, end, KEYS_AT_ONCE):
+            for start in range(0, end, KEYS_PER_TRANSACTION):
                 with self.open() as con:
-                    rows = [start, start + KEYS_AT_ONCE]
+                    rows = [start, start + KEYS_PER_TRANSACTION]
                     con.execute(f"UPDATE {name} SET {key} = {key} WHERE rowid >= $1 AND rowid < $2", rows)
                     con.execute("ROLLBACK")
                     con.execute("BEGIN")
@@ -147,7 +147,7 @@ class Connection:
         self._version_is_known = True
 
     def connect(self, read_only: bool, files: bool = False) -> duckdb.DuckDBPyConnection:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LOCK_TIMEOUT
         while True:
             try:
                 return duckdb.connect(self.path, read_only=read_only, config=FILES if files else NO_FILES)
@@ -156,23 +156,23 @@ class Connection:
                     raise opening_error(self.path, error) from error
                 if time.monotonic() > deadline:
                     raise BolidError(
-                        f"{self.path}: another program kept it open for {PATIENCE:.0f} s; close it"
+                        f"{self.path}: another program kept it open for {LOCK_TIMEOUT:.0f} s; close it"
                     ) from error
-            time.sleep(random.uniform(0.02, 0.25))  # several who wait must not ask in step
+            time.sleep(random.uniform(0.02, 0.25))  # waiting processes must not retry in step
 
 
 class Part:
-    """One concern of the catalog. Every method is one short batch of its own."""
+    """One concern of the catalog. Every method is one short batch."""
 
     def __init__(self, catalog: Connection) -> None:
         self._catalog = catalog
 
 
 def _identifier(name: str) -> str:
-    """A name as SQL quotes it."""
+    """A name quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def _string(path: Path) -> str:
-    """A path as SQL quotes it."""
+    """A path quoted for SQL."""
     return "'" + str(path).replace("'", "''") + "'"

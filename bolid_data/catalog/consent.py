@@ -1,5 +1,5 @@
-"""What may no longer be used: photos that an owner opted out, deleted, or that were rejected by hand; and the removals
-that outlive the catalog."""
+"""Withdrawn photos, which may no longer be used: opted out, deleted by their owner, or rejected by hand; and the
+removals that outlive the catalog."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, upsert, utc_now
 from bolid_data.removals import Removal, SaltedRemoval
 
-# One owner's no is a no, whoever else listed the photo. A photo is gone where its person's folder has it nowhere.
+# One opt-out is enough, whoever else listed the photo. A photo is gone if it is nowhere in its person's folder.
 _WITHDRAWN = """
 SELECT s.person, s.sha256, 'opted_out' AS reason
 FROM sightings s SEMI JOIN (SELECT sha256 FROM sightings WHERE state = 'opted_out') o ON s.sha256 = o.sha256
@@ -23,10 +23,10 @@ SELECT person, sha256, 'rejected' FROM decisions WHERE NOT keep
 """
 
 _OPT_OUT = """
-UPDATE sightings SET state = 'opted_out', reason = 'opted_out', consent = said.consent
+UPDATE sightings SET state = 'opted_out', reason = 'opted_out', consent = opt_outs.consent
 FROM (SELECT url, min(consent) AS consent FROM sightings WHERE state = 'opted_out' AND url IN (SELECT unnest($urls))
-      GROUP BY url) said
-WHERE (sightings.url = said.url OR sightings.page_url = said.url) AND sightings.state = 'stored'
+      GROUP BY url) opt_outs
+WHERE (sightings.url = opt_outs.url OR sightings.page_url = opt_outs.url) AND sightings.state = 'stored'
 """
 
 
@@ -39,12 +39,12 @@ class WithdrawnPhoto:
 
 class Consent(Part):
     def withdrawn(self) -> list[WithdrawnPhoto]:
-        """Every photo that is withdrawn, for each person that it is said to be of and for each reason."""
+        """Every withdrawn photo, once per person and reason."""
         with self._catalog.open(read_only=True) as con:
             return [WithdrawnPhoto(**row) for row in dicts(con.execute(f"{_WITHDRAWN} ORDER BY ALL"))]
 
     def opted_out(self, urls: Sequence[str] | None = None) -> tuple[set[str], set[str]]:
-        """sha256s of the photos that are opted out, and addresses that are: all, or of these addresses alone."""
+        """The sha256s and addresses that are opted out: all, or only those at these addresses."""
         with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT sha256, url FROM sightings WHERE state = 'opted_out'
@@ -54,7 +54,7 @@ class Consent(Part):
         return {sha256 for sha256, _ in rows if sha256}, {url for _, url in rows}
 
     def opt_out_person(self, person: str, consent: str) -> list[str]:
-        """Opts out all photos collected of a person, whose page now says so. Returns their addresses."""
+        """Opts out all collected photos of a person, whose page now opts out. Returns their addresses."""
         with self._catalog.open() as con:
             rows = con.execute(
                 """UPDATE sightings SET state = 'opted_out', reason = 'opted_out', consent = $consent
@@ -67,7 +67,7 @@ class Consent(Part):
         return urls
 
     def mark_gone(self, person: str, urls: Sequence[str]) -> int:
-        """Marks photos that a person's folder no longer has at these addresses. Returns how many are new."""
+        """Marks photos at these addresses as gone from a person's folder. Returns how many were not yet."""
         with self._catalog.open() as con:
             rows = con.execute(
                 """UPDATE sightings SET state = 'gone', reason = 'gone', gone_at = $now
@@ -79,7 +79,7 @@ class Consent(Part):
         return len(rows)
 
     def stored_in_folders(self) -> dict[str, set[str]]:
-        """By person the addresses of photos taken from a folder of this machine."""
+        """The addresses of photos from local folders, by person."""
         with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT person, list(url) FROM sightings
@@ -89,14 +89,14 @@ class Consent(Part):
         return {person: set(urls) for person, urls in rows}
 
     def removals(self) -> list[Removal | SaltedRemoval]:
-        """The removals that the catalog keeps; none of a catalog that there is not."""
+        """The removals in the catalog; none if there is no catalog."""
         if not self._catalog.path.exists():
             return []
         with self._catalog.open(read_only=True) as con:
             tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-            found = dicts(con.execute("FROM removals ORDER BY id")) if "removals" in tables else []
+            keyed = dicts(con.execute("FROM removals ORDER BY id")) if "removals" in tables else []
             salted = dicts(con.execute("FROM tombstones ORDER BY ALL")) if "tombstones" in tables else []
-        return [Removal(**row) for row in found] + [SaltedRemoval(**row) for row in salted]
+        return [Removal(**row) for row in keyed] + [SaltedRemoval(**row) for row in salted]
 
     def add_removals(self, removals: Sequence[Removal | SaltedRemoval]) -> None:
         with self._catalog.open() as con:
@@ -111,13 +111,13 @@ def insert_removals(
 
 
 def opt_out_with(con: duckdb.DuckDBPyConnection, urls: Sequence[str]) -> None:
-    """Opts out whatever is stored from addresses, or found on pages, that are opted out under one person."""
+    """Opts out all photos stored from addresses or pages that are opted out for any person."""
     if urls:
         con.execute(_OPT_OUT, {"urls": list(urls)})
 
 
 def withdraw(con: duckdb.DuckDBPyConnection) -> None:
-    """Takes what is withdrawn out of the verdicts at once, without judging anew."""
+    """Updates the verdicts of withdrawn photos at once, without judging again."""
     con.execute(
         f"""UPDATE judged SET kept = false, reasons = list_concat(
                 list_filter(w.reasons, lambda reason: NOT list_contains(judged.reasons, reason)), judged.reasons)

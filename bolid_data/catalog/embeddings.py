@@ -1,4 +1,4 @@
-"""Embeddings of the people on photos, and how alike each photo is to its person's others."""
+"""Identity embeddings of photos, and the similarity of each photo to its person's others."""
 
 from collections.abc import Sequence
 
@@ -7,17 +7,17 @@ from bolid_data.catalog.rows import insert
 
 
 class Embeddings(Part):
-    def people_to_liken(self, model_id: str) -> list[str]:
-        """People whose embedded photos are not those whose likeness is written down, sorted."""
+    def people_to_compare(self, model_id: str) -> list[str]:
+        """People whose embedded photos have changed since their similarities were recorded, sorted."""
         with self._catalog.open() as con:
             rows = con.execute(
-                """WITH own AS (
+                """WITH embedded AS (
                        SELECT DISTINCT person, sha256 FROM sightings
                        SEMI JOIN (FROM embeddings WHERE model = $model) USING (sha256)
                    ),
-                   written AS (SELECT person, sha256 FROM likenesses WHERE model = $model)
-                   SELECT person FROM (FROM own EXCEPT FROM written)
-                   UNION SELECT person FROM (FROM written EXCEPT FROM own) ORDER BY person""",
+                   recorded AS (SELECT person, sha256 FROM likenesses WHERE model = $model)
+                   SELECT person FROM (FROM embedded EXCEPT FROM recorded)
+                   UNION SELECT person FROM (FROM recorded EXCEPT FROM embedded) ORDER BY person""",
                 {"model": model_id},
             ).fetchall()
         return [person for (person,) in rows]
@@ -31,9 +31,12 @@ class Embeddings(Part):
                 [person, model_id],
             ).fetchall()
 
-    def record_likenesses(self, person: str, model_id: str, likenesses: Sequence[tuple[str, float]]) -> None:
-        """Writes down a person's likenesses (sha256, cosine) in place of those there were."""
+    def record_similarities(self, person: str, model_id: str, similarities: Sequence[tuple[str, float]]) -> None:
+        """Replaces a person's identity similarities (sha256, cosine)."""
         with self._catalog.open() as con:
             con.execute("DELETE FROM likenesses WHERE person = ? AND model = ?", [person, model_id])
-            rows = [{"person": person, "sha256": sha, "model": model_id, "likeness": own} for sha, own in likenesses]
+            rows = [
+                {"person": person, "sha256": sha256, "model": model_id, "likeness": cosine}
+                for sha256, cosine in similarities
+            ]
             insert(con, "likenesses", rows)

@@ -1,4 +1,4 @@
-"""What is forgotten: a deleted row stays in a database's file, so the file is written anew without it."""
+"""Erases people and photos. Deleted rows remain in a database's file, so the file is rewritten without them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -13,16 +13,16 @@ from bolid_data.errors import BolidError
 
 
 class Erasure(Part):
-    def people_called(self, said: str) -> list[str]:
-        """Slugs of the people with this slug or, where nobody has it, with this name; sorted."""
+    def people_named(self, name_or_slug: str) -> list[str]:
+        """Slugs of the people with this slug or, if there is none, with this name; sorted."""
         with self._catalog.open() as con:
             rows = con.execute("SELECT person, name FROM people UNION SELECT person, person FROM sightings").fetchall()
-        exact = {person for person, _ in rows if person == said}
-        return sorted(exact or {person for person, name in rows if name and name.casefold() == said.casefold()})
+        exact = {person for person, _ in rows if person == name_or_slug}
+        folded = name_or_slug.casefold()
+        return sorted(exact or {person for person, name in rows if name and name.casefold() == folded})
 
     def photos_of(self, person: str) -> set[str]:
-        """sha256s of all photos seen under a person's name or at an address of theirs, whoever else's they are said to
-        be."""
+        """sha256s of all photos with a sighting of the person, or at an address of theirs for anybody."""
         with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT sha256 FROM sightings WHERE sha256 IS NOT NULL
@@ -38,15 +38,15 @@ class Erasure(Part):
             return {sha256 for (sha256,) in con.execute("SELECT sha256 FROM photos").fetchall()}
 
     def forget(self, person: str, sha256s: Sequence[str]) -> None:
-        """Writes the catalog anew without a person and photos: every row of a table with a column `person`, `sha256`
-        (in `near`: `a`, `b`) that is theirs goes, and with it their addresses, and lists of people that name them,
-        which the next crawl reads again.
+        """Rewrites the catalog without a person and photos: without their rows in all tables with a column `person` or
+        `sha256` (in `near`: `a`, `b`), their addresses, and lists of people that name them, which the next crawl reads
+        again.
 
-        Killed, it has done nothing. It needs as much disk again as the catalog takes.
+        If killed, it has no effect. It needs as much free disk space as the catalog takes.
         """
         part = self._catalog.path.with_name(f".{self._catalog.path.name}.part")
-        for left in (part, _wal(part)):
-            left.unlink(missing_ok=True)
+        for stale in (part, _wal(part)):
+            stale.unlink(missing_ok=True)
         with closing(self._catalog.connect(read_only=False, files=True)) as con:
             try:
                 _copy_others(con, part, person, sha256s)
@@ -80,7 +80,7 @@ def _copy_others(con: duckdb.DuckDBPyConnection, part: Path, person: str, sha256
 
 
 def _others(table: str, columns: Sequence[str]) -> Iterator[str]:
-    """SQL conditions that a table's rows of others meet."""
+    """SQL conditions that select a table's rows of others."""
     for column in columns:
         if column == "sha256" or (table == "near" and column in ("a", "b")):
             yield f"({column} IS NULL OR {column} NOT IN (SELECT sha256 FROM gone))"
@@ -93,7 +93,7 @@ def _others(table: str, columns: Sequence[str]) -> Iterator[str]:
 
 
 def without_photos(measurements: Path, to: Path, sha256s: Sequence[str]) -> None:
-    """Writes a file of `export_measurements` again, without photos and without what others have to do with them."""
+    """Rewrites a file of `export_measurements` without photos, and without their near copies in other rows."""
     gone = "(SELECT unnest(getvariable('gone')))"
     with duckdb.connect() as con:
         con.execute("SET VARIABLE gone = $1::VARCHAR[]", [list(sha256s)])

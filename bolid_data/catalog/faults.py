@@ -1,5 +1,4 @@
-"""What DuckDB's errors mean for the user of a catalog: its messages, and the file's first bytes, tell one fault from
-another."""
+"""Translates DuckDB's errors for users of a catalog, by its messages and the file's first bytes."""
 
 import os
 import re
@@ -11,7 +10,7 @@ from bolid_data.catalog.rows import first_line
 from bolid_data.errors import BolidError, DamagedCatalogError
 
 _HEADER = 12
-"""Bytes that a DuckDB file begins with: a checksum of 8 bytes, and the magic number."""
+"""Bytes at the beginning of a DuckDB file: a checksum of 8 bytes, and the magic number."""
 _MAGIC = b"DUCK"
 _SQLITE = b"SQLite forma"
 
@@ -32,21 +31,21 @@ def is_in_use(path: Path, error: Exception) -> bool:
 
 
 def opening_error(path: Path, error: duckdb.Error) -> BolidError:
-    """What to raise where DuckDB could not open a catalog."""
+    """The error to raise where DuckDB could not open a catalog."""
     if path.is_dir():
-        return BolidError(f"{path}: is a folder, and the catalog is a file; move it away")
+        return BolidError(f"{path}: is a folder, but the catalog is a file; move it away")
     if path.is_file() and (damage := _damaged_header(path)):
         return DamagedCatalogError(path, damage)
     return _known(path, error) or BolidError(f"{path}: cannot be opened ({first_line(error)})")
 
 
 def reading_error(path: Path, error: duckdb.Error) -> BolidError | None:
-    """What to raise where a query on an open catalog failed; None for an error that says nothing about the file."""
+    """The error to raise where a query on an open catalog failed; None for one that is not about the file."""
     if known := _known(path, error):
         return known
     if isinstance(error, duckdb.IOException | duckdb.TransactionException | duckdb.FatalException):
-        return BolidError(f"{path}: {first_line(error)}; nothing committed before is lost")
-    if isinstance(error, duckdb.BinderException | duckdb.CatalogException):  # a column or table that is not there
+        return BolidError(f"{path}: {first_line(error)}; no earlier commit is lost")
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException):  # a missing column or table
         return BolidError(
             f"{path}: written by another version ({first_line(error)}); `bolid filter` brings it up to date"
         )
@@ -93,9 +92,9 @@ def _damage(path: Path, text: str, error: duckdb.Error) -> str | None:
 
 
 def _damaged_header(path: Path) -> str | None:
-    """What the first bytes show to be wrong with a file that DuckDB could not open.
+    """The damage that a file's first bytes show.
 
-    To be called only then: closing a file gives up the lock that DuckDB holds on it in this process.
+    Call it only if DuckDB could not open the file: closing a file releases DuckDB's lock on it in this process.
     """
     try:
         with path.open("rb") as file:
@@ -114,5 +113,5 @@ def _damaged_header(path: Path) -> str | None:
 
 
 def _without_path(path: Path, error: Exception) -> str:
-    """DuckDB's message without the file's path, which may hold any words."""
+    """DuckDB's message without the file's path, which may contain any words."""
     return str(error).replace(os.path.realpath(path), "")

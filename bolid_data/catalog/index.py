@@ -1,4 +1,4 @@
-"""What goes into shards, and their index (`shards/index.duckdb`), a database of its own so that training needs no
+"""The samples of the shards, and their index (`shards/index.duckdb`), a separate database so that training needs no
 catalog."""
 
 import math
@@ -16,14 +16,14 @@ _INDEX = """
 CREATE TABLE samples (
     key VARCHAR PRIMARY KEY, person VARCHAR, sha256 VARCHAR, split VARCHAR, shard VARCHAR, "offset" BIGINT, size BIGINT,
     width INTEGER, height INTEGER, caption VARCHAR, keypoints FLOAT[3][17],
-    made VARCHAR,  -- as_is | stripped (without what a decoder does not need) | converted (encoded anew)
-    captions MAP(VARCHAR, VARCHAR),  -- captions besides `caption`, by model and prompt
-    measures MAP(VARCHAR, DOUBLE),  -- what the models of the last judgement measured, by name
-    rotation INTEGER  -- degrees that the photo was turned by, beyond what its EXIF says
+    made VARCHAR,  -- as_is | stripped (of what a decoder does not need) | converted (re-encoded)
+    captions MAP(VARCHAR, VARCHAR),  -- other captions than `caption`, by model and prompt
+    measures MAP(VARCHAR, DOUBLE),  -- measurements of the last judgement's models, by name
+    rotation INTEGER  -- degrees by which the photo was rotated, in addition to its EXIF
 );
 CREATE TABLE shards (shard VARCHAR PRIMARY KEY, sha256 VARCHAR, bytes BIGINT, samples INTEGER, split VARCHAR);
-CREATE TABLE sources (sha256 VARCHAR, url VARCHAR);  -- the address without what may be secret in it
-CREATE TABLE ids (name VARCHAR PRIMARY KEY, id VARCHAR);  -- keyed ids of the people and photos here, for runs to keep
+CREATE TABLE sources (sha256 VARCHAR, url VARCHAR);  -- addresses without secrets
+CREATE TABLE ids (name VARCHAR PRIMARY KEY, id VARCHAR);  -- keyed ids of people and photos, which runs store
 CREATE TABLE about (key VARCHAR PRIMARY KEY, value VARCHAR);
 """
 
@@ -32,33 +32,33 @@ _DIGITS = 6  # after the point: measures are stored as FLOAT, which holds no mor
 _MEASURES = ("sharpness", "brightness", "colourfulness", "watermark", "likeness", "person_score", "face_score")
 
 _KEPT = f"""
-WITH mine AS (
+WITH chosen AS (
     SELECT person, sha256, caption
     FROM verdicts JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
     WHERE kept AND caption IS NOT NULL AND list_contains($people, person)
 ),
--- As lists: to DuckDB 2.0, an array of a photo on which nobody was seen is one of another length.
-seen AS (
+-- As lists: for DuckDB 2.0, the array of a photo without a detected person has another length.
+people AS (
     SELECT sha256, keypoints::FLOAT[][] AS keypoints, score AS person_score
     FROM detections JOIN judgement ON model = pose
-    WHERE kind = 'person' AND sha256 IN (SELECT sha256 FROM mine)
+    WHERE kind = 'person' AND sha256 IN (SELECT sha256 FROM chosen)
     QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1
 ),
 faces AS (
     SELECT sha256, max(score) AS face_score FROM detections JOIN judgement ON model = face
-    WHERE kind = 'face' AND sha256 IN (SELECT sha256 FROM mine) GROUP BY sha256
+    WHERE kind = 'face' AND sha256 IN (SELECT sha256 FROM chosen) GROUP BY sha256
 ),
--- A name depends on nothing but its own model and prompt, so that it is the same in every dataset.
+-- A name depends only on model and prompt, so that it is the same in every dataset.
 named AS (
     SELECT sha256, model || CASE WHEN prompt = '' THEN '' ELSE ': ' || prompt END AS name, min(caption) AS text
     FROM captioned ANTI JOIN captioner USING (model, prompt)
-    WHERE caption IS NOT NULL AND sha256 IN (SELECT sha256 FROM mine) GROUP BY ALL
+    WHERE caption IS NOT NULL AND sha256 IN (SELECT sha256 FROM chosen) GROUP BY ALL
 ),
 others AS (
     SELECT sha256, map(list(name ORDER BY name), list(text ORDER BY name)) AS captions FROM named GROUP BY sha256
 )
 SELECT person, sha256, caption, keypoints, coalesce(captions, MAP {{}}) AS captions, {", ".join(_MEASURES)}
-FROM mine LEFT JOIN seen USING (sha256) LEFT JOIN faces USING (sha256) LEFT JOIN others USING (sha256)
+FROM chosen LEFT JOIN people USING (sha256) LEFT JOIN faces USING (sha256) LEFT JOIN others USING (sha256)
 LEFT JOIN (FROM qualities SEMI JOIN judgement ON model = quality) USING (sha256)
 LEFT JOIN (SELECT sha256, probability AS watermark FROM watermarks w JOIN judgement j ON w.model = j.watermark)
     USING (sha256)
@@ -69,25 +69,25 @@ ORDER BY list_position($people, person), sha256
 
 class Samples(Part):
     def kept_photos(self, people: Sequence[str]) -> list[dict[str, Any]]:
-        """Kept, captioned photos of people in the order of `people`, then by sha256: person, sha256, caption, keypoints
-        of the most certain person, `captions` of other models or prompts by their name, and `measures` by name."""
+        """Kept, captioned photos in the order of `people`, then by sha256: person, sha256, caption, keypoints of the
+        most certain person, `captions` of other models or prompts by name, and `measures` by name."""
         with self._catalog.open() as con:
             return [_with_measures(row) for row in dicts(con.execute(_KEPT, {"people": list(people)}))]
 
 
 def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with its measures as one dict; what no model of the last judgement measured is not in it."""
+    """The row with its measures as one dict, without those that no model of the last judgement measured."""
     values = {name: row.pop(name) for name in _MEASURES}
-    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
-    return row | {"measures": {name: round(value, _DIGITS) for name, value in known.items()}}
+    measures = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    return row | {"measures": {name: round(value, _DIGITS) for name, value in measures.items()}}
 
 
-class Index:
-    """A new index, in place of any that is there."""
+class IndexWriter:
+    """Writes a new index, replacing an existing one."""
 
     def __init__(self, path: Path, key: str, cut_addresses: int = 0) -> None:
-        """`key` is the fingerprint of the key of its ids; `cut_addresses` says of how many addresses a part that may be
-        secret was left out."""
+        """`key` is the fingerprint of the key of its ids; `cut_addresses` is the number of addresses from which secrets
+        were removed."""
         path.unlink(missing_ok=True)
         self._con = duckdb.connect(path)
         self._con.execute(_INDEX)
@@ -104,5 +104,5 @@ class Index:
 
 
 def _to_map(values: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What DuckDB takes for a MAP: it makes a STRUCT of any other dict."""
+    """The form that DuckDB takes for a MAP; any other dict becomes a STRUCT."""
     return values if values is None else {"key": list(values), "value": list(values.values())}

@@ -1,4 +1,4 @@
-"""What is measured, and what of it goes into shards."""
+"""Measurements, and queries on them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,8 +11,8 @@ from bolid_data.records import Measurements
 
 class Measures(Part):
     def unmeasured(self, model_id: str, skip_small: tuple[int, int] | None) -> list[str]:
-        """Photos that this model has not seen, that are here and can be decoded; `skip_small` leaves out those below
-        (width, height) pixels. Sorted, so that a run is the same wherever it resumes."""
+        """Available, decodable photos that this model has not measured; `skip_small` leaves out those below (width,
+        height) pixels. Sorted, so that a resumed run is the same."""
         width, height = skip_small or (0, 0)
         with self._catalog.open() as con:
             rows = con.execute(
@@ -31,8 +31,8 @@ class Measures(Part):
         undecodable: dict[str, str],
         pixels: tuple[int, str] = (1, "white"),
     ) -> None:
-        """Commits what models saw, whole batches at once; a photo is measured by a model once. `pixels` is the version
-        of the function that made them, and the background."""
+        """Commits complete batches of measurements; a model measures a photo once. `pixels` is PIXELS_VERSION and the
+        background."""
         with self._catalog.open() as con:
             upsert(con, "undecodable", [{"sha256": sha, "error": error} for sha, error in undecodable.items()])
             for batch in batches:
@@ -42,17 +42,17 @@ class Measures(Part):
                     insert(con, table, [{"model": batch.model.id} | row for row in rows])
             mark_pixels(con, sorted({sha256 for batch in batches for sha256 in batch.sha256s}), *pixels)
 
-    def large_photos(self, least: int) -> dict[str, int]:
-        """Pixels of the photos that have more than `least`."""
+    def large_photos(self, min_pixels: int) -> dict[str, int]:
+        """The number of pixels of each photo that has more than `min_pixels`."""
         with self._catalog.open() as con:
             rows = con.execute(
-                "SELECT sha256, width::BIGINT * height FROM photos WHERE width::BIGINT * height > ?", [least]
+                "SELECT sha256, width::BIGINT * height FROM photos WHERE width::BIGINT * height > ?", [min_pixels]
             ).fetchall()
         return dict(rows)
 
     def keypoints(self, sha256s: Sequence[str]) -> dict[str, list[list[float]]]:
-        """Of each photo the 17 keypoints (x, y, confidence) of its most certain person, in upright pixels, by the
-        pose model of the last judgement."""
+        """The 17 keypoints (x, y, confidence) of each photo's most certain person, in upright pixels, by the pose model
+        of the last judgement."""
         with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT sha256, keypoints FROM detections JOIN judgement ON model = pose
@@ -63,8 +63,8 @@ class Measures(Part):
         return {sha256: [list(point) for point in points] for sha256, points in rows}
 
     def person_boxes(self, pose: str, sha256s: Sequence[str], min_score: float = 0.5) -> dict[str, list[float]]:
-        """Of each photo the box (x0, y0, x1, y1 in upright pixels) of its largest person at least that certain, as the
-        pose model of that id saw them; photos without one are left out."""
+        """The box (x0, y0, x1, y1 in upright pixels) of each photo's largest person with at least `min_score`, by the
+        pose model with the id `pose`; photos without one are left out."""
         with self._catalog.open() as con:
             rows = con.execute(
                 """SELECT sha256, box FROM detections
@@ -76,13 +76,13 @@ class Measures(Part):
             ).fetchall()
         return {sha256: list(box) for sha256, box in rows}
 
-    def people_kept(self) -> list[tuple[str, int]]:
-        """People with photos to shard, sorted, and how many of theirs the captioner has not yet been asked to caption;
-        a kept photo that it could not caption is none to shard."""
+    def people_to_shard(self) -> list[tuple[str, int]]:
+        """People with photos to shard, sorted, and their numbers of photos still to be captioned. A kept photo that
+        could not be captioned is not sharded."""
         with self._catalog.open() as con:
             return con.execute(
-                """WITH mine AS (SELECT sha256, caption FROM captioned JOIN captioner USING (model, prompt)),
+                """WITH captions AS (SELECT sha256, caption FROM captioned JOIN captioner USING (model, prompt)),
                    failed AS (SELECT sha256 FROM uncaptioned JOIN captioner USING (model, prompt))
-                   SELECT person, count(*) FILTER (caption IS NULL) FROM verdicts LEFT JOIN mine USING (sha256)
+                   SELECT person, count(*) FILTER (caption IS NULL) FROM verdicts LEFT JOIN captions USING (sha256)
                    WHERE kept AND sha256 NOT IN (FROM failed) GROUP BY person ORDER BY person"""
             ).fetchall()

@@ -1,4 +1,4 @@
-"""How pixels were made of the photos that were measured: what was measured of other pixels is measured again."""
+"""The version of the pixels that were measured: measurements of other pixels are discarded and made again."""
 
 from collections.abc import Mapping
 
@@ -6,19 +6,19 @@ import duckdb
 
 from bolid_data.catalog.connection import Part
 
-# Plain sRGB is the same in every version; a background matters where there is transparency.
+# Plain sRGB is the same in every version; the background only matters for transparent photos.
 _PIXELS = """
 CASE WHEN coalesce(traits, '') = '' THEN '' ELSE $version || ' ' || traits ||
     CASE WHEN contains(traits, 'alpha') THEN ' on ' || $background ELSE '' END END
 """
 
-_MEASURED_OF = ("detections", "watermarks", "hashes", "qualities", "embeddings", "likenesses", "measured")
-"""Tables of what a model measured of a photo, by sha256 and model."""
+_PER_MODEL = ("detections", "watermarks", "hashes", "qualities", "embeddings", "likenesses", "measured")
+"""Tables of measurements, by sha256 and model."""
 
 
 class Pixels(Part):
     def photos_without_traits(self) -> list[str]:
-        """Photos that were stored before their traits were written down."""
+        """Photos that were stored before traits were recorded."""
         with self._catalog.open() as con:
             rows = con.execute("SELECT sha256 FROM photos WHERE traits IS NULL ORDER BY sha256").fetchall()
         return [sha256 for (sha256,) in rows]
@@ -33,15 +33,15 @@ class Pixels(Part):
                 )
 
     def discard_other_pixels(self, version: int, background: str) -> int:
-        """Deletes what was measured, and captioned, of other pixels than this version makes of a photo on this
-        background. Returns of how many photos."""
+        """Deletes measurements and captions of pixels of another version or background. Returns the number of
+        photos."""
         with self._catalog.open() as con:
             con.execute(
                 f"""CREATE TEMP TABLE other AS SELECT sha256, model FROM measured JOIN photos USING (sha256)
                     WHERE coalesce(pixels, '') <> {_PIXELS}""",
                 {"version": str(version), "background": background},
             )
-            for table in _MEASURED_OF:
+            for table in _PER_MODEL:
                 con.execute(f"DELETE FROM {table} WHERE (sha256, model) IN (FROM other)")
             for table in ("captioned", "uncaptioned"):
                 con.execute(f"DELETE FROM {table} WHERE sha256 IN (SELECT sha256 FROM other)")
@@ -57,7 +57,7 @@ class Pixels(Part):
 
 
 def mark_pixels(con: duckdb.DuckDBPyConnection, sha256s: list[str] | None, version: int, background: str) -> None:
-    """Writes down of what pixels photos, or all, were measured."""
+    """Records of which pixels photos were measured; for all photos if `sha256s` is None."""
     con.execute(
         f"""UPDATE measured SET pixels = ({_PIXELS}) FROM photos
             WHERE measured.sha256 = photos.sha256

@@ -1,4 +1,4 @@
-"""Rows into DuckDB and out of it."""
+"""Writes rows to DuckDB and reads them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,7 @@ def dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def utc_now() -> datetime:
-    """The time as the catalog keeps it: UTC, without saying so, to the second."""
+    """The current time as the catalog stores it: naive UTC, to the second."""
     return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
 
 

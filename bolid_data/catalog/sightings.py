@@ -1,4 +1,4 @@
-"""What a source collects: people, photos, sightings, the pages of a crawl, closed hosts."""
+"""Collected rows: people, photos, sightings, the pages of a crawl, closed hosts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -10,30 +10,30 @@ import duckdb
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.consent import opt_out_with, withdraw
 from bolid_data.catalog.rows import dicts, upsert, utc_now
-from bolid_data.records import Frontier, Person, ReadPage, Sighting, StoredPhoto
+from bolid_data.records import Frontier, ListedPerson, ReadPage, Sighting, StoredPhoto
 
 _SETTLED = "state NOT IN ('failed', 'skipped', 'gone')"
-"""A photo page needs no further visit: its photo is stored, or will never be."""
+"""A photo page need not be fetched again: its photo is stored, or never will be."""
 
 
 class Sightings(Part):
     def record(
         self,
-        people: Sequence[Person] = (),
+        people: Sequence[ListedPerson] = (),
         photos: Sequence[StoredPhoto] = (),
         sightings: Sequence[Sighting] = (),
         pages: Sequence[ReadPage] = (),
         listed: Sequence[tuple[str, list[str]]] = (),
     ) -> int:
-        """Commits what was collected; a row with the same key is replaced, the last one given stays.
+        """Commits collected rows. A row replaces one with the same key; of several, the last one counts.
 
-        `listed` holds people with all photo pages that the site lists of them: returns how many of the photos stored
-        of them it lists no more.
+        `listed` are people, each with all photo pages that the site lists of them. Returns the number of their stored
+        photos that are no longer listed.
         """
         last = {(sighting.url, sighting.person): sighting for sighting in sightings}
         with self._catalog.open() as con:
             if last:
-                # A page that gave no photo stood under its own address; now there is word of its photo.
+                # A page without a photo was recorded under its own address; now its photo is known.
                 con.execute(
                     """DELETE FROM sightings s USING (SELECT unnest($rows) AS row) WHERE s.url = row.page_url
                        AND s.person = row.person AND row.url <> row.page_url AND s.sha256 IS NULL""",
@@ -41,7 +41,7 @@ class Sightings(Part):
                 )
             upsert(con, "people", [vars(row) for row in {row.person: row for row in people}.values()])
             upsert(con, "photos", [vars(row) for row in {row.sha256: row for row in photos}.values()])
-            _take_back(con, [row.sha256 for row in photos])
+            _clear_lost(con, [row.sha256 for row in photos])
             upsert(con, "sightings", [vars(row) for row in last.values()])
             upsert(con, "pages", [vars(row) for row in {row.url: row for row in pages}.values()])
             if opted_out := [sighting.url for sighting in last.values() if sighting.state == "opted_out"]:
@@ -55,18 +55,18 @@ class Sightings(Part):
             return dict(con.execute("SELECT person, name FROM people WHERE name IS NOT NULL").fetchall())
 
     def addresses(self) -> dict[str, str]:
-        """Addresses of people's pages, or of what else names them, by slug."""
+        """The addresses of people, by slug."""
         with self._catalog.open() as con:
             return dict(con.execute("SELECT person, url FROM people WHERE url IS NOT NULL").fetchall())
 
     def settled_pages(self, person: str) -> set[str]:
-        """Photo pages of a person that need no further visit: their photo is stored, or will never be."""
+        """Photo pages of a person that need not be fetched again: their photo is stored, or never will be."""
         with self._catalog.open() as con:
             rows = con.execute("SELECT page_url FROM sightings WHERE person = ? AND " + _SETTLED, [person]).fetchall()
         return {page for (page,) in rows}
 
     def begin_crawl(self) -> int:
-        """The crawl to go on with, or a new one: one that was not finished within a day is not gone on with."""
+        """The id of the crawl to resume, or of a new one; a crawl is resumed within a day."""
         with self._catalog.open() as con:
             con.execute(
                 """INSERT INTO crawls SELECT coalesce(max(id), 0) + 1, $now, NULL FROM crawls
@@ -83,7 +83,7 @@ class Sightings(Part):
             con.execute("UPDATE crawls SET finished_at = ? WHERE id = ?", [utc_now(), crawl])
 
     def frontier(self, people: Sequence[str]) -> Frontier:
-        """What is known of people's pages ("": the pages that list people)."""
+        """The frontier for these people ("": the pages that list people)."""
         with self._catalog.open() as con:
             pages = dicts(con.execute("SELECT * FROM pages WHERE list_contains(?, person)", [list(people)]))
             settled = con.execute(
@@ -92,18 +92,18 @@ class Sightings(Part):
         return Frontier({row["url"]: ReadPage(**row) for row in pages}, set(settled))
 
     def at_addresses(self, urls: Sequence[str]) -> list[Sighting]:
-        """What is known of addresses, for whichever person."""
+        """The sightings at these addresses, of any person."""
         with self._catalog.open() as con:
             return _sightings(con, "url IN (SELECT unnest($urls))", {"urls": list(urls)})
 
-    def stored_sightings(self, after: tuple[str, str], most: int) -> list[Sighting]:
-        """Sightings of stored photos behind (url, person), in that order."""
-        where = "state = 'stored' AND (url, person) > ($url, $person) ORDER BY url, person LIMIT $most"
+    def stored_sightings(self, after: tuple[str, str], limit: int) -> list[Sighting]:
+        """Sightings of stored photos after (url, person), in that order."""
+        where = "state = 'stored' AND (url, person) > ($url, $person) ORDER BY url, person LIMIT $limit"
         with self._catalog.open() as con:
-            return _sightings(con, where, {"url": after[0], "person": after[1], "most": most})
+            return _sightings(con, where, {"url": after[0], "person": after[1], "limit": limit})
 
     def photos_by_sha256(self, sha256s: Sequence[str]) -> dict[str, StoredPhoto]:
-        """Those of these photos that are stored; not those whose bytes were lost."""
+        """The stored photos among these, without those whose bytes were lost."""
         with self._catalog.open() as con:
             rows = dicts(
                 con.execute(
@@ -113,8 +113,8 @@ class Sightings(Part):
             )
         return {row["sha256"]: StoredPhoto(**row) for row in rows}
 
-    def stored_photos(self, after: str, most: int) -> list[tuple[str, int]]:
-        """sha256 and bytes of photos that the store has to have, behind a sha256, in order."""
+    def stored_photos(self, after: str, limit: int) -> list[tuple[str, int]]:
+        """sha256 and size of the photos that must be in the store, after a sha256, in order."""
         with self._catalog.open() as con:
             return con.execute(
                 """SELECT sha256, bytes FROM photos WHERE sha256 > ?
@@ -122,12 +122,11 @@ class Sightings(Part):
                    AND sha256 NOT IN (FROM lost)
                    AND sha256 NOT IN (SELECT sha256 FROM sightings WHERE state = 'opted_out' AND sha256 IS NOT NULL)
                    ORDER BY sha256 LIMIT ?""",
-                [after, most],
+                [after, limit],
             ).fetchall()
 
     def record_lost(self, problems: Mapping[str, str]) -> None:
-        """Puts photos out as broken, by sha256 with what is wrong, until the addresses they were stored from give them
-        again."""
+        """Records photos, with the problem by sha256, as broken until they are fetched again."""
         with self._catalog.open() as con:
             sha256s = list(problems)
             upsert(con, "lost", [{"sha256": sha256} for sha256 in sha256s])
@@ -143,8 +142,8 @@ class Sightings(Part):
                 [sha256s],
             )
 
-    def mark(self, sightings: Sequence[Sighting], gone: Sequence[Sighting] = ()) -> None:
-        """Replaces sightings, and dates those that are gone from the web. What is opted out is out at once."""
+    def update(self, sightings: Sequence[Sighting], gone: Sequence[Sighting] = ()) -> None:
+        """Replaces sightings, and dates those that are gone from the web. Opted-out photos are out at once."""
         with self._catalog.open() as con:
             upsert(con, "sightings", [vars(row) for row in sightings])
             opt_out_with(con, [row.url for row in sightings if row.state == "opted_out"])
@@ -155,7 +154,7 @@ class Sightings(Part):
             )
 
     def closed_hosts(self) -> dict[str, datetime]:
-        """Hosts that asked to be left alone, and until when (UTC)."""
+        """Hosts that requested back-off, and until when (UTC)."""
         with self._catalog.open() as con:
             rows = con.execute("SELECT host, closed_until FROM hosts WHERE closed_until > ?", [utc_now()]).fetchall()
         return {host: until.replace(tzinfo=UTC) for host, until in rows}
@@ -173,8 +172,8 @@ def _sightings(con: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any
     return [Sighting(**row) for row in dicts(con.execute(f"SELECT {names} FROM sightings WHERE {where}", values))]
 
 
-def _take_back(con: duckdb.DuckDBPyConnection, sha256s: list[str]) -> None:
-    """Photos whose bytes are here again are no longer lost."""
+def _clear_lost(con: duckdb.DuckDBPyConnection, sha256s: list[str]) -> None:
+    """Marks photos whose bytes are back as no longer lost."""
     if con.execute("SELECT count(*) FROM lost").fetchall() == [(0,)]:
         return
     rows = con.execute("DELETE FROM lost WHERE sha256 IN (SELECT unnest($1)) RETURNING sha256", [sha256s]).fetchall()
@@ -182,7 +181,7 @@ def _take_back(con: duckdb.DuckDBPyConnection, sha256s: list[str]) -> None:
 
 
 def _date_gone(con: duckdb.DuckDBPyConnection, person: str, listed: list[str]) -> int:
-    """Dates the stored photos whose pages the site no longer lists, and undates those it lists again."""
+    """Dates the stored photos that the site no longer lists, and clears the date of those that it lists again."""
     con.execute(
         """UPDATE sightings SET gone_at = CASE WHEN list_contains($listed, page_url) THEN NULL ELSE $now END
            WHERE person = $person AND sha256 IS NOT NULL

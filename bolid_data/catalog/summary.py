@@ -1,4 +1,4 @@
-"""How far each person's photos have come."""
+"""The progress of each person's photos."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from bolid_data.catalog.rows import dicts
 
 
 def summarise(catalog: Connection) -> list[dict[str, Any]]:
-    """Per person: photos listed, stored, failed, judged, kept and captioned, the reasons of the others, and how many of
-    the kept show which view ("full front")."""
+    """Per person: photos listed, stored, failed, judged, kept and captioned, the reasons of the others, and the numbers
+    of kept photos by view ("full front")."""
     with catalog.open(read_only=True) as con:
         return dicts(con.execute(_SUMMARY))
 
 
 _SUMMARY = """
-WITH seen AS (
+WITH sighted AS (
     SELECT person, count(DISTINCT sha256) FILTER (state <> 'failed') AS stored,
         count(*) FILTER (state = 'refused') AS refused, count(*) FILTER (state = 'opted_out') AS opted_out,
         count(*) FILTER (state = 'failed') AS failed
@@ -48,7 +48,7 @@ SELECT person, name, state, listed_photos AS listed, coalesce(stored, 0) AS stor
     coalesce(opted_out, 0) AS opted_out, coalesce(failed, 0) AS failed, coalesce(judged, 0) AS judged,
     coalesce(kept, 0) AS kept, coalesce(captioned, 0) AS captioned, coalesce(reasons, MAP {}) AS reasons,
     coalesce(unfetched, MAP {}) AS unfetched, coalesce(views, MAP {}) AS views
-FROM people LEFT JOIN seen USING (person) LEFT JOIN unfetched USING (person)
+FROM people LEFT JOIN sighted USING (person) LEFT JOIN unfetched USING (person)
 LEFT JOIN judged_photos USING (person) LEFT JOIN reasons USING (person)
 LEFT JOIN views USING (person)
 ORDER BY person

@@ -13,7 +13,7 @@ from bolid_data.collect.stats import CrawlStats
 from bolid_data.dataset import Dataset
 from bolid_data.formats import USUAL_FORMATS
 from bolid_data.images import BrokenPhotoError, inspect_quickly, is_quick, read_upright
-from bolid_data.records import Person, ReadPage, Sighting, StoredPhoto, Validators
+from bolid_data.records import ListedPerson, ReadPage, Sighting, StoredPhoto, Validators
 from bolid_data.weights import file_sha256
 
 BATCH = 1000
@@ -36,7 +36,7 @@ class Ingest:
         self._commit_lock = asyncio.Lock()
         self._recent: OrderedDict[str, Sighting] = OrderedDict()
 
-    def add_person(self, person: Person) -> None:
+    def add_person(self, person: ListedPerson) -> None:
         self._batch.people.append(person)
 
     def add_page(self, page: ReadPage) -> None:
@@ -195,7 +195,7 @@ class _Kept:
 
 @dataclass
 class _Batch:
-    people: list[Person] = field(default_factory=list)
+    people: list[ListedPerson] = field(default_factory=list)
     photos: list[StoredPhoto] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
     pages: list[ReadPage] = field(default_factory=list)

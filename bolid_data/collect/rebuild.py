@@ -20,7 +20,7 @@ from bolid_data.manifest import WebSource
 from bolid_data.names import slug
 from bolid_data.progress import note
 from bolid_data.public_address import public_address
-from bolid_data.records import Person, Sighting
+from bolid_data.records import ListedPerson, Sighting
 
 KINDS = ("gone", "changed", "opted_out", "failed")
 """Why an address no longer yields its locked photo."""
@@ -81,14 +81,14 @@ def _begin(lock: Lock, dataset: Dataset) -> None:
     if new and (entry := next((entry for entry in root.iterdir() if not entry.name.startswith(".")), None)):
         raise UsageError(f"{root}: is not empty ({entry.name} is in it); name an empty folder with --data")
     dataset.prepare()
-    dataset.catalog.pins.begin_rebuild(lock.sha256)
+    dataset.catalog.lock_content.begin_rebuild(lock.sha256)
     note_lost("rebuild", find_lost(dataset))
 
 
-def _people(lock: Lock) -> list[Person]:
+def _people(lock: Lock) -> list[ListedPerson]:
     """The people of the lock; people of whom an older lock has only photos are named by their slugs."""
-    people = {s.person: Person(s.person, s.person, "") for photo in lock.photos for s in photo.sightings}
-    people |= {row.person: Person(row.person, row.name, row.url or "", row.listed_photos) for row in lock.people}
+    people = {s.person: ListedPerson(s.person, s.person, "") for photo in lock.photos for s in photo.sightings}
+    people |= {row.person: ListedPerson(row.person, row.name, row.url or "", row.listed_photos) for row in lock.people}
     return list(people.values())
 
 

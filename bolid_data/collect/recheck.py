@@ -64,6 +64,6 @@ class Recheck:
     async def _commit(self) -> None:
         opted_out, self._opted_out = self._opted_out, []
         gone, self._gone = self._gone, []
-        await asyncio.to_thread(self.ingest.catalog.sightings.mark, opted_out, gone)
+        await asyncio.to_thread(self.ingest.catalog.sightings.update, opted_out, gone)
         if opted_out:
             await asyncio.to_thread(self.ingest.dataset.discard_opted_out, [sighting.url for sighting in opted_out])

@@ -9,11 +9,11 @@ from bolid_data.progress import bar
 def update(catalog: Catalog, model_id: str) -> None:
     """Updates the similarities of all people whose embedded photos have changed."""
     with bar() as progress:
-        for person in progress.track(catalog.embeddings.people_to_liken(model_id), description="identity similarity"):
+        for person in progress.track(catalog.embeddings.people_to_compare(model_id), description="identity similarity"):
             embeddings = catalog.embeddings.embeddings(person, model_id)
             vectors = np.array([vector for _, vector in embeddings]).reshape(len(embeddings), -1)
             similarities = [round(float(similarity), 4) for similarity in similarity_to_others(vectors)]
-            catalog.embeddings.record_likenesses(
+            catalog.embeddings.record_similarities(
                 person, model_id, list(zip([sha256 for sha256, _ in embeddings], similarities, strict=True))
             )
 

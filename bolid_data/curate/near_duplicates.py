@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from bolid_data.catalog import Catalog
-from bolid_data.catalog.near_copies import Hashes, Near, Uncompared
+from bolid_data.catalog.near_copies import Hashes, NearPairs, Uncompared
 from bolid_data.curate.judge.rules import MAX_STORED_DISTANCE
 from bolid_data.progress import bar
 
@@ -32,7 +32,7 @@ def find(catalog: Catalog, model_id: str) -> int:
         uncompared = catalog.near_copies.uncompared(model_id)
         task = progress.add_task("compare", total=sum(person.photos for person in uncompared))
         for people in _batches(uncompared):
-            pairs: list[Near] = []
+            pairs: list[NearPairs] = []
             for hashes in catalog.near_copies.hashes([person.person for person in people], model_id):
                 for chunk in find_pairs(hashes):
                     pairs.append(chunk)
@@ -54,7 +54,7 @@ def find_between_people(catalog: Catalog, model_id: str) -> int:
     return new_pairs
 
 
-def find_pairs(photos: Hashes) -> Iterator[Near]:
+def find_pairs(photos: Hashes) -> Iterator[NearPairs]:
     """Yields the pairs within MAX_STORED_DISTANCE bits, in chunks; a pair may appear twice, at different distances."""
     hashes_alone = np.array([hashes[0] for hashes in photos.hashes], np.uint64)
     owners = np.repeat(np.arange(len(hashes_alone)), [len(hashes) for hashes in photos.hashes])
@@ -68,7 +68,7 @@ def find_pairs(photos: Hashes) -> Iterator[Near]:
         nearest = (low != high) & np.append(True, (np.diff(low) != 0) | (np.diff(high) != 0))[: len(low)]
         low, high, distance = low[nearest], high[nearest], distance[nearest]
         if len(low):
-            yield Near(photos.sha256s[low], photos.sha256s[high], distance.astype(np.uint8))
+            yield NearPairs(photos.sha256s[low], photos.sha256s[high], distance.astype(np.uint8))
 
 
 Matches = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -23,7 +23,7 @@ from bolid_data.shard_index import ShardIndex
 from bolid_data.shards import repack
 from bolid_data.shards.dependent import drop, remove_features, remove_pictures
 from bolid_data.shards.repack import Unwanted
-from bolid_data.stale import Seen, read_seen, run_folders
+from bolid_data.stale import TrainedOn, read_trained_on, run_folders
 
 _LEFTOVERS = (
     "catalog.duckdb.tmp", "catalog.duckdb.damaged*", "shards/index.duckdb.tmp", "shards/.new/index.duckdb.tmp",
@@ -51,7 +51,7 @@ def find(dataset: Dataset, said: str) -> Trace | None:
     dataset.catalog.require()
     lock = repack.intact_lock(dataset)
     pinned = {row["person"]: row["name"] for row in (lock or {}).get("people", [])}
-    people = dataset.catalog.erasure.people_called(said) or sorted({said, slug(said)} & pinned.keys())
+    people = dataset.catalog.erasure.people_named(said) or sorted({said, slug(said)} & pinned.keys())
     if len(people) > 1:
         raise UsageError(f"{said}: {len(people)} people have this name; say which: {', '.join(people)}")
     if not people:
@@ -135,15 +135,15 @@ def _runs(dataset: Dataset, trace: Trace) -> Iterator[dict[str, Any]]:
     """Runs that were trained on a person: True, or None where it cannot be known."""
     key = make_key(dataset.root)
     for run in run_folders(dataset.root):
-        trained = _trained_on(read_seen(run), trace, key)
+        trained = _trained_on(read_trained_on(run), trace, key)
         if trained is not False:
             yield {"run": run.name, "trained": trained}
 
 
-def _trained_on(seen: Seen | None, trace: Trace, key: Key) -> bool | None:
+def _trained_on(seen: TrainedOn | None, trace: Trace, key: Key) -> bool | None:
     if seen is None:
         return None
-    if seen.met({key.person(trace.person), *map(key.photo, trace.photos)}, key) or seen.may_have_met(trace.person):
+    if seen.includes({key.person(trace.person), *map(key.photo, trace.photos)}, key) or seen.may_include(trace.person):
         return True
     known = seen.key == key.fingerprint or (seen.key is None and seen.salt is not None)
     return False if known else None

@@ -10,7 +10,7 @@ from bolid_data.atomic_io import write_text
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.images import PIXELS_VERSION
-from bolid_data.lockfile import VERSION, Recipe, canonical, lock_digest, own_lock
+from bolid_data.lockfile import VERSION, ShardRecipe, canonical, local_lock, lock_digest
 from bolid_data.paths import regular_file
 from bolid_data.pending import Pending
 from bolid_data.progress import bar, note
@@ -19,7 +19,9 @@ from bolid_data.stale import find_stale
 from bolid_data.weights import file_sha256
 
 
-def write_lock(recipe: Recipe, pending: Pending, pins: dict[str, Any], shards: list[dict[str, Any]]) -> dict[str, Any]:
+def write_lock(
+    recipe: ShardRecipe, pending: Pending, content: dict[str, Any], shards: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Writes the lock of what is pending; being the last thing written, it says that all is there. Returns what it
     says."""
     source = {"source": recipe.source.model_dump(exclude_defaults=True)} if recipe.source else {}
@@ -31,7 +33,7 @@ def write_lock(recipe: Recipe, pending: Pending, pins: dict[str, Any], shards: l
         "splits": list(recipe.shape.splits.items()),  # their order decides
         "max_size": int(recipe.shape.max_size),
         **source,
-        **pins,
+        **content,
         "shards": shards,
         "index": index_digest(pending.index),
         "measurements": file_sha256(pending.measurements),
@@ -63,7 +65,7 @@ def verify(dataset: Dataset) -> list[dict[str, str]]:
     Raises UsageError when there is no lock, or one that `bolid shard` does not write.
     """
     try:
-        lock = own_lock(dataset.lock)
+        lock = local_lock(dataset.lock)
     except FileNotFoundError:
         raise UsageError(f"{dataset.lock}: no such lock; run `bolid shard` first") from None
     if lock is None:

@@ -5,7 +5,7 @@ from typing import Any
 from bolid_data.catalog import Catalog
 from bolid_data.dataset import Dataset
 from bolid_data.images import PIXELS_VERSION
-from bolid_data.lockfile import Lock, Recipe
+from bolid_data.lockfile import Lock, ShardRecipe
 from bolid_data.progress import note
 from bolid_data.shards.lock import index_digest
 from bolid_data.shards.write import write_shards
@@ -21,7 +21,7 @@ def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
     stored = dataset.catalog.sightings.photos_by_sha256([photo.sha256 for photo in lock.photos])
     missing = sum(photo.sha256 not in stored for photo in lock.photos if photo.sightings or photo.kept)
     # Not exported again where it says the same: the bytes of Parquet differ between versions of what writes it.
-    written = write_shards(Recipe.of(lock), dataset, None if missing else lock.measurements_file)
+    written = write_shards(ShardRecipe.from_origin(lock), dataset, None if missing else lock.measurements_file)
     samples = sum(entry["samples"] for entry in written["shards"])
     note(f"rebuild: {len(stored)} photos, {samples} of them in {len(written['shards'])} shards")
     result = {"photos": len(stored), "missing": missing, "shards": len(written["shards"]), "samples": samples}
@@ -31,14 +31,16 @@ def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
 def import_measurements(lock: Lock, catalog: Catalog) -> None:
     """Takes what was measured, judged and captioned of the photos that a catalog has. Raises UsageError for
     measurements that do not say what the lock does."""
-    pins = {
+    content = {
         "thresholds": lock.thresholds.model_dump_json(),
         "models": [vars(model) for model in lock.models],
         "judgement": lock.judgement and vars(lock.judgement),
         "captioner": lock.captioner and lock.captioner.model_dump(),
     }
     kept = [photo.sha256 for photo in lock.photos if photo.kept]
-    catalog.pins.import_pins(pins, kept, lock.measurements_file, (lock.pixels, lock.thresholds.background))
+    catalog.lock_content.import_content(
+        content, kept, lock.measurements_file, (lock.pixels, lock.thresholds.background)
+    )
 
 
 def _problem(lock: Lock, dataset: Dataset, written: dict[str, Any], missing: int) -> str | None:

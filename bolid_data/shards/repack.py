@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bolid_data.catalog import Index, without_photos
+from bolid_data.catalog import IndexWriter, without_photos
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.keyed import make_key
-from bolid_data.lockfile import own_lock
+from bolid_data.lockfile import local_lock
 from bolid_data.paths import inside, regular_file
 from bolid_data.progress import note
 from bolid_data.shard_index import SampleRow, ShardIndex
@@ -36,7 +36,7 @@ class Unwanted:
 def intact_lock(dataset: Dataset) -> dict[str, Any] | None:
     """The lock, where the index and the measurements are as it says; None where `bolid shard` was not finished."""
     try:
-        lock = own_lock(dataset.lock)
+        lock = local_lock(dataset.lock)
         if lock and index_digest(dataset.index) == lock["index"]:
             check_places(dataset.index, lock)
             return lock if file_sha256(dataset.measurements) == lock["measurements"] else None
@@ -89,7 +89,7 @@ def _write_tars(
 ) -> list[dict[str, Any]]:
     """Tars and index of what is left. Returns the rows of the index's table `shards`."""
     old, key = ShardIndex(dataset.index), make_key(dataset.root)
-    index = Index(dataset.pending.index, key.fingerprint, old.cut_addresses)
+    index = IndexWriter(dataset.pending.index, key.fingerprint, old.cut_addresses)
     writer = ShardWriter(dataset.pending.folder, max_size, index)
     staying = {entry["shard"] for entry in stay}
     for shard, rows in groupby(old.samples(), key=lambda row: row["shard"]):

@@ -15,7 +15,7 @@ from bolid_data.images import BrokenPhotoError, read_header
 from bolid_data.lockfile import Lock, LockedPhoto, read_lock
 from bolid_data.lost_photos import note_lost, record_lost
 from bolid_data.progress import bar, note
-from bolid_data.records import Person, Sighting, StoredPhoto
+from bolid_data.records import ListedPerson, Sighting, StoredPhoto
 from bolid_data.shards.rebuild import import_measurements
 from bolid_data.store import LostPhotoError
 
@@ -111,7 +111,7 @@ def _import(fresh: Dataset, lock: Lock, photos: _Photos) -> None:
     """Takes people, photos and sightings from the lock, and all that was measured and judged from its measurements."""
     removed = fresh.removed()
     people = [
-        Person(row.person, row.name, row.url or "", row.listed_photos)
+        ListedPerson(row.person, row.name, row.url or "", row.listed_photos)
         for row in lock.people if not removed.person(row.person)
     ]  # fmt: skip
     rows = [row for row in photos.rows if not removed.photo(row.sha256)]

@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bolid_data.catalog import Index
+from bolid_data.catalog import IndexWriter
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.keyed import make_key
-from bolid_data.lockfile import Recipe
+from bolid_data.lockfile import ShardRecipe
 from bolid_data.lost_photos import note_lost, record_lost
 from bolid_data.manifest import Manifest
 from bolid_data.progress import bar, note
@@ -30,13 +30,13 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     """
     dataset.catalog.require()
     dataset.prepare()
-    people = dataset.catalog.measurements.people_kept()
+    people = dataset.catalog.measurements.people_to_shard()
     discard_stale(dataset, keeps_some=bool(people))
     if not people:
         raise BolidError("no photo is kept, so there is nothing to shard; see `bolid status` for the reasons")
     if missing := sum(count for _, count in people):
         raise BolidError(f"{missing} kept photos have no caption; run `bolid caption` first")
-    shards = write_shards(Recipe.of(manifest), dataset)["shards"]
+    shards = write_shards(ShardRecipe.from_origin(manifest), dataset)["shards"]
     photos = sum(entry["samples"] for entry in shards)
     note(f"shard: {photos} photos of {len(people)} people in {len(shards)} shards")
     if failed := dataset.catalog.captions.caption_counts()["failed"]:
@@ -44,7 +44,7 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     return {"shards": len(shards), "samples": photos, "people": len(people)}
 
 
-def write_shards(recipe: Recipe, dataset: Dataset, measurements: Path | None = None) -> dict[str, Any]:
+def write_shards(recipe: ShardRecipe, dataset: Dataset, measurements: Path | None = None) -> dict[str, Any]:
     """Writes all that the catalog keeps and lets `measurements`, where given, stand for what it measured. Returns what
     the new lock says. Raises BolidError where photos lost their bytes."""
     try:
@@ -56,20 +56,20 @@ def write_shards(recipe: Recipe, dataset: Dataset, measurements: Path | None = N
     return lock
 
 
-def _write_aside(recipe: Recipe, dataset: Dataset, measurements: Path | None) -> dict[str, Any]:
+def _write_aside(recipe: ShardRecipe, dataset: Dataset, measurements: Path | None) -> dict[str, Any]:
     pending = dataset.pending
     folder = pending.begin()
     key = make_key(dataset.root)
-    pins = dataset.catalog.pins.read()
-    kept = [photo for photo in pins["photos"] if photo["kept"]]
+    content = dataset.catalog.lock_content.read()
+    kept = [photo for photo in content["photos"] if photo["kept"]]
     sightings = [(photo["sha256"], sighting) for photo in kept for sighting in photo["sightings"]]
     cut = sum("left_out" in sighting for _, sighting in sightings)
-    index = Index(pending.index, key.fingerprint, cut)
+    index = IndexWriter(pending.index, key.fingerprint, cut)
     shards = _write_tars(recipe, dataset, folder, index)
     index.add("shards", shards)
     index.add("sources", [{"sha256": sha256, "url": sighting["url"]} for sha256, sighting in sightings])
     ids = key.ids(
-        {person for person, _ in dataset.catalog.measurements.people_kept()}, (photo["sha256"] for photo in kept)
+        {person for person, _ in dataset.catalog.measurements.people_to_shard()}, (photo["sha256"] for photo in kept)
     )
     index.add("ids", [{"name": name, "id": keyed_id} for name, keyed_id in sorted(ids.items())])
     index.close()
@@ -78,15 +78,15 @@ def _write_aside(recipe: Recipe, dataset: Dataset, measurements: Path | None) ->
     if measurements:
         shutil.copyfile(measurements, pending.measurements)
     else:
-        dataset.catalog.pins.export_measurements(pending.measurements)
-    return write_lock(recipe, pending, pins, shards)
+        dataset.catalog.lock_content.export_measurements(pending.measurements)
+    return write_lock(recipe, pending, content, shards)
 
 
-def _write_tars(recipe: Recipe, dataset: Dataset, folder: Path, index: Index) -> list[dict[str, Any]]:
+def _write_tars(recipe: ShardRecipe, dataset: Dataset, folder: Path, index: IndexWriter) -> list[dict[str, Any]]:
     """Writes tars, and their samples to the index. Returns the rows of the index's table `shards`."""
     splits = {
         person: split_of(person, recipe.shape.splits, recipe.seed)
-        for person, _ in dataset.catalog.measurements.people_kept()
+        for person, _ in dataset.catalog.measurements.people_to_shard()
     }
     order = sorted(splits, key=lambda person: (splits[person], person))
     writer = ShardWriter(folder, recipe.shape.max_size, index)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bolid_data.catalog import Index
+from bolid_data.catalog import IndexWriter
 from bolid_data.errors import BolidError
 from bolid_data.members import extensions
 
@@ -34,7 +34,7 @@ def member(name: str, content: bytes) -> tuple[bytes, bytes, bytes]:
 class ShardWriter:
     """Writes samples to `<split>-000000.tar`, …, starting a new tar where a person would not fit whole."""
 
-    def __init__(self, folder: Path, max_size: int, index: Index) -> None:
+    def __init__(self, folder: Path, max_size: int, index: IndexWriter) -> None:
         self._folder, self._max, self._index = folder, max_size, index
         self._split, self._number, self._person = "", 0, ""
         self._tar: _Tar | None = None

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bolid_data.manifest import Objective, Train
+from bolid_data.manifest import ObjectiveSettings, Train
 from bolid_train.data.buckets import size_of
 from bolid_train.data.crops import crop
 from bolid_train.data.encoders import Encoders
@@ -16,7 +16,7 @@ from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.clip import load_clip
 
 
-def clip_columns(objective: Objective) -> list[str]:
+def clip_columns(objective: ObjectiveSettings) -> list[str]:
     """What the CLIP of the objective is asked for; nothing where no term needs it."""
     weights = {"clip_texts": objective.clip_text, "clip_references": objective.clip_style}
     return [name for name, weight in weights.items() if weight]

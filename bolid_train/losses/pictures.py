@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from bolid_data.manifest import Objective, Train
+from bolid_data.manifest import ObjectiveSettings, Train
 from bolid_train.data.batch import Batch
 from bolid_train.data.proportions import mean_proportions
 from bolid_train.diffusion.base import Base
@@ -25,7 +25,7 @@ class PictureLosses:
     """α·L_id + β·L_CLIP on clean predictions (Guo et al. 2024, PuLID: not on noisy ones), for a share of the rows."""
 
     def __init__(
-        self, vae: AutoencoderKL, detector: KeypointDetector | None, clip: Clip | None, objective: Objective
+        self, vae: AutoencoderKL, detector: KeypointDetector | None, clip: Clip | None, objective: ObjectiveSettings
     ) -> None:
         self._vae, self._detector, self._clip, self._objective = vae, detector, clip, objective
 

@@ -35,7 +35,7 @@ from bolid_data.curate.captions.vision_language import VisionLanguageCaptioner
 from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.gallery.description import ATTRIBUTES, WORDS
 from bolid_data.images import read_upright
-from bolid_data.manifest import Caption
+from bolid_data.manifest import CaptionSettings
 from small_world.training.tiny_blip2_samples import (
     JOINTS,
     PATCH,
@@ -211,7 +211,7 @@ def evaluate(folder: Path, people: int, photos: int) -> Iterator[str]:
     """Lines of the card's table: the share of attributes that the captions of photos of people never seen get right,
     and that they leave out, by the tiny BLIP-2 as users run it and by `describe`, which is given the true keypoints."""
     seen = held_out_set(folder, people, photos)
-    captioners: list[Captioner] = [VisionLanguageCaptioner(weights.find(TINY), Caption()), Describer()]
+    captioners: list[Captioner] = [VisionLanguageCaptioner(weights.find(TINY), CaptionSettings()), Describer()]
     verdicts = np.array([_verdicts(captioner, seen) for captioner in captioners])
     yield f"| {len(seen)} photos | " + " | ".join(f"{c.model.name}, right | left out" for c in captioners) + " |"
     yield "| --- " * (1 + 2 * len(captioners)) + "|"

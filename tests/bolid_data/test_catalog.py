@@ -7,7 +7,7 @@ import pytest
 
 from bolid_data.catalog import Catalog, connection
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.records import Person, Sighting
+from bolid_data.records import ListedPerson, Sighting
 
 HOLD = """
 import duckdb, sys, time
@@ -36,7 +36,7 @@ def test_an_opener_waits_for_its_turn(tmp_path: Path) -> None:
     catalog = make(tmp_path)
     with hold(catalog, 1.0) as process:
         began = time.monotonic()
-        catalog.sightings.record([Person("anna", "Anna", "u")])
+        catalog.sightings.record([ListedPerson("anna", "Anna", "u")])
         assert time.monotonic() - began > 0.5
         process.wait()
     assert catalog.summary()[0]["person"] == "anna"
@@ -44,7 +44,7 @@ def test_an_opener_waits_for_its_turn(tmp_path: Path) -> None:
 
 def test_an_opener_gives_up_with_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = make(tmp_path)
-    monkeypatch.setattr(connection, "PATIENCE", 0.3)
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT", 0.3)
     with hold(catalog, 30) as process:
         with pytest.raises(BolidError, match="another program"):
             catalog.summary()

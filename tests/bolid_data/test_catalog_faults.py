@@ -239,7 +239,7 @@ def test_damage_that_a_query_or_a_commit_meets_is_named_too(sound: Path, tmp_pat
 
 
 def test_looking_for_damage_changes_nothing(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "KEYS_AT_ONCE", 1000)
+    monkeypatch.setattr(connection, "KEYS_PER_TRANSACTION", 1000)
     catalog = damaged(sound, tmp_path, lambda path: None)
     assert catalog.damage() is None
     assert catalog.path.read_bytes() == sound.read_bytes()
@@ -252,7 +252,7 @@ def test_looking_for_damage_changes_nothing(sound: Path, tmp_path: Path, monkeyp
 def test_in_use_is_told_from_a_path_with_lock_in_it(
     sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 0.3)
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT", 0.3)
     catalog = damaged(sound, tmp_path / "lock", lambda path: None)
     with subprocess.Popen([sys.executable, "-c", HOLD, catalog.path], stdout=subprocess.PIPE) as process:
         assert process.stdout

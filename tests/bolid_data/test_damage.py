@@ -89,7 +89,7 @@ def test_a_progressive_photo_that_lacks_scans_is_damaged() -> None:
         closed = data[:at] + b"\xff\xd9"
         Image.open(io.BytesIO(closed)).load()  # which shows something, blurred, without a word
         assert "lacks scans" in str(damage(closed))
-        with pytest.raises(BrokenPhotoError, match="cannot be decoded whole: lacks scans"):
+        with pytest.raises(BrokenPhotoError, match="cannot be decoded completely: lacks scans"):
             read_upright(closed)
 
 

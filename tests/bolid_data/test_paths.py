@@ -56,7 +56,7 @@ def test_of_a_link_the_link_alone_is_deleted(root: Path) -> None:
 
 def test_a_pipe_is_no_file(root: Path) -> None:
     os.mkfifo(root / "pipe")
-    with pytest.raises(BolidError, match="is no regular file"):
+    with pytest.raises(BolidError, match="is not a regular file"):
         regular_file(root, "pipe")
     with pytest.raises(BolidError, match="No such file"):
         regular_file(root, "none")

@@ -106,7 +106,7 @@ def test_a_line_that_a_kill_cut_off_is_written_over(tmp_path: Path) -> None:
 def test_a_damaged_file_is_an_error(line: str, tmp_path: Path) -> None:
     mine = dataset(tmp_path)
     (mine.root / "removed.jsonl").write_text(f"{line}\n")
-    with pytest.raises(BolidError, match=r"removed\.jsonl:1: is no removal"):
+    with pytest.raises(BolidError, match=r"removed\.jsonl:1: is not a removal"):
         mine.removed()
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from bolid_data.curate import judge, near_duplicates
 from bolid_data.dataset import Dataset
 from bolid_data.manifest import Filter
-from bolid_data.records import Measurements, Model, Person, Sighting, StoredPhoto
+from bolid_data.records import ListedPerson, Measurements, Model, Sighting, StoredPhoto
 
 POSE, FACE, WATERMARK, HASH, QUALITY = (
     Model(f"{name}@1", name, name, "{}", "MIT") for name in ("pose", "face", "wm", "hash", "quality")
@@ -78,7 +78,7 @@ class World:
         file.unlink()
         url = f"https://a.example/{person}/{self._count}.jpg"
         self.dataset.catalog.sightings.record(
-            [Person(person, person.title(), f"https://a.example/{person}/", 99)],
+            [ListedPerson(person, person.title(), f"https://a.example/{person}/", 99)],
             [StoredPhoto(sha256, image_format, width, height, len(data))],
             [Sighting(url, person, f"{url}.html", "stored", sha256, 200)],
         )

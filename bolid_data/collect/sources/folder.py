@@ -11,7 +11,7 @@ from bolid_data.errors import UsageError
 from bolid_data.manifest import FolderSource
 from bolid_data.names import clean_name, slug
 from bolid_data.progress import bar, note
-from bolid_data.records import Person
+from bolid_data.records import ListedPerson
 
 _LITTER = {"thumbs.db", "desktop.ini"}  # what Windows puts in folders; other systems use names with a leading dot
 
@@ -40,7 +40,7 @@ def collect_folder(root: Path, source: FolderSource, ingest: Ingest) -> None:
                 continue
             files, unreadable = _files(folder)
             ingest.add_person(
-                Person(person, clean_name(folder.name) or person, f"{_address(folder, root)}/", len(files))
+                ListedPerson(person, clean_name(folder.name) or person, f"{_address(folder, root)}/", len(files))
             )
             ingest.stats.people += 1
             ingest.mark_gone(person, _gone(stored.get(person, set()), files, unreadable, root))

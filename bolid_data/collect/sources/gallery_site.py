@@ -35,7 +35,7 @@ from bolid_data.collect.sites.theplace import (
 from bolid_data.errors import BolidError
 from bolid_data.manifest import ThePlaceSource
 from bolid_data.names import letters
-from bolid_data.records import Frontier, Person, ReadPage, Validators
+from bolid_data.records import Frontier, ListedPerson, ReadPage, Validators
 
 T = TypeVar("T")
 Parse = Callable[[Profile, str, str], T]
@@ -161,7 +161,7 @@ class Crawler:
         except (FetchError, DriftError) as error:
             consent = error.consent if isinstance(error, FetchError) else None
             state = "opted_out" if consent else "failed"
-            self.ingest.add_person(Person(link.person, link.name, link.url, link.listed_photos, state))
+            self.ingest.add_person(ListedPerson(link.person, link.name, link.url, link.listed_photos, state))
             if consent and "nofollow" not in consent and consent != ROBOTS:
                 await self.ingest.opt_out_person(link.person, consent)
             self._record_error(error)
@@ -171,7 +171,7 @@ class Crawler:
         if listed < self.source.min_photos:
             self._skip(link, name, listed)
             return
-        self.ingest.add_person(Person(link.person, name, link.url, listed))
+        self.ingest.add_person(ListedPerson(link.person, name, link.url, listed))
         self.stats.people += 1
         cards, complete = await self._cards(link, first, frontier)
         if complete and first.listed_photos is not None and first.listed_photos > len(cards):
@@ -278,7 +278,7 @@ class Crawler:
         return Frontier(pages, frontier.settled)
 
     def _skip(self, link: PersonLink, name: str, listed: int) -> None:
-        self.ingest.add_person(Person(link.person, name, link.url, listed, "skipped"))
+        self.ingest.add_person(ListedPerson(link.person, name, link.url, listed, "skipped"))
         self.stats.skipped_people += 1
 
     def _too_small(self, card: Card) -> bool:

@@ -16,7 +16,7 @@ from bolid_data.errors import UsageError
 from bolid_data.manifest import UrlsSource
 from bolid_data.names import clean_name, slug
 from bolid_data.progress import note
-from bolid_data.records import Person
+from bolid_data.records import ListedPerson
 
 _SETTLED = {"stored", "opted_out", "refused"}
 _PRIVATE = "private_address"
@@ -58,7 +58,7 @@ class UrlList:
     def _people(self) -> dict[str, str]:
         """The slugs of the people to collect, by their names in the list."""
         people: dict[str, str] = {}
-        chosen: dict[str, Person] = {}
+        chosen: dict[str, ListedPerson] = {}
         slugs = Slugs(self.ingest.catalog.sightings.names())
         for name, listed in self._list.people().items():
             person = slug(name)
@@ -68,7 +68,7 @@ class UrlList:
             slugs.claim(person, clean_name(name) or person)
             if person not in chosen and len(chosen) == self.source.max_people:
                 break
-            row = chosen.get(person, Person(person, clean_name(name), self.source.path, 0))
+            row = chosen.get(person, ListedPerson(person, clean_name(name), self.source.path, 0))
             chosen[person] = replace(row, listed_photos=(row.listed_photos or 0) + listed)
             people[name] = person
         slugs.check(f"source.path: {self.path}", "the list")

@@ -8,7 +8,7 @@ from bolid_data.curate.captions.captioner import CaptionError, tidy
 from bolid_data.curate.captions.worker import Worker, WorkerError
 from bolid_data.curate.measurers.measurer import Keypoints, Photo, describe_model
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.manifest import Caption
+from bolid_data.manifest import CaptionSettings
 from bolid_data.weights import Weights
 
 ENVIRONMENT = Path(sys.prefix) / "lavis"
@@ -24,7 +24,7 @@ class LavisCaptioner:
         self,
         model: str,
         model_type: str,
-        settings: Caption,
+        settings: CaptionSettings,
         device: str = "auto",
         relative_to: Path | None = None,
         timeout: float = 600.0,

@@ -15,7 +15,7 @@ from transformers.utils import logging
 from bolid_data.curate.captions.captioner import CaptionError, tidy
 from bolid_data.curate.measurers.measurer import Keypoints, Photo, describe_model
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.manifest import Caption
+from bolid_data.manifest import CaptionSettings
 from bolid_data.weights import Weights
 
 INSTRUCTION = "Describe this photo of a person in one sentence."
@@ -31,7 +31,7 @@ Inputs = dict[str, torch.Tensor]
 class VisionLanguageCaptioner:
     """A model of a folder in transformers' layout; only safetensors are read, and no code beside them is run."""
 
-    def __init__(self, weights: Weights, settings: Caption, device: str = "cpu") -> None:
+    def __init__(self, weights: Weights, settings: CaptionSettings, device: str = "cpu") -> None:
         """Raises UsageError for a model of another kind, BolidError for one that cannot be loaded."""
         _check_kind(weights)
         self._device = torch.device(device)

@@ -190,7 +190,7 @@ def test_a_rebuilt_catalog_answers_as_the_first_did(whole: Whole, tmp_path: Path
         return [counts, photos]
 
     assert said(again) == said(whole.dataset)
-    again.catalog.pins.export_measurements(tmp_path / "again.parquet")
+    again.catalog.lock_content.export_measurements(tmp_path / "again.parquet")
     assert (tmp_path / "again.parquet").read_bytes() == whole.dataset.measurements.read_bytes()
 
 
@@ -319,7 +319,7 @@ def test_a_photo_that_was_opted_out_is_not_passed_on(listed: Listed, tmp_path: P
     first = listed.photos[0]
     elsewhere(listed, "anna", "/b/1.jpg")
     opted_out = Sighting(url(1), "anna", "", "opted_out", first, 200, "opted_out", None, "x-robots-tag: noai")
-    listed.world.dataset.catalog.sightings.mark([opted_out])
+    listed.world.dataset.catalog.sightings.update([opted_out])
     lock = listed.lock()
     assert verify(listed.world.dataset) == []
     with duckdb.connect() as con:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bolid_data.catalog.near_copies import Hashes, Near
+from bolid_data.catalog.near_copies import Hashes, NearPairs
 from bolid_data.curate import judge, near_duplicates
 from bolid_data.curate.judge import MAX_STORED_DISTANCE
 from tests.support.measured_dataset import HASH, LENIENT, World
@@ -111,7 +111,7 @@ def test_nobody_is_compared_twice_and_a_new_photo_is(tmp_path: Path, monkeypatch
         world.photo(person, phash=3)
     original = near_duplicates.find_pairs
 
-    def counted(photos: Hashes) -> Iterator[Near]:
+    def counted(photos: Hashes) -> Iterator[NearPairs]:
         searched.append(len(photos.hashes))
         return original(photos)
 
@@ -129,7 +129,7 @@ def test_a_killed_run_goes_on_with_those_it_had_not_done(tmp_path: Path, monkeyp
         world.photo(f"person{number}", phash=number ^ 1)
     original, searched = near_duplicates.find_pairs, 0
 
-    def killed(photos: Hashes) -> Iterator[Near]:
+    def killed(photos: Hashes) -> Iterator[NearPairs]:
         nonlocal searched
         searched += 1
         if searched == 3:

@@ -22,7 +22,7 @@ from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.lockfile import read_lock
-from bolid_data.records import Person, ReadPage, Sighting, StoredPhoto
+from bolid_data.records import ListedPerson, ReadPage, Sighting, StoredPhoto
 from bolid_data.shards import forget as forgetting
 from bolid_data.shards.lock import verify
 from bolid_data.shards.rebuild import rebuild_shards
@@ -193,7 +193,7 @@ def test_the_new_lock_can_be_rebuilt(world: World, tmp_path: Path) -> None:
         elsewhere.store.add(file, pinned.sha256, "jpg")
         photos = [StoredPhoto(pinned.sha256, "JPEG", 1200, 1400, file.stat().st_size)]
         seen = [Sighting(s.url, s.person, s.page_url or "", "stored", pinned.sha256) for s in pinned.sightings]
-        elsewhere.catalog.sightings.record([Person(s.person, s.person.title(), "") for s in seen], photos, seen)
+        elsewhere.catalog.sightings.record([ListedPerson(s.person, s.person.title(), "") for s in seen], photos, seen)
     assert rebuild_shards(lock, elsewhere)["problem"] is None
     assert verify(elsewhere) == []
 
@@ -258,7 +258,7 @@ def test_unfinished_shards_go_altogether(world: World) -> None:
 
 
 def test_who_is_meant_is_asked(world: World) -> None:
-    world.dataset.catalog.sightings.record([Person("eve_2", "Eve_Fifth", "https://a.example/eve_2/")])
+    world.dataset.catalog.sightings.record([ListedPerson("eve_2", "Eve_Fifth", "https://a.example/eve_2/")])
     with pytest.raises(UsageError, match="2 people have this name; say which: eve_2, eve_fifth"):
         forgetting.find(world.dataset, "Eve_Fifth")
     with pytest.raises(UsageError, match="nobody in"):

@@ -9,7 +9,7 @@ from diffusers import DDPMScheduler
 from torch import Tensor
 
 from bolid_data.errors import BolidError
-from bolid_data.manifest import Objective, Train
+from bolid_data.manifest import ObjectiveSettings, Train
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.rng import RowRandom
@@ -55,7 +55,7 @@ def _inputs(rows: int, text: int = 80, pooled: int = 48) -> UNetInputs:
 
 def _small_sdxl(**settings: Any) -> Denoiser:
     """The committed one, for Lightning pictures."""
-    train = Train(objective=Objective(pictures="lightning", identity=1.0), **settings)
+    train = Train(objective=ObjectiveSettings(pictures="lightning", identity=1.0), **settings)
     return Denoiser.of(Base.at("small-sdxl", FOLDER), train, CPU)
 
 
@@ -101,7 +101,7 @@ def test_estimates_start_from_no_later_than_the_timestep_given() -> None:
 
 
 def test_later_timesteps_are_drawn_in_proportion_to_them() -> None:
-    settings = Train(objective=Objective(timestep_bias="later"))
+    settings = Train(objective=ObjectiveSettings(timestep_bias="later"))
     denoiser, seen = Denoiser.of(Base.at("random", small_base()), settings, CPU), []
     denoiser.unet.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_later_timesteps_are_drawn_in_proportion_to_them() -> None:
 
 
 def test_the_parts_of_a_batch_have_the_losses_of_the_whole() -> None:
-    denoiser = Denoiser.of(Base.at("random", small_base()), Train(objective=Objective(min_snr=5)), CPU)
+    denoiser = Denoiser.of(Base.at("random", small_base()), Train(objective=ObjectiveSettings(min_snr=5)), CPU)
     latents, inputs, random = torch.randn(4, 4, 16, 16), _inputs(4), RowRandom(range(4))
     parts = [slice(part, None, 2) for part in range(2)]
     with torch.no_grad():

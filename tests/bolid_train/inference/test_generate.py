@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.manifest import Manifest, Objective, Train
+from bolid_data.manifest import Manifest, ObjectiveSettings, Train
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base
 from bolid_train.inference.generate import Request, generate
@@ -76,10 +76,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     people; `strict`, which is sure of no keypoint; `ip-adapter`. Do not change it."""
     folder = tmp_path_factory.mktemp("runs")
     settings = write_manifest(folder)
-    small_world = Objective(detector="tiny-keypoints")
+    small_world = ObjectiveSettings(detector="tiny-keypoints")
     for name, changed in (
         ("bolid", {"objective": small_world}),
-        ("yolo", {"objective": Objective()}),
+        ("yolo", {"objective": ObjectiveSettings()}),
         ("strict", {"objective": small_world, "min_keypoint_confidence": 1.0}),
         ("ip-adapter", {"objective": small_world, "method": "ip-adapter"}),
     ):

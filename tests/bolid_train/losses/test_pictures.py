@@ -9,7 +9,7 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import Tensor, nn
 
-from bolid_data.manifest import Objective, Train
+from bolid_data.manifest import ObjectiveSettings, Train
 from bolid_train.data.batch import Batch, no_views
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.clip import load_clip
@@ -74,7 +74,7 @@ def _inputs(batch: Batch) -> UNetInputs:
 
 
 def _chain(**objective: Any) -> tuple[Denoiser, PictureLosses]:
-    settings = Train(objective=Objective(**ALL | objective))
+    settings = Train(objective=ObjectiveSettings(**ALL | objective))
     losses = PictureLosses.of(BASE, settings, CPU)
     assert losses
     return Denoiser.of(BASE, settings, CPU), losses

@@ -35,7 +35,7 @@ def test_another_encoding_is_named_by_the_manifest(tmp_path: Path) -> None:
     path = write(tmp_path, PLAIN.replace("Á", "А"), "cp1251")
     assert read(path, "cp1251")[0] == [("Аnna", PAIRS[0][1]), PAIRS[1]]
     with pytest.raises(
-        UsageError, match=r"byte 11 \(0xc0\) is no utf-8; name the file's encoding in \[source\] encoding"
+        UsageError, match=r"byte 11 \(0xc0\) is not valid utf-8; name the file's encoding in \[source\] encoding"
     ):
         read(path)
     far = write(tmp_path, PLAIN.encode() * 40_000 + b"\xff")
@@ -105,5 +105,5 @@ def test_columns_of_bytes_are_text(tmp_path: Path) -> None:
 
 def test_an_encoding_that_nobody_knows_is_bad_usage(tmp_path: Path) -> None:
     for name in ("utf-99", "hex", "rot13"):
-        with pytest.raises(UsageError, match=r"source\.encoding: '.*' is no encoding of text"):
+        with pytest.raises(UsageError, match=r"source\.encoding: '.*' is not a text encoding"):
             fetch(tmp_path, f'encoding = "{name}"')

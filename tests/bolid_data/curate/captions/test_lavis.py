@@ -18,7 +18,7 @@ from bolid_data.curate.captions.run import caption_photos
 from bolid_data.curate.judge import judge
 from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.manifest import Caption, Filter, load
+from bolid_data.manifest import CaptionSettings, Filter, load
 from tests.support.measured_dataset import MODELS, World, jpeg
 
 TINY = Path(__file__).with_name("tiny_lavis.py")
@@ -67,7 +67,7 @@ def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fragile_captioner(folder: Path, **settings: object) -> LavisCaptioner:
-    return LavisCaptioner("fragile", "any.yaml", Caption(), relative_to=folder, **settings)  # type: ignore[arg-type]
+    return LavisCaptioner("fragile", "any.yaml", CaptionSettings(), relative_to=folder, **settings)  # type: ignore[arg-type]
 
 
 def photo(width: int, colour: tuple[int, int, int] = (1, 2, 3)) -> Photo:
@@ -158,7 +158,7 @@ cli.main()
 
 def test_lavis_chooses_its_own_precision(fragile: Path) -> None:
     with pytest.raises(UsageError, match=r"caption\.dtype is bfloat16"):
-        LavisCaptioner("fragile", "any.yaml", Caption(dtype="bfloat16"), relative_to=fragile)
+        LavisCaptioner("fragile", "any.yaml", CaptionSettings(dtype="bfloat16"), relative_to=fragile)
 
 
 @pytest.fixture(scope="module")
@@ -201,4 +201,4 @@ def test_a_lavis_model_is_named_by_its_version_and_weights(captioner: Captioner)
 
 def test_a_type_that_lavis_does_not_have_is_told_with_those_it_has(captioner: Captioner) -> None:
     with pytest.raises(BolidError, match=r"LAVIS's 'blip2_opt' is one of pretrain_opt2\.7b, .*, not 'opt'"):
-        LavisCaptioner("blip2_opt", "opt", Caption())
+        LavisCaptioner("blip2_opt", "opt", CaptionSettings())

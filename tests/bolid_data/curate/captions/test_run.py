@@ -176,7 +176,7 @@ def test_shards_and_lock_leave_out_photos_that_could_not_be_captioned(
     with duckdb.connect(world.dataset.index, read_only=True) as con:
         sharded = [sha256 for (sha256,) in con.execute("SELECT sha256 FROM samples ORDER BY 1").fetchall()]
     assert sharded == [sha256 for sha256 in sha256s if sha256 != bad]
-    pinned = {photo["sha256"]: photo["kept"] for photo in world.dataset.catalog.pins.read()["photos"]}
+    pinned = {photo["sha256"]: photo["kept"] for photo in world.dataset.catalog.lock_content.read()["photos"]}
     assert pinned == {sha256: sha256 != bad for sha256 in sha256s}
 
 

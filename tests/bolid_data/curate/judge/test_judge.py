@@ -166,7 +166,7 @@ def test_no_decision_brings_back_what_its_owner_opted_out(world: World) -> None:
     sha256 = world.photo()
     (sighting,) = catalog.sightings.at_addresses(["https://a.example/anna/1.jpg"])
     catalog.decisions.decide("anna", sha256, True, "eva", "I want it")
-    catalog.sightings.mark([replace(sighting, state="opted_out")])
+    catalog.sightings.update([replace(sighting, state="opted_out")])
     world.judge()
     assert world.verdicts() == {sha256: ["opted_out"]}
 

@@ -1,4 +1,4 @@
-"""What a lock pins of a dataset, and what is rebuilt from it: the file of measurements is written and read here."""
+"""The content of a lock and its file of measurements: exported from a dataset, and imported when it is rebuilt."""
 
 import json
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from bolid_data.errors import UsageError
 from bolid_data.public_address import public_address
 
 
-class Pins(Part):
+class LockContent(Part):
     def read(self) -> dict[str, Any]:
-        """What the dataset was made by and of: thresholds, models, people, and every photo with its sightings.
+        """The dataset's thresholds, models, people, and photos with their sightings.
 
-        A photo that is gone from its folder is there to account for its file, without an address; one that an owner
-        opted out has no file any more. What may be secret in an address is left out, and its name is said.
+        A photo that is gone from its folder is included without an address, as its file is still there; an opted-out
+        photo has no file and is not included. Secrets in addresses are removed, and named in `left_out`.
         """
         with self._catalog.open() as con:
-            con.execute(_PASSED_ON)
+            con.execute(_PUBLIC)
             thresholds = con.execute("SELECT thresholds FROM judgement").fetchone()
             judgement = dicts(con.execute("SELECT * EXCLUDE thresholds FROM judgement"))
             captioner = dicts(con.execute("SELECT model, prompt FROM captioner"))
@@ -34,38 +34,38 @@ class Pins(Part):
                        OR id IN (SELECT model FROM captioner) ORDER BY id"""
                 )
             )
-            # Of a list of addresses `url` and `page_url` are the list's own path, which is nobody else's business.
+            # For an addresses list, `url` and `page_url` are the path of the list, which is private.
             people = dicts(
                 con.execute(
                     """SELECT person, name, CASE WHEN regexp_matches(url, '^(https?://|file:)') THEN url END AS url,
                            listed_photos
-                       FROM people SEMI JOIN passed_on USING (person) ORDER BY person"""
+                       FROM people SEMI JOIN public_sightings USING (person) ORDER BY person"""
                 )
             )
             photos = dicts(
                 con.execute(
                     """WITH verdict AS (
-                           SELECT sha256, bool_or(kept) AND sha256 IN  -- those it cannot caption are in no shard
+                           SELECT sha256, bool_or(kept) AND sha256 IN  -- photos without a caption are in no shard
                                (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt)) AS kept
                            FROM verdicts GROUP BY sha256
                        ),
-                       seen AS (
+                       sighted AS (
                            SELECT sha256, list({'person': person, 'url': url, 'page_url':
                                CASE WHEN regexp_matches(page_url, '^https?://') THEN page_url END
                            } ORDER BY url, person) AS sightings
-                           FROM passed_on GROUP BY sha256
+                           FROM public_sightings GROUP BY sha256
                        )
                        SELECT sha256, format, bytes, coalesce(kept, false) AS kept, coalesce(sightings, []) AS sightings
-                       FROM photos LEFT JOIN seen USING (sha256) LEFT JOIN verdict USING (sha256)
+                       FROM photos LEFT JOIN sighted USING (sha256) LEFT JOIN verdict USING (sha256)
                        WHERE sha256 NOT IN (
                            SELECT sha256 FROM sightings WHERE state = 'opted_out' AND sha256 IS NOT NULL
                        ) AND sha256 NOT IN (FROM lost) ORDER BY sha256"""
                 )
             )
         for photo in photos:
-            # Sorted as they are handed on: the order must not tell what was left out.
-            sightings = map(_handed_on, photo["sightings"])
-            photo["sightings"] = sorted(sightings, key=lambda own: (own["url"], own["person"]))
+            # Sorted without secrets: the order must not reveal them.
+            sightings = map(_without_secrets, photo["sightings"])
+            photo["sightings"] = sorted(sightings, key=lambda sighting: (sighting["url"], sighting["person"]))
         for person in people:
             person["url"] = person["url"] and public_address(person["url"])[0]
         return {
@@ -78,14 +78,14 @@ class Pins(Part):
         }
 
     def export_measurements(self, file: Path) -> None:
-        """Writes all that was measured and judged to a Parquet file, a row per photo, sorted by sha256."""
+        """Writes all measurements and verdicts to a Parquet file, one row per photo, sorted by sha256."""
         with atomic_write(file) as partial, self._catalog.open(files=True) as con:
-            con.execute(_PASSED_ON)
+            con.execute(_PUBLIC)
             con.execute(_MEASUREMENTS.format(file=str(partial).replace("'", "''")))
 
     def begin_rebuild(self, lock: str) -> None:
-        """Says of a new catalog that it is rebuilt from the lock with this sha256. Raises UsageError when it holds
-        anything else."""
+        """Marks a new catalog as rebuilt from the lock with this sha256. Raises UsageError if it holds anything
+        else."""
         with self._catalog.open() as con:
             con.execute("CREATE TABLE IF NOT EXISTS rebuilt (lock VARCHAR)")
             con.execute(
@@ -99,62 +99,64 @@ class Pins(Part):
                     f"{self._catalog.path.parent}: holds another dataset; name an empty folder with --data"
                 )
 
-    def import_pins(
-        self, pins: dict[str, Any], kept: Sequence[str], file: Path, pixels: tuple[int, str] = (1, "white")
+    def import_content(
+        self, content: dict[str, Any], kept: Sequence[str], file: Path, pixels: tuple[int, str] = (1, "white")
     ) -> None:
-        """Takes what was measured, judged and captioned of the photos that are here from a Parquet file of
-        `export_measurements`, and by which models from `pins`; it replaces what the catalog said of that.
+        """Imports measurements, verdicts and captions of the photos in the catalog from a Parquet file of
+        `export_measurements`, and their models from `content`. They replace those in the catalog.
 
-        `kept` are the sha256s of photos that must be ready to be sharded then. Raises UsageError for a file that does
-        not say all that, or more than `bolid shard` writes.
+        `kept` are the sha256s of photos that must be ready to be sharded afterwards. Raises UsageError for a file that
+        lacks something, or holds values that `bolid shard` does not write.
         """
         with self._catalog.open(files=True) as con:
             con.execute("SET memory_limit = '4GB'")  # a small file may unpack to a large table
             try:
-                con.execute(_PINNED.format(file=str(file).replace("'", "''")))
-                for table, rows in _FROM_PINNED.items():
+                con.execute(_LOCKED.format(file=str(file).replace("'", "''")))
+                for table, rows in _FROM_LOCKED.items():
                     con.execute(f"DELETE FROM {table}")
                     con.execute(f"INSERT INTO {table} BY NAME {rows}")
                 for table in ("models", "judgement", "captioner"):
                     con.execute(f"DELETE FROM {table}")
-                insert(con, "models", pins["models"])
-                judgement = pins["judgement"] or dicts(con.execute(_JUDGEMENT_OF_OLD_LOCK))[0]
-                insert(con, "judgement", [judgement | {"thresholds": pins["thresholds"]}])
-                insert(con, "captioner", [pins["captioner"]] if pins["captioner"] else _old_captioner(con))
-                if pixels[0] > 1:  # before that, photos that are no plain sRGB were read wrong
+                insert(con, "models", content["models"])
+                judgement = content["judgement"] or dicts(con.execute(_JUDGEMENT_OF_OLD_LOCK))[0]
+                insert(con, "judgement", [judgement | {"thresholds": content["thresholds"]}])
+                insert(con, "captioner", [content["captioner"]] if content["captioner"] else _old_captioner(con))
+                if pixels[0] > 1:  # before, photos other than plain sRGB were read wrong
                     mark_pixels(con, None, *pixels)
-                odd = con.execute(_ODD).fetchone()
-                lacking = con.execute(_LACKING, {"kept": list(kept)}).fetchone()
-            except _NOT_OURS as error:
+                invalid = con.execute(_INVALID).fetchone()
+                incomplete = con.execute(_INCOMPLETE, {"kept": list(kept)}).fetchone()
+            except _INVALID_FILE as error:
                 raise UsageError(f"{file}: not what `bolid shard` writes ({first_line(error)})") from error
-            if odd:
-                raise UsageError(f"{file}: {odd[0]} of photo {odd[1]} is none that `bolid shard` writes")
-            if lacking:
-                raise UsageError(f"{file}: lacks verdict, caption or keypoints of photo {lacking[0]}, which was kept")
+            if invalid:
+                raise UsageError(f"{file}: {invalid[0]} of photo {invalid[1]} is not one that `bolid shard` writes")
+            if incomplete:
+                raise UsageError(
+                    f"{file}: lacks verdict, caption or keypoints of photo {incomplete[0]}, which was kept"
+                )
 
 
-def _handed_on(sighting: dict[str, Any]) -> dict[str, Any]:
-    """A sighting without what may be secret in its addresses."""
+def _without_secrets(sighting: dict[str, Any]) -> dict[str, Any]:
+    """A sighting without the secrets in its addresses."""
     url, left_out = public_address(sighting["url"])
     page, left_out_of_page = public_address(sighting["page_url"]) if sighting["page_url"] else (None, [])
     names = sorted({*left_out, *left_out_of_page})
     return sighting | {"url": url, "page_url": page} | ({"left_out": names} if names else {})
 
 
-# Sightings of photos that no owner opted out: only these leave the machine.
-_PASSED_ON = """
-CREATE TEMP VIEW passed_on AS FROM sightings s WHERE state = 'stored'
+# Sightings of photos that nobody opted out: only these leave the machine.
+_PUBLIC = """
+CREATE TEMP VIEW public_sightings AS FROM sightings s WHERE state = 'stored'
 AND NOT EXISTS (FROM sightings o WHERE o.sha256 = s.sha256 AND o.state = 'opted_out')
 """
 
 _MEASUREMENTS = """
 COPY (
-    WITH seen AS (SELECT DISTINCT sha256 FROM passed_on)
+    WITH public_photos AS (SELECT DISTINCT sha256 FROM public_sightings)
     SELECT *,
         (SELECT error FROM undecodable u WHERE u.sha256 = photos.sha256) AS error,
         (SELECT list(model ORDER BY model) FROM measured m WHERE m.sha256 = photos.sha256) AS measured,
         (SELECT list({{'model': model, 'kind': kind, 'score': score,
-            'box': box::FLOAT[], 'keypoints': keypoints::FLOAT[][]}}  -- as lists: NULLs among arrays nobody else reads
+            'box': box::FLOAT[], 'keypoints': keypoints::FLOAT[][]}}  -- lists: other readers fail on NULL arrays
             ORDER BY model, kind, score DESC, box) FROM detections d WHERE d.sha256 = photos.sha256) AS detections,
         (SELECT list({{'model': model, 'probability': probability}} ORDER BY model)
             FROM watermarks w WHERE w.sha256 = photos.sha256) AS watermarks,
@@ -167,7 +169,7 @@ COPY (
             FROM embeddings e WHERE e.sha256 = photos.sha256) AS embeddings,
         (SELECT list({{'person': person, 'model': model, 'likeness': likeness}} ORDER BY person, model)
             FROM likenesses l WHERE l.sha256 = photos.sha256) AS likenesses,
-        -- Not who decided: a dataset goes to others.
+        -- Not who decided: datasets are shared.
         (SELECT list({{'person': person, 'keep': keep, 'why': why, 'decided_at': decided_at}} ORDER BY person)
             FROM decisions x WHERE x.sha256 = photos.sha256) AS decisions,
         (SELECT list({{'model': model, 'prompt': prompt, 'caption': caption}} ORDER BY model, prompt)
@@ -176,17 +178,17 @@ COPY (
             ORDER BY person)
             FROM judged j WHERE j.sha256 = photos.sha256) AS verdicts,
         (SELECT list({{'b': b, 'distance': distance}} ORDER BY b)
-            FROM near SEMI JOIN seen ON seen.sha256 = b WHERE a = photos.sha256) AS near
-    FROM photos SEMI JOIN seen USING (sha256) ORDER BY sha256
+            FROM near SEMI JOIN public_photos ON public_photos.sha256 = b WHERE a = photos.sha256) AS near
+    FROM photos SEMI JOIN public_photos USING (sha256) ORDER BY sha256
 ) TO '{file}' (FORMAT parquet)
 """
 
-_NOT_OURS = (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError)
-"""What a table of other columns, types or values than ours leads to; a full disk is none of these."""
+_INVALID_FILE = (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError)
+"""Errors from a file with unexpected columns, types or values; a full disk raises another one."""
 
-# Only what is here is taken over; older files lack some columns.
-_PINNED = """
-CREATE TEMP VIEW pinned AS
+# Only rows of photos in the catalog; older files lack some columns.
+_LOCKED = """
+CREATE TEMP VIEW locked AS
 FROM (
     SELECT NULL::STRUCT(b VARCHAR, distance UTINYINT)[] AS near,
         NULL::STRUCT(model VARCHAR, sharpness FLOAT, brightness FLOAT, colourfulness FLOAT)[] AS qualities,
@@ -197,25 +199,25 @@ FROM (
 ) SEMI JOIN photos USING (sha256)
 """
 
-_FROM_PINNED = {
-    "undecodable": "SELECT sha256, error FROM pinned WHERE error IS NOT NULL",
-    "measured": "SELECT sha256, unnest(measured) AS model FROM pinned",
-    "detections": "SELECT sha256, row.* FROM (SELECT sha256, unnest(detections) AS row FROM pinned)",
-    "watermarks": "SELECT sha256, row.* FROM (SELECT sha256, unnest(watermarks) AS row FROM pinned)",
-    "hashes": "SELECT sha256, row.* FROM (SELECT sha256, unnest(hashes) AS row FROM pinned)",
-    "qualities": "SELECT sha256, row.* FROM (SELECT sha256, unnest(qualities) AS row FROM pinned)",
-    "embeddings": "SELECT sha256, row.* FROM (SELECT sha256, unnest(embeddings) AS row FROM pinned)",
-    "likenesses": "SELECT sha256, row.* FROM (SELECT sha256, unnest(likenesses) AS row FROM pinned)",
-    "decisions": "SELECT sha256, row.* FROM (SELECT sha256, unnest(decisions) AS row FROM pinned)",
-    "captioned": "SELECT sha256, row.* FROM (SELECT sha256, unnest(captions) AS row FROM pinned)",
-    "judged": """SELECT sha256, row.* FROM (SELECT sha256, unnest(verdicts) AS row FROM pinned)
+_FROM_LOCKED = {
+    "undecodable": "SELECT sha256, error FROM locked WHERE error IS NOT NULL",
+    "measured": "SELECT sha256, unnest(measured) AS model FROM locked",
+    "detections": "SELECT sha256, row.* FROM (SELECT sha256, unnest(detections) AS row FROM locked)",
+    "watermarks": "SELECT sha256, row.* FROM (SELECT sha256, unnest(watermarks) AS row FROM locked)",
+    "hashes": "SELECT sha256, row.* FROM (SELECT sha256, unnest(hashes) AS row FROM locked)",
+    "qualities": "SELECT sha256, row.* FROM (SELECT sha256, unnest(qualities) AS row FROM locked)",
+    "embeddings": "SELECT sha256, row.* FROM (SELECT sha256, unnest(embeddings) AS row FROM locked)",
+    "likenesses": "SELECT sha256, row.* FROM (SELECT sha256, unnest(likenesses) AS row FROM locked)",
+    "decisions": "SELECT sha256, row.* FROM (SELECT sha256, unnest(decisions) AS row FROM locked)",
+    "captioned": "SELECT sha256, row.* FROM (SELECT sha256, unnest(captions) AS row FROM locked)",
+    "judged": """SELECT sha256, row.* FROM (SELECT sha256, unnest(verdicts) AS row FROM locked)
         WHERE (sha256, row.person) IN (SELECT (sha256, person) FROM sightings WHERE state = 'stored')""",
-    "near": """SELECT a, row.* FROM (SELECT sha256 AS a, unnest(near) AS row FROM pinned)
+    "near": """SELECT a, row.* FROM (SELECT sha256 AS a, unnest(near) AS row FROM locked)
         WHERE row.b IN (SELECT sha256 FROM photos)""",
 }
 
-# A row that no measurer, judge or captioner writes.
-_ODD = """
+# Rows that no measurer, judge or captioner writes.
+_INVALID = """
 SELECT 'a detection', sha256 FROM detections
 WHERE score IS NULL OR NOT isfinite(score) OR score NOT BETWEEN 0 AND 1 OR kind NOT IN ('person', 'face')
 OR box IS NULL OR len(list_filter(box::FLOAT[], lambda v: v IS NULL OR NOT isfinite(v) OR abs(v) > 1e7)) > 0
@@ -242,7 +244,7 @@ UNION ALL SELECT 'a model', sha256 FROM measured WHERE len(model) > 1000
 LIMIT 1
 """
 
-# Locks written before they said which model judged what.
+# For locks that do not yet record which models were judged.
 _JUDGEMENT_OF_OLD_LOCK = """
 SELECT (SELECT any_value(model) FROM detections JOIN models ON id = model WHERE kind = 'person') AS pose,
     (SELECT any_value(model) FROM detections JOIN models ON id = model WHERE kind = 'face') AS face,
@@ -250,19 +252,19 @@ SELECT (SELECT any_value(model) FROM detections JOIN models ON id = model WHERE 
     (SELECT any_value(model) FROM hashes JOIN models ON id = model) AS hash
 """
 
-_LACKING = """
+_INCOMPLETE = """
 SELECT sha256 FROM (SELECT unnest($kept) AS sha256) SEMI JOIN photos USING (sha256)
 WHERE sha256 NOT IN (SELECT sha256 FROM verdicts WHERE kept)
 OR sha256 NOT IN (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt) WHERE caption IS NOT NULL)
 OR sha256 NOT IN (
     SELECT sha256 FROM detections JOIN judgement ON model = pose WHERE kind = 'person' AND keypoints IS NOT NULL
-    UNION ALL SELECT sha256 FROM decisions WHERE keep)  -- by hand, whatever was seen on it
+    UNION ALL SELECT sha256 FROM decisions WHERE keep)  -- by hand, whatever was detected
 LIMIT 1
 """
 
 
 def _old_captioner(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Whose captions were sharded, by a lock that does not say: those of most photos."""
+    """The captioner for a lock that does not record it: that of most photos."""
     return dicts(
         con.execute(
             """SELECT model, prompt FROM captioned JOIN models ON id = model
