@@ -1,4 +1,4 @@
-"""What `bolid filter`, `bolid status` and `bolid explain` say on a terminal."""
+"""The terminal output of `bolid filter`, `bolid status` and `bolid explain`."""
 
 from collections import Counter
 from typing import Any
@@ -14,52 +14,52 @@ from bolid_data.printable import printable, say
 from bolid_data.progress import note
 from bolid_data.stale import find_stale
 
-VIEWS = tuple(f"{framing} {facing}" for framing in FRAMINGS for facing in FACINGS)
-"""What a person's photos should show for a body that is known from all sides."""
+COVERAGE = tuple(f"{framing} {facing}" for framing in FRAMINGS for facing in FACINGS)
+"""The combinations of framing and facing that a person's photos should cover."""
 
 _COUNTS = ("listed", "stored", "failed", "judged", "kept", "captioned")
 _COLUMNS = ("listed", "stored", "kept")  # what fits a terminal beside the reasons
 
 
 def status(dataset: Dataset) -> dict[str, Any]:
-    """What is done and left, per person and in all."""
+    """What is done and what is left, per person and in total."""
     people = dataset.catalog.summary()
     for row in people:
-        row["missing_views"] = [view for view in VIEWS if view not in row["views"]] if row["kept"] else []
+        row["missing_views"] = [view for view in COVERAGE if view not in row["views"]] if row["kept"] else []
     total: dict[str, Any] = {count: sum(row[count] or 0 for row in people) for count in _COUNTS}
-    for words in ("reasons", "unfetched", "views"):
-        total[words] = Counter()
+    for key in ("reasons", "unfetched", "views"):
+        total[key] = Counter()
         for row in people:
-            total[words].update(row[words])
+            total[key].update(row[key])
     stale = find_stale(dataset)
     if stale.problem:
         note(f"status: {stale.problem}")
     return {"people": people, "total": total, "locked": dataset.lock.exists(), "stale": stale.summary()}
 
 
-def print_status(found: dict[str, Any]) -> None:
+def print_status(status: dict[str, Any]) -> None:
     table = Table("person", *_COLUMNS, "out because", "not fetched")
     for column in table.columns[1:-2]:
         column.justify = "right"
-    for row in [*found["people"], {"person": "all", "state": "listed"} | found["total"]]:
+    for row in [*status["people"], {"person": "all", "state": "listed"} | status["total"]]:
         person = row["person"] if row["state"] == "listed" else f"{row['person']} ({row['state']})"
         words = (", ".join(f"{why} {n}" for why, n in row[kind].items()) for kind in ("reasons", "unfetched"))
         table.add_row(*_cells(person, *(row[column] or 0 for column in _COLUMNS), *words))
     _show(table)
-    _print_views(found["people"])
-    left = found["total"]
+    _print_coverage(status["people"])
+    total = status["total"]
     steps = [
-        ("filter", left["stored"] - left["judged"]),
-        ("caption", left["kept"] - left["captioned"]),
-        ("shard", left["kept"] if not found["locked"] or found["stale"]["photos"] else 0),
+        ("filter", total["stored"] - total["judged"]),
+        ("caption", total["kept"] - total["captioned"]),
+        ("shard", total["kept"] if not status["locked"] or status["stale"]["photos"] else 0),
     ]
     todo = ", ".join(f"`bolid {step}` for {photos} photos" for step, photos in steps if photos > 0)
-    _print_stale(found["stale"])
+    _print_stale(status["stale"])
     say(f"left to do: {todo or 'nothing'}")
 
 
 def _print_stale(stale: dict[str, Any]) -> None:
-    """What was built of photos that were withdrawn since."""
+    """What was made from photos that have since been withdrawn."""
     if stale["photos"]:
         why = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in sorted(stale["reasons"].items()))
         places = ", ".join([f"shards/{name}" for name in stale["shards"]] + stale["features"])
@@ -68,34 +68,34 @@ def _print_stale(stale: dict[str, Any]) -> None:
         say(f"stale runs, trained on what was withdrawn: {', '.join(stale['runs'])}")
 
 
-def _print_views(people: list[dict[str, Any]]) -> None:
-    """Which views of each person the kept photos show; what is missing is a place to collect more."""
+def _print_coverage(people: list[dict[str, Any]]) -> None:
+    """How many kept photos of each person have which framing and facing; gaps show what to collect."""
     kept = [row for row in people if row["kept"]]
     if not kept:
         return
     title = f"kept photos by view: {' · '.join(FACINGS)}"
     table = Table("person", *(framing.replace("_", " ") for framing in FRAMINGS), title=title)
     for row in kept:
-        counts = ([str(row["views"].get(f"{own} {facing}", "–")) for facing in FACINGS] for own in FRAMINGS)
-        table.add_row(*_cells(row["person"], *(" · ".join(own) for own in counts)))
+        counts = ([str(row["views"].get(f"{framing} {facing}", "–")) for facing in FACINGS] for framing in FRAMINGS)
+        table.add_row(*_cells(row["person"], *(" · ".join(numbers) for numbers in counts)))
     _show(table)
 
 
-def print_funnel(found: dict[str, Any]) -> None:
-    """Reason by reason: photos that have it, and how many are left after it."""
+def print_funnel(funnel: dict[str, Any]) -> None:
+    """For each reason, how many photos have it and how many are left after it."""
     table = Table("reason", "photos", "left")
     for column in table.columns[1:]:
         column.justify = "right"
-    left = found["photos"]
+    left = funnel["photos"]
     table.add_row("collected", str(left), str(left))
-    for reason, photos in found["reasons"].items():
-        left -= found["leaving"][reason]
+    for reason, photos in funnel["reasons"].items():
+        left -= funnel["leaving"][reason]
         table.add_row(*_cells(reason, photos, left))
-    table.add_row("kept", "", str(found["kept"]))
+    table.add_row("kept", "", str(funnel["kept"]))
     _show(table)
-    if (found["gained"] and found["gained"] < found["kept"]) or found["lost"]:
-        lines = (f"+{found['gained']} kept{_by('were', found['gained_by'])}",
-                 f"−{found['lost']}{_by('are now', found['lost_by'])}")  # fmt: skip
+    if (funnel["gained"] and funnel["gained"] < funnel["kept"]) or funnel["lost"]:
+        lines = (f"+{funnel['gained']} kept{_by('were', funnel['gained_by'])}",
+                 f"−{funnel['lost']}{_by('are now', funnel['lost_by'])}")  # fmt: skip
         say(f"against the last judgement: {', '.join(lines)}")
 
 
@@ -104,50 +104,50 @@ def _show(table: Table) -> None:
 
 
 def _cells(*values: object) -> list[Text]:
-    """Cells of a table: as plain text, for `[…]` in a name is no markup."""
+    """Cells of a table, as plain text: `[…]` in a name is not markup."""
     return [Text(printable(value)) for value in values]
 
 
 def _by(word: str, reasons: dict[str, int]) -> str:
-    counts = ", ".join(f"{reason} {photos}" for reason, photos in sorted(reasons.items(), key=lambda own: -own[1]))
+    counts = ", ".join(f"{reason} {photos}" for reason, photos in sorted(reasons.items(), key=lambda item: -item[1]))
     return f" ({word} {counts})" if counts else ""
 
 
-def print_explanation(found: dict[str, Any]) -> None:
-    photo = found["photo"]
+def print_explanation(explanation: dict[str, Any]) -> None:
+    photo = explanation["photo"]
     say(f"{photo['sha256']}  {photo['format']} {photo['width']}×{photo['height']}, {photo['bytes']} bytes")
-    for sighting in found["sightings"]:
+    for sighting in explanation["sightings"]:
         since = f", gone since {sighting['gone_at']}" if sighting["gone_at"] else ""
         consent = f", {sighting['consent']}" if sighting["consent"] else ""
         say(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']}{since}{consent})")
-    for verdict in found["verdicts"]:
+    for verdict in explanation["verdicts"]:
         say(f"{verdict['person']}: {'kept' if verdict['kept'] else 'out: ' + ', '.join(verdict['reasons'])}")
-    for made in found["decisions"]:
-        word = "kept" if made["keep"] else "rejected"
-        say(f"{made['person']}: {word} by hand by {made['who']} at {made['decided_at']}: {made['why']}")
-    several = len(found["verdicts"]) > 1
+    for decision in explanation["decisions"]:
+        word = "kept" if decision["keep"] else "rejected"
+        say(f"{decision['person']}: {word} by hand by {decision['who']} at {decision['decided_at']}: {decision['why']}")
+    several = len(explanation["verdicts"]) > 1
     table = Table(*(["person"] if several else []), "reason", "measured", "out if", "margin", "")
-    for rule in found["rules"]:
+    for rule in explanation["rules"]:
         if rule["limit"] is None and rule["value"] is None:
-            continue  # neither asked nor measured
+            continue  # neither limited nor measured
         value = "not measured" if rule["value"] is None else f"{rule['fact']} = {rule['value']:.4g}"
         margin = "" if rule["margin"] is None else f"{rule['margin']:+.4g}"
         limit = "off" if rule["limit"] is None else f"{rule['out_if']} {rule['limit']:g}"
         row = [rule["reason"], value, f"{limit} ({rule['threshold']})", margin, "out" if rule["out"] else ""]
         table.add_row(*_cells(*([rule["person"]] if several else []), *row))
     _show(table)
-    for turn in found["turns"]:
+    for turn in explanation["turns"]:
         word = "in" if turn["kept"] else "out"
-        given = f"{turn['to']:.5g} instead of {turn['from']:g}"
-        say(f"{turn['person']}: alone, {turn['threshold']} = {given} would put it {word}")
-    for row in found["detections"]:
+        change = f"{turn['to']:.5g} instead of {turn['from']:g}"
+        say(f"{turn['person']}: alone, {turn['threshold']} = {change} would put it {word}")
+    for row in explanation["detections"]:
         box = ", ".join(f"{value:.0f}" for value in row["box"])
         say(f"{row['kind']} {row['score']:.2f} at [{box}] by {row['model']}")
-    for row in found["near"]:
+    for row in explanation["near"]:
         say(f"{row['distance']} bits from {row['sha256']}")
-    for row in found["captions"]:
+    for row in explanation["captions"]:
         say(f"caption by {row['model']}: {row['caption']}")
-    if broken := next((rule["broken"] for rule in found["rules"] if rule["broken"]), None):
+    if broken := next((rule["broken"] for rule in explanation["rules"] if rule["broken"]), None):
         say(f"broken: {broken}")
 
 

@@ -1,4 +1,4 @@
-"""What was made of people's photos beside the shards: reports, tables, features, and pictures made by runs."""
+"""Removes what was made from people's photos besides the shards: reports, tables, features, and images of runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,41 +8,41 @@ from bolid_data.paths import remove
 from bolid_data.progress import note
 from bolid_data.stale import find_stale
 
-ANYBODY = ("report", "evaluation")
-"""Folders of pages and pictures that may show anybody, and that a command makes again."""
+SHARED_FOLDERS = ("report", "evaluation")
+"""Folders of pages and images that may show any person; a command makes them again."""
 
 
 def remove_features(root: Path, people: Iterable[str]) -> None:
-    """Features of these people, which the next training computes again of what they still have."""
-    for name in people:
-        for folder in root.glob(f"features/*/{name}"):
-            remove(root, "features", folder.parent.name, name)
+    """Removes the features of these people; the next training computes those of their remaining photos again."""
+    for person in people:
+        for folder in root.glob(f"features/*/{person}"):
+            remove(root, "features", folder.parent.name, person)
 
 
-def remove_pictures(root: Path) -> None:
-    """Reports, tables, and grids of validation: several people are on one, and none of them says who."""
-    for name in ANYBODY:
+def remove_images(root: Path) -> None:
+    """Removes reports, tables and validation grids, which show several people without naming them."""
+    for name in SHARED_FOLDERS:
         remove(root, name)
     for folder in root.glob("runs/*/validation"):
         remove(root, "runs", folder.parent.name, folder.name)
 
 
-def discard_stale(dataset: Dataset, keeps_some: bool) -> None:
-    """Before shards are written anew: what else was made of photos that were withdrawn. Where nothing is kept any more,
-    no new shards will take the place of the old ones, and those go, too."""
+def discard_stale(dataset: Dataset, any_kept: bool) -> None:
+    """Before new shards are written: removes what else was made from withdrawn photos. Where no photo is kept, no new
+    shards will replace the old ones, so those are removed as well."""
     stale = find_stale(dataset)
     if not stale.photos:
         return
     remove_features(dataset.root, {person for person, _ in stale.photos})
     if "opted_out" in stale.reasons:
-        remove_pictures(dataset.root)
-    if not keeps_some:
-        drop(dataset)
+        remove_images(dataset.root)
+    if not any_kept:
+        remove_shards(dataset)
         note(f"shard: all {len(stale.photos)} photos of the shards were withdrawn, and the shards are removed")
 
 
-def drop(dataset: Dataset) -> None:
-    """Removes all that `bolid shard` writes."""
+def remove_shards(dataset: Dataset) -> None:
+    """Removes everything that `bolid shard` writes."""
     for name in (dataset.lock.name, dataset.shards.name, dataset.measurements.name):
         remove(dataset.root, name)
     for file in dataset.root.glob(".*.part"):

@@ -1,7 +1,7 @@
-"""`bolid forget`: a person goes from everywhere below a dataset's folder, and does not come back.
+"""`bolid forget`: removes a person from everywhere in a dataset's folder, for good.
 
-The catalog is written anew last: until then it says what is to go, so that a command that was killed, run again, does
-what is left. What only takes disk goes first: on a full disk, that makes the room that the rest needs.
+The catalog is rewritten last: until then it records what to remove, so that a killed command, run again, completes the
+removal. Files that are only deleted go first: on a full disk, that frees the space that the rest needs.
 """
 
 import re
@@ -21,7 +21,7 @@ from bolid_data.progress import note
 from bolid_data.removals import removals_of
 from bolid_data.shard_index import ShardIndex
 from bolid_data.shards import repack
-from bolid_data.shards.dependent import drop, remove_features, remove_pictures
+from bolid_data.shards.dependent import remove_features, remove_images, remove_shards
 from bolid_data.shards.repack import Unwanted
 from bolid_data.stale import TrainedOn, read_trained_on, run_folders
 
@@ -30,48 +30,48 @@ _LEFTOVERS = (
     ".*.part", "runs/*/.*.part", "runs/*/checkpoints/.*.part", "runs/*/checkpoints/.part", "runs/*/validation/.*.part",
     "features/*/*/.*.part",
 )  # fmt: skip
-"""What DuckDB writes when memory does not suffice, files that a kill left half written, and catalogs that
-`bolid repair` set aside."""
+"""Temporary files of DuckDB, files that were being written when a command was killed, and catalogs that `bolid repair`
+set aside."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a dataset has of one person."""
+    """What a dataset holds about one person."""
 
     person: str
-    photos: frozenset[str]  # sha256s, of photos that are also under another's name too
-    others: frozenset[str]  # people of whom a photo goes from the shards
+    photos: frozenset[str]  # sha256s, including photos that other people share
+    others: frozenset[str]  # people who lose a photo from the shards
 
 
-def find(dataset: Dataset, said: str) -> Trace | None:
-    """The person with this slug or name; None for one who was forgotten.
+def find(dataset: Dataset, name: str) -> Trace | None:
+    """Finds a person by slug or name; None for someone who was forgotten.
 
-    Raises UsageError for nobody, and for a name that several people have.
+    Raises UsageError if nobody or several people have this name.
     """
     dataset.catalog.require()
     lock = repack.intact_lock(dataset)
     pinned = {row["person"]: row["name"] for row in (lock or {}).get("people", [])}
-    people = dataset.catalog.erasure.people_named(said) or sorted({said, slug(said)} & pinned.keys())
+    people = dataset.catalog.erasure.people_named(name) or sorted({name, slug(name)} & pinned.keys())
     if len(people) > 1:
-        raise UsageError(f"{said}: {len(people)} people have this name; say which: {', '.join(people)}")
+        raise UsageError(f"{name}: {len(people)} people have this name; say which: {', '.join(people)}")
     if not people:
-        if dataset.removed().person(slug(said)) == "forgotten":
+        if dataset.removed().person(slug(name)) == "forgotten":
             return None
-        raise UsageError(f"{said}: nobody in {dataset.root} has this slug or name; `bolid status` lists them")
+        raise UsageError(f"{name}: nobody in {dataset.root} has this slug or name; `bolid status` lists them")
     if not re.fullmatch(SLUG, people[0]):
         raise BolidError(f"{dataset.catalog.path}: a person '{people[0]}'; no slug is like that, and bolid wrote none")
     return _trace(dataset, people[0], lock)
 
 
 def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
-    """Removes a person from photos, catalog, shards, index, lock, measurements, features, reports, pictures of runs and
-    the inbox. Returns what went, and the runs that were trained on them, which stay."""
+    """Removes a person from photos, catalog, shards, index, lock, measurements, features, reports, images of runs and
+    the inbox. Returns what was removed, and the runs that were trained on the person, which stay."""
     trace = _trace(dataset, trace.person, repack.intact_lock(dataset))
-    remove_pictures(dataset.root)
+    remove_images(dataset.root)
     remove_features(dataset.root, {trace.person, *trace.others})
     _remove_leftovers(dataset)
     dataset.store.empty_inbox()
-    # A photo that the catalog does not know was on its way in when a run was killed: nobody can say whose it is.
+    # A photo that is not in the catalog was being ingested when a run was killed: whom it shows is unknown.
     known = dataset.catalog.erasure.photos() - trace.photos
     dataset.store.remove(lambda sha256: sha256 not in known)
     dataset.prepare()
@@ -92,7 +92,9 @@ def _trace(dataset: Dataset, person: str, lock: dict[str, Any] | None) -> Trace:
     photos, others = dataset.catalog.erasure.photos_of(person), set()
     if lock:
         photos |= {
-            row["sha256"] for row in lock["photos"] if any(seen["person"] == person for seen in row["sightings"])
+            row["sha256"]
+            for row in lock["photos"]
+            if any(sighting["person"] == person for sighting in row["sightings"])
         }
         samples = [
             row for row in ShardIndex(dataset.index).samples() if row["person"] == person or row["sha256"] in photos
@@ -109,22 +111,26 @@ def _remove_leftovers(dataset: Dataset) -> None:
 
 
 def _remove_from_shards(dataset: Dataset, unwanted: Unwanted) -> dict[str, list[str]]:
-    """Which tars have other bytes now, and which are gone."""
+    """Returns the tars whose bytes changed, and those that were removed."""
     lock = repack.intact_lock(dataset)
     try:
         repacked = lock is not None and repack.repack(dataset, lock, unwanted)
-    except (BolidError, OSError, duckdb.Error) as error:  # a full disk, most likely: removing comes before keeping
+    except (
+        BolidError,
+        OSError,
+        duckdb.Error,
+    ) as error:  # most likely a full disk: removing the person has priority over keeping the shards
         note(f"forget: {error}")
         repacked = False
     if lock is None or not repacked:
         if dataset.shards.exists():
             note("forget: the shards could not be written without the person, and are removed; run `bolid shard`")
-        drop(dataset)
+        remove_shards(dataset)
         return {"rewritten": [], "removed": []}
     before = {entry["shard"]: entry["sha256"] for entry in lock["shards"]}
     dataset.pending.settle()
-    now = repack.intact_lock(dataset)
-    after = {entry["shard"]: entry["sha256"] for entry in (now or {"shards": []})["shards"]}
+    new_lock = repack.intact_lock(dataset)
+    after = {entry["shard"]: entry["sha256"] for entry in (new_lock or {"shards": []})["shards"]}
     return {
         "rewritten": sorted(name for name in after if after[name] != before.get(name)),
         "removed": sorted(before.keys() - after.keys()),
@@ -132,7 +138,7 @@ def _remove_from_shards(dataset: Dataset, unwanted: Unwanted) -> dict[str, list[
 
 
 def _runs(dataset: Dataset, trace: Trace) -> Iterator[dict[str, Any]]:
-    """Runs that were trained on a person: True, or None where it cannot be known."""
+    """The runs that were trained on a person (True) or may have been (None)."""
     key = make_key(dataset.root)
     for run in run_folders(dataset.root):
         trained = _trained_on(read_trained_on(run), trace, key)

@@ -1,7 +1,7 @@
-"""A photo as it goes into a shard: an upright sRGB JPEG, 8 bits of grey or RGB, that says nothing but its pixels.
+"""Converts a photo for a shard: an upright 8-bit sRGB JPEG, grey or RGB, without metadata.
 
-What a camera or an editor adds (EXIF, XMP, IPTC, comments, maker notes, thumbnails, second pictures, films behind the
-last byte) is left out by copying only what a decoder needs: such a photo's pixels stay what they were, bit for bit.
+What a camera or an editor adds (EXIF, XMP, IPTC, comments, maker notes, thumbnails, second images, films after the end)
+is dropped by copying only the segments that a decoder needs, so that the pixels stay the same bit for bit.
 """
 
 import io
@@ -12,20 +12,24 @@ from bolid_data.colour import WHITE
 from bolid_data.images import Header, read_header, read_upright
 
 QUALITY = 95
-"""JPEG quality of photos that must be encoded anew: other formats, turned ones, other colours than sRGB."""
+"""JPEG quality of photos that must be encoded again: other formats, rotated ones, colours other than sRGB."""
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
-_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; nobody writes the others
+_FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; the others are not used in practice
 _TABLES = {0xC4, 0xDB, 0xDD}  # Huffman, quantisation, restart interval
 _SCAN = 0xDA
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that is neither an escaped byte nor a restart
-_TOLD = {0xFE, *range(0xE0, 0xF0)}  # comments and applications' own segments
-_DECODERS_NEED = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # of those: colours
+_METADATA = {0xFE, *range(0xE0, 0xF0)}  # comments and application segments
+_NEEDED_PREFIXES = {
+    0xE0: b"JFIF\0",
+    0xE2: b"ICC_PROFILE\0",
+    0xEE: b"Adobe",
+}  # the application segments that determine colours
 
 
 @dataclass(frozen=True)
 class Jpeg:
-    """Width and height in pixels; `made` says how `data` came of the photo's own bytes: `as_is`, `stripped`, or
+    """`width` and `height` in pixels; `made` records how `data` came from the photo's bytes: `as_is`, `stripped` or
     `converted: …` and why."""
 
     data: bytes
@@ -35,8 +39,8 @@ class Jpeg:
 
 
 def to_jpeg(photo: bytes, background: str = WHITE) -> Jpeg:
-    """The same bytes give the same JPEG, wherever the versions of Pillow and its colour management are the same. Raises
-    BrokenPhotoError."""
+    """Converts a photo. The same bytes give the same JPEG with the same versions of Pillow and its colour management.
+    Raises BrokenPhotoError."""
     header = read_header(photo)
     plain = photo.startswith(_START) and header.upright and not set(header.traits) - {"xmp"}
     if plain and (stripped := _strip(photo, header.srgb_profile)):
@@ -48,7 +52,7 @@ def to_jpeg(photo: bytes, background: str = WHITE) -> Jpeg:
 
 
 def _reasons(header: Header) -> list[str]:
-    """Why a photo is encoded anew, in words."""
+    """Why a photo is encoded again, in words."""
     reasons = [trait for trait in header.traits if trait != "xmp"]
     if header.format != "JPEG" or (header.upright and not reasons):
         kind = header.format.lower()
@@ -59,8 +63,8 @@ def _reasons(header: Header) -> list[str]:
 
 
 def _strip(photo: bytes, keep_profile: bool) -> Jpeg | None:
-    """The JPEG without what no decoder needs; None where only decoding it can tell."""
-    kept, at, size = [_START], 2, None
+    """The JPEG without metadata; None if it must be decoded."""
+    segments, at, size = [_START], 2, None
     while True:
         at = _past_fill(photo, at)
         marker, length = photo[at + 1 : at + 2], int.from_bytes(photo[at + 2 : at + 4])
@@ -77,36 +81,36 @@ def _strip(photo: bytes, keep_profile: bool) -> Jpeg | None:
                 size = int.from_bytes(photo[at + 7 : at + 9]), int.from_bytes(photo[at + 5 : at + 7])
                 if depth != 8 or components not in (1, 3) or 0 in size:
                     return None
-                kept.append(photo[at:end])
+                segments.append(photo[at:end])
             case scan if scan == _SCAN:
-                if not (behind := _SCAN_END.search(photo, end)):
+                if not (marker_after := _SCAN_END.search(photo, end)):
                     return None
-                end = behind.start()
-                kept.append(photo[at:end])
+                end = marker_after.start()
+                segments.append(photo[at:end])
             case table if table in _TABLES:
-                kept.append(photo[at:end])
-            case told if told in _TOLD:
-                kept.append(_needed(photo[at:end], keep_profile))
+                segments.append(photo[at:end])
+            case metadata if metadata in _METADATA:
+                segments.append(_needed(photo[at:end], keep_profile))
             case _:
                 return None
         at = end
     if size is None:
         return None
-    data = b"".join([*kept, _END])
+    data = b"".join([*segments, _END])
     return Jpeg(photo, *size, "as_is") if data == photo else Jpeg(data, *size, "stripped")
 
 
 def _past_fill(photo: bytes, at: int) -> int:
-    """Any number of 0xFF may stand before a marker."""
+    """Skips fill bytes: any number of 0xFF may precede a marker."""
     while photo[at : at + 2] == b"\xff\xff":
         at += 1
     return at
 
 
 def _needed(segment: bytes, keep_profile: bool) -> bytes:
-    """What a decoder needs of an application's segment, marker and length included; mostly nothing."""
-    begins = _DECODERS_NEED.get(segment[1])
-    if begins is None or not segment.startswith(begins, 4):
+    """The part of an application segment that a decoder needs, with marker and length; mostly nothing."""
+    prefix = _NEEDED_PREFIXES.get(segment[1])
+    if prefix is None or not segment.startswith(prefix, 4):
         return b""
     if segment[1] == 0xE2 and not keep_profile:
         return b""

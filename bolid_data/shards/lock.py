@@ -1,4 +1,4 @@
-"""`dataset.lock.json` pins what a dataset is; `bolid verify` compares it with what lies on the disk."""
+"""Writes `dataset.lock.json`, which pins a dataset; `bolid verify` compares it with the files on disk."""
 
 import hashlib
 import json
@@ -22,15 +22,15 @@ from bolid_data.weights import file_sha256
 def write_lock(
     recipe: ShardRecipe, pending: Pending, content: dict[str, Any], shards: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Writes the lock of what is pending; being the last thing written, it says that all is there. Returns what it
-    says."""
+    """Writes the lock of the pending files. It is written last, so its presence means that they are complete. Returns
+    the lock."""
     source = {"source": recipe.source.model_dump(exclude_defaults=True)} if recipe.source else {}
     lock = {
         "version": VERSION,
         "pixels": PIXELS_VERSION,
         "name": recipe.name,
         "seed": recipe.seed,
-        "splits": list(recipe.shape.splits.items()),  # their order decides
+        "splits": list(recipe.shape.splits.items()),  # a list, as their order matters
         "max_size": int(recipe.shape.max_size),
         **source,
         **content,
@@ -43,7 +43,7 @@ def write_lock(
 
 
 def seal(lock: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Writes a lock with the sha256 of all it says. Returns it."""
+    """Adds a lock's own sha256, writes the lock and returns it."""
     lock = lock | {"sha256": lock_digest(lock)}
     write_text(file, json.dumps(lock, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return lock
@@ -51,7 +51,7 @@ def seal(lock: dict[str, Any], file: Path) -> dict[str, Any]:
 
 def index_digest(index: Path, added: bool = True) -> str:
     """sha256 of the index's rows (the bytes of a DuckDB file differ from run to run); without `added`, of the columns
-    that indexes of before had."""
+    that older indexes have."""
     digest = hashlib.sha256()
     for table, row in ShardIndex(index).all_rows(added):
         digest.update(canonical([table, row]))
@@ -59,10 +59,10 @@ def index_digest(index: Path, added: bool = True) -> str:
 
 
 def verify(dataset: Dataset) -> list[dict[str, str]]:
-    """Everything that differs from the lock: `file` and `problem` (changed | missing | extra), and shards that hold
-    what was withdrawn since (stale).
+    """All differences from the lock: `file` and `problem` (changed | missing | extra, or stale for shards that contain
+    withdrawn photos).
 
-    Raises UsageError when there is no lock, or one that `bolid shard` does not write.
+    Raises UsageError when there is no lock, or one that `bolid shard` did not write.
     """
     try:
         lock = local_lock(dataset.lock)
@@ -93,7 +93,7 @@ def _differences(dataset: Dataset, lock: dict[str, Any]) -> Iterator[tuple[str, 
             yield f"shards/{file.name}", "extra"
     if not dataset.index.is_file():
         yield "shards/index.duckdb", "missing"
-    elif not _index_is_as_pinned(dataset, lock):
+    elif not _index_matches(dataset, lock):
         yield "shards/index.duckdb", "changed"
     if not dataset.measurements.is_file():
         yield dataset.measurements.name, "missing"
@@ -114,19 +114,19 @@ def _photo_differences(dataset: Dataset, pinned: set[str], opted_out: frozenset[
             if file_sha256(file) != file.stem:
                 yield name, "changed"
     for sha256 in sorted(missing):
-        # An opt-out takes the bytes at once; the lock still pins the photo until `bolid shard` has run.
+        # An opt-out deletes the bytes at once; the lock still pins the photo until `bolid shard` runs.
         yield f"photos/{sha256[:2]}/{sha256}", "stale" if sha256 in opted_out else "missing"
 
 
 def check_places(index: Path, lock: dict[str, Any]) -> None:
-    """Raises UsageError for a sample that does not lie in one of the pinned shards."""
+    """Raises UsageError for a sample that is not inside one of the pinned shards."""
     sizes = {entry["shard"]: entry["bytes"] for entry in lock["shards"]}
     for row in ShardIndex(index).samples(maps=False):
         if row["offset"] + row["size"] > sizes.get(row["shard"], 0):
-            raise UsageError(f"{index}: sample {row['key']} does not lie in {row['shard']}, by the lock")
+            raise UsageError(f"{index}: sample {row['key']} is not inside {row['shard']} as the lock pins it")
 
 
-def _index_is_as_pinned(dataset: Dataset, lock: dict[str, Any]) -> bool:
+def _index_matches(dataset: Dataset, lock: dict[str, Any]) -> bool:
     try:
         if index_digest(dataset.index) != lock["index"]:
             return False

@@ -1,4 +1,4 @@
-"""`bolid rebuild`, its second half: the pinned measurements of the photos that are here, and the same shards."""
+"""The second half of `bolid rebuild`: imports the pinned measurements and writes the same shards."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from bolid_data.shards.write import write_shards
 
 
 def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
-    """Writes the shards, index, measurements and lock again, with what is here of the pinned photos.
+    """Writes the shards, index, measurements and lock again, from those pinned photos that are in the store.
 
-    Returns how much that is, and as `problem` in words why it is not the pinned dataset, or None. Raises UsageError
-    for measurements that do not say what the lock does.
+    Returns the counts, and as `problem` the reason why it is not the pinned dataset, or None. Raises UsageError for
+    measurements that disagree with the lock.
     """
     import_measurements(lock, dataset.catalog)
     stored = dataset.catalog.sightings.photos_by_sha256([photo.sha256 for photo in lock.photos])
     missing = sum(photo.sha256 not in stored for photo in lock.photos if photo.sightings or photo.kept)
-    # Not exported again where it says the same: the bytes of Parquet differ between versions of what writes it.
+    # Copied if unchanged, not exported again: the bytes of Parquet differ between versions of DuckDB.
     written = write_shards(ShardRecipe.from_origin(lock), dataset, None if missing else lock.measurements_file)
     samples = sum(entry["samples"] for entry in written["shards"])
     note(f"rebuild: {len(stored)} photos, {samples} of them in {len(written['shards'])} shards")
@@ -29,8 +29,8 @@ def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
 
 
 def import_measurements(lock: Lock, catalog: Catalog) -> None:
-    """Takes what was measured, judged and captioned of the photos that a catalog has. Raises UsageError for
-    measurements that do not say what the lock does."""
+    """Imports the measurements, verdicts and captions of the photos in a catalog. Raises UsageError for measurements
+    that disagree with the lock."""
     content = {
         "thresholds": lock.thresholds.model_dump_json(),
         "models": [vars(model) for model in lock.models],
@@ -47,8 +47,8 @@ def _problem(lock: Lock, dataset: Dataset, written: dict[str, Any], missing: int
     if missing:
         return f"{missing} of {len(lock.photos)} photos are missing, listed above; {dataset.root} holds the rest"
     pinned = {entry.shard: entry.sha256 for entry in lock.shards}
-    made = {entry["shard"]: entry["sha256"] for entry in written["shards"]}
-    if differing := sorted(name for name in pinned | made if pinned.get(name) != made.get(name)):
+    rebuilt = {entry["shard"]: entry["sha256"] for entry in written["shards"]}
+    if differing := sorted(name for name in pinned | rebuilt if pinned.get(name) != rebuilt.get(name)):
         if lock.pixels < PIXELS_VERSION:
             return (
                 f"every photo is as pinned, but not {', '.join(differing)}: the lock was made by a version that "
@@ -56,10 +56,10 @@ def _problem(lock: Lock, dataset: Dataset, written: dict[str, Any], missing: int
                 "saw them"
             )
         return (
-            f"every photo is as pinned, but not {', '.join(differing)}: what is no plain JPEG is encoded anew, and "
-            "another version of Pillow than the lock's does that differently"
+            f"every photo is as pinned, but not {', '.join(differing)}: photos that are not plain JPEGs are encoded "
+            "again, and another version of Pillow than the lock's does that differently"
         )
-    # A lock does not say which columns its index had; one of before could not pin those that were added since.
+    # A lock does not record the columns of its index; an older one could not pin those that were added since.
     if lock.index not in (written["index"], index_digest(dataset.index, added=False)):
         return "every photo and shard is as pinned, but not shards/index.duckdb: the lock pins other rows than it holds"
     return None

@@ -1,4 +1,4 @@
-"""`bolid repair`: a lost or damaged catalog, built again from the lock, its measurements and the photo store."""
+"""`bolid repair`: builds a lost or damaged catalog again from the lock, its measurements and the photo store."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ from bolid_data.records import ListedPerson, Sighting, StoredPhoto
 from bolid_data.shards.rebuild import import_measurements
 from bolid_data.store import LostPhotoError
 
-_TOGETHER = 1000
-_GONE_FOR_GOOD = (
-    "addresses that gave no photo, and why: the next `bolid scrape` asks them again",
-    "how far an unfinished crawl had come, and which hosts requested to be left alone",
+_BATCH = 1000
+_NOT_RESTORED = (
+    "addresses that gave no photo, and why: the next `bolid scrape` tries them again",
+    "the progress of an unfinished crawl, and which hosts requested to be left alone",
     "when each photo was fetched, and with which status and validators",
     "who made a decision by hand (the decisions themselves are in the measurements)",
 )
-"""What a catalog holds and nothing else does."""
+"""What only the catalog holds."""
 
 
 @dataclass
 class _Photos:
-    """What the store has of a lock's photos."""
+    """The photos of a lock as they are in the store."""
 
     rows: list[StoredPhoto] = field(default_factory=list)
     lost: dict[str, str] = field(default_factory=dict)  # what is wrong, by sha256
@@ -39,20 +39,20 @@ class _Photos:
 
 
 def repair(dataset: Dataset, nobody_removed: bool = False) -> dict[str, Any]:
-    """Builds the catalog again where it is missing or damaged; one that can be read whole is left alone. The damaged
-    one is kept beside it. Returns what came back.
+    """Builds the catalog again if it is missing or damaged; a readable one is left as it is. The damaged one is kept
+    beside the new one. Returns what was restored.
 
-    Raises BolidError where the file of removals is missing, too, unless `nobody_removed` says that there were none.
+    Raises BolidError if the file of removals is missing too, unless `nobody_removed` states that there were none.
     """
     damage = dataset.catalog.damage()
     if damage is None:
-        note(f"repair: {dataset.catalog.path} can be read whole, and is left as it is")
+        note(f"repair: {dataset.catalog.path} is readable, and is left as it is")
         return {"repaired": False, "damage": None}
     note(f"repair: {dataset.catalog.path}: {damage}")
     if not dataset.removal_file.path.exists() and not nobody_removed:
         raise BolidError(
-            f"{dataset.removal_file.path}: missing, so nobody can tell who was forgotten or opted out; restore it from "
-            "a backup, or, where nobody was, say --nobody-removed"
+            f"{dataset.removal_file.path}: missing, so it is unknown who was forgotten or opted out; restore it from "
+            "a backup, or, if nobody was, use --nobody-removed"
         )
     dataset.removal_file.create()
     fresh = Dataset(dataset.root)
@@ -71,7 +71,7 @@ def repair(dataset: Dataset, nobody_removed: bool = False) -> dict[str, Any]:
     record_lost(fresh.catalog, fresh.store, photos.lost)
     fresh.discard_opted_out()
     _put_in_place(fresh.catalog.path, dataset.catalog.path)
-    return _tell(dataset, lock, photos, damage)
+    return _report(dataset, lock, photos, damage)
 
 
 def _lock(dataset: Dataset) -> Lock | None:
@@ -79,36 +79,36 @@ def _lock(dataset: Dataset) -> Lock | None:
         return read_lock(dataset.lock)
     except BolidError as error:
         note(f"repair: {error}")
-        note("repair: without lock and measurements, only the next `bolid scrape` can tell whose the photos are")
+        note("repair: without lock and measurements, only the next `bolid scrape` can determine whose the photos are")
         return None
 
 
 def _find_photos(dataset: Dataset, lock: Lock | None) -> _Photos:
     """Hashes every photo in the store."""
     pinned = {photo.sha256: photo for photo in lock.photos} if lock else {}
-    found = _Photos()
+    photos = _Photos()
     files = list(dataset.store.files())
-    found.unknown = sum(file.stem not in pinned for file in files)
+    photos.unknown = sum(file.stem not in pinned for file in files)
     with bar() as progress:
         for photo in progress.track(pinned.values(), total=len(pinned), description="repair"):
             try:
-                found.rows.append(_stored(photo, dataset.store.read(photo.sha256)))
+                photos.rows.append(_stored(photo, dataset.store.read(photo.sha256)))
             except LostPhotoError as error:
-                found.rows.append(StoredPhoto(photo.sha256, photo.format or "", 0, 0, photo.bytes or 0))
-                found.lost[photo.sha256] = error.problem
-    return found
+                photos.rows.append(StoredPhoto(photo.sha256, photo.format or "", 0, 0, photo.bytes or 0))
+                photos.lost[photo.sha256] = error.problem
+    return photos
 
 
 def _stored(photo: LockedPhoto, data: bytes) -> StoredPhoto:
     try:
         header = read_header(data)
-    except BrokenPhotoError:  # as whoever decodes it will say
+    except BrokenPhotoError:  # whoever decodes it reports that
         return StoredPhoto(photo.sha256, photo.format or "", 0, 0, len(data))
     return StoredPhoto(photo.sha256, header.format, header.width, header.height, len(data), " ".join(header.traits))
 
 
 def _import(fresh: Dataset, lock: Lock, photos: _Photos) -> None:
-    """Takes people, photos and sightings from the lock, and all that was measured and judged from its measurements."""
+    """Imports people, photos and sightings from the lock, and measurements and verdicts from its measurements file."""
     removed = fresh.removed()
     people = [
         ListedPerson(row.person, row.name, row.url or "", row.listed_photos)
@@ -118,8 +118,8 @@ def _import(fresh: Dataset, lock: Lock, photos: _Photos) -> None:
     sightings = [sighting for photo in lock.photos if not removed.photo(photo.sha256) for sighting in _sightings(photo)]
     sightings = [row for row in sightings if not removed.person(row.person) and not removed.address(row.url)]
     fresh.catalog.sightings.record(people)
-    for start in range(0, max(len(rows), len(sightings)), _TOGETHER):
-        fresh.catalog.sightings.record([], rows[start : start + _TOGETHER], sightings[start : start + _TOGETHER])
+    for start in range(0, max(len(rows), len(sightings)), _BATCH):
+        fresh.catalog.sightings.record([], rows[start : start + _BATCH], sightings[start : start + _BATCH])
     import_measurements(lock, fresh.catalog)
 
 
@@ -140,38 +140,38 @@ def _put_in_place(fresh: Path, catalog: Path) -> None:
 
 
 def _remove_catalog(path: Path) -> None:
-    for left in (path, _wal(path)):
-        left.unlink(missing_ok=True)
+    for file in (path, _wal(path)):
+        file.unlink(missing_ok=True)
 
 
 def _wal(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
 
 
-def _tell(dataset: Dataset, lock: Lock | None, photos: _Photos, damage: str) -> dict[str, Any]:
+def _report(dataset: Dataset, lock: Lock | None, photos: _Photos, damage: str) -> dict[str, Any]:
     people = len(lock.people) if lock else 0
-    known = len(photos.rows) - len(photos.lost)
-    note(f"repair: {people} people and {known} photos came back, with all that was measured, judged and captioned")
+    restored = len(photos.rows) - len(photos.lost)
+    note(f"repair: {people} people and {restored} photos came back, with their measurements, verdicts and captions")
     note_lost("repair", photos.lost)
     if photos.unknown:
         note(
-            f"repair: {photos.unknown} files in {dataset.store.root} are none of the lock's: the next `bolid scrape` "
-            "says whose they are, without fetching those of a folder again"
+            f"repair: {photos.unknown} files in {dataset.store.root} are not in the lock: the next `bolid scrape` "
+            "determines whose they are, without fetching those of a folder again"
         )
     cut = Counter(bool(s.left_out) for photo in lock.photos for s in photo.sightings)[True] if lock else 0
-    lost = [*_GONE_FOR_GOOD]
+    not_restored = [*_NOT_RESTORED]
     if cut:
-        lost.append(f"what was secret in {cut} addresses: the next `bolid scrape` fetches their photos again")
-    for what in lost:
-        note(f"repair: not to be had again: {what}")
-    note("repair: run `bolid dataset` to go on")
+        not_restored.append(f"what was secret in {cut} addresses: the next `bolid scrape` fetches their photos again")
+    for item in not_restored:
+        note(f"repair: cannot be restored: {item}")
+    note("repair: run `bolid dataset` to continue")
     return {
         "repaired": True,
         "damage": damage,
         "copied": False,
         "people": people,
-        "photos": known,
+        "photos": restored,
         "lost_photos": len(photos.lost),
         "unknown_files": photos.unknown,
-        "not_restored": lost,
+        "not_restored": not_restored,
     }

@@ -1,4 +1,4 @@
-"""`bolid shard`: kept, captioned photos → WebDataset tars, one person's photos together, and their index.
+"""`bolid shard`: kept, captioned photos → WebDataset tars, sorted by person, and their index.
 
 The same photos, verdicts and captions give byte-identical tars: people and photos are sorted, times are 0.
 """
@@ -24,14 +24,14 @@ from bolid_data.shards.writer import ShardWriter
 
 
 def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
-    """Writes shards, index, measurements and lock. Until all of them are there, those of before stay as they are.
+    """Writes shards, index, measurements and lock. Until all of them are written, the old ones stay as they are.
 
-    Raises BolidError when nothing is kept, or captions are missing.
+    Raises BolidError when no photo is kept, or captions are missing.
     """
     dataset.catalog.require()
     dataset.prepare()
     people = dataset.catalog.measurements.people_to_shard()
-    discard_stale(dataset, keeps_some=bool(people))
+    discard_stale(dataset, any_kept=bool(people))
     if not people:
         raise BolidError("no photo is kept, so there is nothing to shard; see `bolid status` for the reasons")
     if missing := sum(count for _, count in people):
@@ -45,8 +45,8 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
 
 
 def write_shards(recipe: ShardRecipe, dataset: Dataset, measurements: Path | None = None) -> dict[str, Any]:
-    """Writes all that the catalog keeps and lets `measurements`, where given, stand for what it measured. Returns what
-    the new lock says. Raises BolidError where photos lost their bytes."""
+    """Writes all kept photos. The file `measurements`, if given, is copied instead of exporting the measurements.
+    Returns the new lock. Raises BolidError if photos lost their bytes."""
     try:
         lock = _write_aside(recipe, dataset, measurements)
     except BaseException:
@@ -74,7 +74,7 @@ def _write_aside(recipe: ShardRecipe, dataset: Dataset, measurements: Path | Non
     index.add("ids", [{"name": name, "id": keyed_id} for name, keyed_id in sorted(ids.items())])
     index.close()
     if cut:
-        note(f"shard: {cut} addresses hold what may be secret (a user, a token, a signature); lock and index do not")
+        note(f"shard: {cut} addresses contain what may be secret (a user, a token, a signature); lock and index do not")
     if measurements:
         shutil.copyfile(measurements, pending.measurements)
     else:
@@ -93,25 +93,25 @@ def _write_tars(recipe: ShardRecipe, dataset: Dataset, folder: Path, index: Inde
     lost: dict[str, str] = {}
     by_person = groupby(samples(dataset, order, recipe.background, lost), key=lambda sample: sample.row["person"])
     with bar() as progress:
-        for person, own in progress.track(by_person, total=len(order), description="shard"):
+        for person, person_samples in progress.track(by_person, total=len(order), description="shard"):
             writer.begin(splits[person])
-            for sample in own:
+            for sample in person_samples:
                 writer.add(sample)
     shards = writer.close()
     if lost:
         record_lost(dataset.catalog, dataset.store, lost)
         note_lost("shard", lost)
         raise BolidError(
-            f"{len(lost)} kept photos lost their bytes, named above; `bolid dataset` fetches them again. The shards of "
-            "before stay as they were"
+            f"{len(lost)} kept photos lost their bytes, named above; `bolid dataset` fetches them again. The old "
+            "shards stay as they were"
         )
     return shards
 
 
 def split_of(person: str, splits: dict[str, float] | dict[str, list[str]], seed: int) -> str:
-    """A person's split: where a list names them, or by a hash of seed and slug, stable as people are added.
+    """A person's split: the list that names them, or by a hash of seed and slug, stable as people are added.
 
-    With lists, whoever is on none goes to the first split.
+    With lists, a person on none of them is in the first split.
     """
     point = int.from_bytes(hashlib.sha256(f"{seed} {person}".encode()).digest()[:8]) / 2**64
     for name, part in splits.items():

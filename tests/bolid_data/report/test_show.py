@@ -8,7 +8,7 @@ from bolid_data.report import show
 from tests.support.measured_dataset import CAPTIONER, World, view
 
 
-def test_an_explanation_says_where_what_and_by_how_much(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_explanation_has_addresses_verdict_and_margins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     small, near, kept = world.photo(width=900), world.photo(phash=1), world.photo(phash=3, width=1300)
     world.judge()
@@ -19,7 +19,7 @@ def test_an_explanation_says_where_what_and_by_how_much(tmp_path: Path, capsys: 
     text = capsys.readouterr().out
     assert "seen as anna at https://a.example/anna/1.jpg" in text
     assert "anna: out: too_small" in text
-    assert "-100" in text, "by how much"
+    assert "-100" in text, "the margin"
     assert "min_width = 900 instead of 1000 would put it in" in text
 
     show.print_explanation(show.explain(world.dataset.catalog, near))
@@ -47,17 +47,17 @@ def test_the_funnel_and_the_status_count_the_same(tmp_path: Path, capsys: pytest
     for photo in ({}, {"people": ()}, {"width": 10}):
         world.photo(**photo)  # type: ignore[arg-type]
     change = world.judge()
-    found = funnel(world.dataset.catalog)
-    show.print_funnel(found | change)
+    counts = funnel(world.dataset.catalog)
+    show.print_funnel(counts | change)
     assert "no_person" in capsys.readouterr().out
     status = show.status(world.dataset)
-    assert status["total"]["reasons"] == found["reasons"]
+    assert status["total"]["reasons"] == counts["reasons"]
     assert (status["total"]["kept"], status["total"]["captioned"]) == (1, 0)
     show.print_status(status)
     assert "left to do: `bolid caption` for 1 photos" in capsys.readouterr().out
 
 
-def test_new_thresholds_say_what_they_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_funnel_shows_what_new_thresholds_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     catalog = world.dataset.catalog
     for watermark in (0.1, 0.6, 0.6):
@@ -69,7 +69,7 @@ def test_new_thresholds_say_what_they_changed(tmp_path: Path, capsys: pytest.Cap
     assert "+2 kept (were watermarked 2), −1 (are now too_small 1)" in capsys.readouterr().out
 
 
-def test_a_decision_by_hand_says_who_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_explanation_shows_who_decided_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     sha256 = world.photo()
     world.dataset.catalog.decisions.decide("anna", sha256, False, "eva", "her sister")
@@ -80,7 +80,7 @@ def test_a_decision_by_hand_says_who_and_why(tmp_path: Path, capsys: pytest.Capt
     assert "her sister" in text
 
 
-def test_status_says_which_views_of_a_person_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_lists_the_missing_framings_and_facings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     world.photo(keypoints=view(framing="full", facing="front"))
     world.photo(keypoints=view(framing="bust", facing="back"))

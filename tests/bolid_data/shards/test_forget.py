@@ -1,4 +1,4 @@
-"""After `bolid forget` nothing below the data folder says that the person was there."""
+"""After `bolid forget` nothing in the data folder mentions the person."""
 
 import hashlib
 import io
@@ -35,24 +35,24 @@ from tests.support.measured_dataset import World, jpeg
 PEOPLE = ("ada_first", "bea_second", "cleo_third", "dora_fourth", "eve_fifth")
 GONE, NAME = "cleo_third", "Cleo_Third"
 MOMENTS = int(os.environ.get("BOLID_KILLS", "2"))
-"""In which a run is killed: each costs two processes, so the usual test tries few of them."""
+"""The number of moments at which a run is killed; few by default, as each takes two processes."""
 SHAPE = "max_size = 40_000\nsplits = { train = 1.0 }"
 
 
 def mentions(root: Path, person: str, name: str, photos: list[bytes]) -> list[str]:
-    """Where, below a folder, a slug or name, a photo's sha256 or a piece of its pixels (320 bytes have one) are found:
-    in the bytes of files, in file names, and in what the databases and Parquet files hold compressed."""
+    """The places in a folder that contain a slug or name, a photo's sha256 or a piece of its pixels (any 320 bytes hold
+    one): the bytes and names of files, and the compressed contents of databases and Parquet files."""
     words = [person, name, *(hashlib.sha256(data).hexdigest() for data in photos)]
     pixels = [data[data.index(b"\xff\xda") + 14 :] for data in photos]
     chunks = {data[at : at + 64] for data in pixels for at in range(0, len(data) - 64, 256)}
-    found = []
+    places = []
     for file in sorted(path for path in root.rglob("*") if path.is_file()):
         shown = file.relative_to(root).as_posix()
         data = file.read_bytes()
         text = "\n".join([shown, data.decode("latin-1"), *_values(file)]).lower()
-        found += [f"{shown}: {word}" for word in words if word.lower() in text]
-        found += [f"{shown}: a photo's bytes" for chunk in chunks if chunk in data]
-    return found
+        places += [f"{shown}: {word}" for word in words if word.lower() in text]
+        places += [f"{shown}: a photo's bytes" for chunk in chunks if chunk in data]
+    return places
 
 
 def _values(file: Path) -> Iterator[str]:
@@ -71,19 +71,21 @@ def small(seed: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five people with shards, features, runs, a report and what a killed crawl left; one photo is under two names."""
+def dataset_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five people with shards, features, runs, a report and remains of a killed crawl; two people share a photo."""
     folder = tmp_path_factory.mktemp("made")
     world = World(folder / "data")
     for number, person in enumerate(PEOPLE):
         for shot in range(4):
             world.photo(person, data=small(10 * number + shot))
-    both = small(22)
-    sha256 = hashlib.sha256(both).hexdigest()
-    seen = Sighting("https://a.example/dora_fourth/shared.jpg", "dora_fourth", "https://a.example/d", "stored", sha256)
-    found = json.dumps([{"person": person, "name": person.title()} for person in PEOPLE])
-    lists = ReadPage("https://a.example/a/", "", found, "reader", 1)
-    world.dataset.catalog.sightings.record(sightings=[seen], pages=[lists])
+    shared = small(22)
+    sha256 = hashlib.sha256(shared).hexdigest()
+    sighting = Sighting(
+        "https://a.example/dora_fourth/shared.jpg", "dora_fourth", "https://a.example/d", "stored", sha256
+    )
+    listing = json.dumps([{"person": person, "name": person.title()} for person in PEOPLE])
+    page = ReadPage("https://a.example/a/", "", listing, "reader", 1)
+    world.dataset.catalog.sightings.record(sightings=[sighting], pages=[page])
     finish(world)
     shard(manifest(folder, SHAPE), world.dataset)
     root = world.dataset.root
@@ -94,7 +96,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "report" / "index.html").write_text(f"<img alt='{GONE}'>")
     (root / "photos" / ".inbox").mkdir()
     (root / "photos" / ".inbox" / "0.W251bGwsbnVsbF0=.part").write_bytes(small(20)[:5000])
-    orphan = small(29)  # linked into the store when its crawl was killed, before it was committed
+    orphan = small(29)  # in the store, but not committed when its crawl was killed
     world.dataset.store.add(_file(folder, orphan), hashlib.sha256(orphan).hexdigest(), "jpg")
     _run(root, "with", [GONE, "eve_fifth"])
     _run(root, "without", ["eve_fifth"])
@@ -102,8 +104,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(made: Path, tmp_path: Path) -> World:
-    shutil.copytree(made, tmp_path / "data")
+def world(dataset_root: Path, tmp_path: Path) -> World:
+    shutil.copytree(dataset_root, tmp_path / "data")
     return World(tmp_path / "data")
 
 
@@ -121,13 +123,13 @@ def _run(root: Path, name: str, people: list[str]) -> None:
     (folder / "adapter.json").write_text(json.dumps({"people": {"salt": "salt", "hashes": hashes}}))
 
 
-def forget(world: World, said: str = GONE) -> dict[str, Any]:
-    trace = forgetting.find(world.dataset, said)
+def forget(world: World, name: str = GONE) -> dict[str, Any]:
+    trace = forgetting.find(world.dataset, name)
     assert trace
     return forgetting.forget(world.dataset, trace)
 
 
-def theirs() -> list[bytes]:
+def photos_of_the_person() -> list[bytes]:
     return [small(20 + shot) for shot in (0, 1, 2, 3, 9)]
 
 
@@ -137,16 +139,16 @@ def contents(world: World) -> dict[str, bytes]:
 
 def test_nothing_of_the_person_is_left_below_the_folder(world: World) -> None:
     root = world.dataset.root
-    assert len(mentions(root, GONE, NAME, theirs())) > 20, "the search finds what is there"
+    assert len(mentions(root, GONE, NAME, photos_of_the_person())) > 20, "the search finds the person before"
     result = forget(world)
-    assert mentions(root, GONE, NAME, theirs()) == []
+    assert mentions(root, GONE, NAME, photos_of_the_person()) == []
     assert (result["person"], result["photos"]) == (GONE, 4)
     assert result["runs"] == [{"run": "with", "trained": True}]
     assert not list(root.glob("runs/*/validation/*")), "a grid shows several people"
     assert verify(world.dataset) == []
 
 
-def test_other_people_keep_all_they_had(world: World) -> None:
+def test_other_people_keep_everything(world: World) -> None:
     before, rows = contents(world), [row for row in index(world, "samples") if row["person"] != GONE]
     with world.dataset.catalog.open(read_only=True) as con:
         verdicts = con.execute(
@@ -159,11 +161,11 @@ def test_other_people_keep_all_they_had(world: World) -> None:
     assert "train-000000.tar" not in result["shards"]["rewritten"], "only tars around the person change"
 
     def members(files: dict[str, bytes]) -> dict[str, bytes]:
-        found: dict[str, bytes] = {}
+        contents_by_name: dict[str, bytes] = {}
         for data in files.values():
             with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-                found |= {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
-        return found
+                contents_by_name |= {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        return contents_by_name
 
     assert members(after) == {name: data for name, data in members(before).items() if not name.startswith(GONE)}
     places = {"shard", "offset"}
@@ -174,7 +176,7 @@ def test_other_people_keep_all_they_had(world: World) -> None:
         assert con.execute("SELECT count(*) FROM verdicts WHERE person = 'dora_fourth'").fetchall() == [(4,)]
 
 
-def test_the_shards_are_those_that_the_rest_would_make(world: World, tmp_path: Path) -> None:
+def test_the_shards_are_those_that_bolid_shard_would_write(world: World, tmp_path: Path) -> None:
     forget(world)
     after, lock = contents(world), json.loads(world.dataset.lock.read_text())
     shard(manifest(tmp_path, SHAPE), world.dataset)
@@ -192,13 +194,15 @@ def test_the_new_lock_can_be_rebuilt(world: World, tmp_path: Path) -> None:
         file = world.dataset.store.find(pinned.sha256)
         elsewhere.store.add(file, pinned.sha256, "jpg")
         photos = [StoredPhoto(pinned.sha256, "JPEG", 1200, 1400, file.stat().st_size)]
-        seen = [Sighting(s.url, s.person, s.page_url or "", "stored", pinned.sha256) for s in pinned.sightings]
-        elsewhere.catalog.sightings.record([ListedPerson(s.person, s.person.title(), "") for s in seen], photos, seen)
+        sightings = [Sighting(s.url, s.person, s.page_url or "", "stored", pinned.sha256) for s in pinned.sightings]
+        elsewhere.catalog.sightings.record(
+            [ListedPerson(s.person, s.person.title(), "") for s in sightings], photos, sightings
+        )
     assert rebuild_shards(lock, elsewhere)["problem"] is None
     assert verify(elsewhere) == []
 
 
-def test_killed_at_any_moment_and_run_again_it_completes(world: World) -> None:
+def test_a_killed_command_completes_when_it_is_run_again(world: World) -> None:
     moments = _moments(world)
     for moment in (share * moments // MOMENTS + 3 for share in range(MOMENTS)):
         # A copy of the dataset, and a process that is killed at its n-th change of the disk.
@@ -208,7 +212,7 @@ def test_killed_at_any_moment_and_run_again_it_completes(world: World) -> None:
         again = World(copy)
         if forgetting.find(again.dataset, GONE):
             forget(again)
-        assert mentions(copy, GONE, NAME, theirs()) == [], moment
+        assert mentions(copy, GONE, NAME, photos_of_the_person()) == [], moment
         assert verify(again.dataset) == [], moment
         assert len(index(again, "samples")) == 16
         shutil.rmtree(copy)
@@ -241,23 +245,23 @@ def _start(root: Path, limit: int) -> int:
 
 
 def _moments(world: World) -> int:
-    """How often a whole run changes the disk."""
+    """The number of changes to the disk in a complete run."""
     copy = world.dataset.root.with_name("copy")
     shutil.copytree(world.dataset.root, copy)
     command = [sys.executable, "-c", KILLED, str(copy), "0", GONE]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def test_unfinished_shards_go_altogether(world: World) -> None:
+def test_unfinished_shards_are_removed_entirely(world: World) -> None:
     world.dataset.lock.unlink()
     forget(world)
-    assert mentions(world.dataset.root, GONE, NAME, theirs()) == []
+    assert mentions(world.dataset.root, GONE, NAME, photos_of_the_person()) == []
     assert tars(world) == []
     with pytest.raises(UsageError, match="run `bolid shard` first"):
         verify(world.dataset)
 
 
-def test_who_is_meant_is_asked(world: World) -> None:
+def test_an_ambiguous_name_is_refused(world: World) -> None:
     world.dataset.catalog.sightings.record([ListedPerson("eve_2", "Eve_Fifth", "https://a.example/eve_2/")])
     with pytest.raises(UsageError, match="2 people have this name; say which: eve_2, eve_fifth"):
         forgetting.find(world.dataset, "Eve_Fifth")
@@ -267,14 +271,14 @@ def test_who_is_meant_is_asked(world: World) -> None:
     assert forgetting.find(world.dataset, GONE) is None
 
 
-def test_the_command_does_it_and_says_so(world: World, tmp_path: Path) -> None:
+def test_the_command_forgets_and_reports(world: World, tmp_path: Path) -> None:
     manifest(tmp_path)
     command = [sys.executable, "-m", "bolid", "forget", str(tmp_path / "m.toml"), GONE, "--json"]
     command += ["--data", str(world.dataset.root), "--yes"]
     first, second = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2))
     assert json.loads(first.stdout)["photos"] == 4
     assert json.loads(second.stdout) == {"person": GONE, "already": True}
-    assert mentions(world.dataset.root, GONE, NAME, theirs()) == []
+    assert mentions(world.dataset.root, GONE, NAME, photos_of_the_person()) == []
 
 
 def test_a_crawl_does_not_bring_the_person_back(tmp_path: Path) -> None:
@@ -286,13 +290,13 @@ def test_a_crawl_does_not_bring_the_person_back(tmp_path: Path) -> None:
         dataset = Dataset(tmp_path / "data")
         scrape(manifests.load(path), dataset)
         gone = people[GONE]
-        people["eve_fifth"].append(gone[0])  # and under another name neither
+        people["eve_fifth"].append(gone[0])  # nor under another name
         trace = forgetting.find(dataset, GONE)
         assert trace
         forgetting.forget(dataset, trace)
-        asked = len(site.requests)
+        requests_before = len(site.requests)
         scrape(manifests.load(path), dataset)
-        assert not [sent for sent in site.requests[asked:] if f"/{GONE}" in sent]
+        assert not [sent for sent in site.requests[requests_before:] if f"/{GONE}" in sent]
     assert mentions(dataset.root, GONE, NAME, gone) == []
     with dataset.catalog.open(read_only=True) as con:
         assert con.execute("SELECT DISTINCT person FROM sightings ORDER BY ALL").fetchall() == [
@@ -319,32 +323,32 @@ def test_a_folder_that_still_has_the_person_does_not_bring_them_back(tmp_path: P
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own."""
+    """A separate disk."""
     with mounted(tmp_path / "disk", "200m") as disk:
         yield disk
 
 
 def fill(disk: Path) -> None:
-    """Takes all that is left of a disk."""
+    """Fills a disk."""
     with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(4096)):
             pass
 
 
-def test_on_a_full_disk_it_deletes_before_it_writes_anew(world: World, disk: Path, tmp_path: Path) -> None:
+def test_on_a_full_disk_it_deletes_before_it_writes(world: World, disk: Path, tmp_path: Path) -> None:
     shutil.copytree(world.dataset.root, disk / "data")
-    # As large as a report is: what goes first makes room for what is written then.
+    # As large as a report is: deleting it first frees the space that is needed.
     (disk / "data" / "report" / "large.html").write_bytes(bytes(30_000_000))
     fill(disk)
     manifest(tmp_path)
     command = [sys.executable, "-m", "bolid", "forget", str(tmp_path / "m.toml"), GONE, "--yes", "--data"]
     done = subprocess.run([*command, str(disk / "data")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert mentions(disk / "data", GONE, NAME, theirs()) == []
+    assert mentions(disk / "data", GONE, NAME, photos_of_the_person()) == []
     assert verify(World(disk / "data").dataset) == []
 
 
-def test_on_a_disk_that_stays_full_the_persons_photos_are_gone_all_the_same(
+def test_on_a_disk_that_stays_full_the_persons_photos_are_deleted_anyway(
     world: World, disk: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(world.dataset.root, disk / "data")
@@ -354,9 +358,9 @@ def test_on_a_disk_that_stays_full_the_persons_photos_are_gone_all_the_same(
     first = subprocess.run([*command, str(disk / "data")], capture_output=True, text=True)
     assert first.returncode == 1 and "Traceback" not in first.stderr, first.stderr
     assert not {file.stem for file in World(disk / "data").dataset.store.files()} & {
-        hashlib.sha256(data).hexdigest() for data in theirs()
+        hashlib.sha256(data).hexdigest() for data in photos_of_the_person()
     }
     (disk / "filler").unlink()
     again = subprocess.run([*command, str(disk / "data")], capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    assert mentions(disk / "data", GONE, NAME, theirs()) == []
+    assert mentions(disk / "data", GONE, NAME, photos_of_the_person()) == []

@@ -1,4 +1,4 @@
-"""What of a photo's file reaches a shard: its pixels, and nothing that a camera or an editor added."""
+"""A photo enters a shard with its pixels, and without anything that a camera or an editor added."""
 
 import io
 import struct
@@ -51,52 +51,52 @@ METADATA = {
 
 
 @pytest.mark.parametrize("name", METADATA)
-def test_metadata_goes_and_the_pixels_stay_bit_for_bit(name: str) -> None:
-    made = to_jpeg(with_segments(small(), METADATA[name]))
-    assert (made.made, made.data, made.width, made.height) == ("stripped", small(), 96, 128)
+def test_metadata_is_removed_and_the_pixels_stay_bit_for_bit(name: str) -> None:
+    result = to_jpeg(with_segments(small(), METADATA[name]))
+    assert (result.made, result.data, result.width, result.height) == ("stripped", small(), 96, 128)
 
 
 @pytest.mark.parametrize("kind", [{"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}])
 def test_every_way_of_writing_pixels_is_kept(kind: dict[str, Any]) -> None:
     plain = small(**kind)
-    made = to_jpeg(with_segments(plain, *METADATA.values()))
-    assert made.made == "stripped" and np.array_equal(pixels(made.data), pixels(plain))
-    assert SECRET not in made.data
+    result = to_jpeg(with_segments(plain, *METADATA.values()))
+    assert result.made == "stripped" and np.array_equal(pixels(result.data), pixels(plain))
+    assert SECRET not in result.data
 
 
-def test_what_is_plain_goes_in_byte_for_byte() -> None:
+def test_a_plain_photo_is_stored_byte_for_byte() -> None:
     for plain in (small(), small(progressive=True), small(icc_profile=PROFILE)):
-        made = to_jpeg(plain)
-        assert (made.data, made.made) == (plain, "as_is")
+        result = to_jpeg(plain)
+        assert (result.data, result.made) == (plain, "as_is")
 
 
-def test_what_stands_behind_the_last_byte_goes() -> None:
-    made = to_jpeg(small() + small(comment=SECRET) + b"a film" + SECRET)
-    assert (made.made, made.data) == ("stripped", small())
+def test_data_after_the_end_is_removed() -> None:
+    result = to_jpeg(small() + small(comment=SECRET) + b"a film" + SECRET)
+    assert (result.made, result.data) == ("stripped", small())
 
 
-def test_a_thumbnail_in_the_first_segment_goes() -> None:
+def test_a_thumbnail_in_the_first_segment_is_removed() -> None:
     plain = small()
     head = plain[2:20]
     thumbnail = head[:2] + struct.pack(">H", 16 + 12) + head[4:16] + b"\2\2" + SECRET[:12]
-    made = to_jpeg(plain[:2] + thumbnail + plain[20:])
-    assert (made.made, made.data) == ("stripped", plain)
+    result = to_jpeg(plain[:2] + thumbnail + plain[20:])
+    assert (result.made, result.data) == ("stripped", plain)
 
 
 def test_colours_stay_with_their_profile() -> None:
-    made = to_jpeg(with_segments(small(icc_profile=PROFILE), METADATA["exif"]))
-    assert made.data == small(icc_profile=PROFILE)
+    result = to_jpeg(with_segments(small(icc_profile=PROFILE), METADATA["exif"]))
+    assert result.data == small(icc_profile=PROFILE)
     turned = to_jpeg(small(icc_profile=PROFILE, exif=exif(6)))
     assert Image.open(io.BytesIO(turned.data)).info["icc_profile"] == PROFILE
 
 
-def test_a_turned_photo_is_encoded_upright_and_says_nothing() -> None:
+def test_a_rotated_photo_is_encoded_upright_without_metadata() -> None:
     photo = small(exif=exif(6), comment=SECRET)
-    made = to_jpeg(photo)
-    assert (made.made, made.width, made.height) == ("converted: turned", 128, 96)
-    assert SECRET not in made.data and b"Exif" not in made.data
-    assert np.abs(pixels(made.data).astype(int) - np.asarray(read_upright(photo)).astype(int)).mean() < 1
-    assert to_jpeg(photo) == made, "the same bytes each time"
+    result = to_jpeg(photo)
+    assert (result.made, result.width, result.height) == ("converted: turned", 128, 96)
+    assert SECRET not in result.data and b"Exif" not in result.data
+    assert np.abs(pixels(result.data).astype(int) - np.asarray(read_upright(photo)).astype(int)).mean() < 1
+    assert to_jpeg(photo) == result, "the same bytes each time"
 
 
 def test_other_formats_become_jpegs_without_their_text() -> None:
@@ -108,9 +108,9 @@ def test_other_formats_become_jpegs_without_their_text() -> None:
     Image.open(io.BytesIO(small())).save(gif, "GIF", comment=SECRET)
     for photo, kind in ((out.getvalue(), "png"), (gif.getvalue(), "gif")):
         assert SECRET in photo
-        made = to_jpeg(photo)
-        assert made.made == f"converted: {kind}" and SECRET not in made.data
-        assert Image.open(io.BytesIO(made.data)).format == "JPEG"
+        result = to_jpeg(photo)
+        assert result.made == f"converted: {kind}" and SECRET not in result.data
+        assert Image.open(io.BytesIO(result.data)).format == "JPEG"
 
 
 def test_grey_stays_grey_and_cmyk_becomes_rgb() -> None:
@@ -123,8 +123,8 @@ def test_grey_stays_grey_and_cmyk_becomes_rgb() -> None:
     assert SECRET not in stripped.data + converted.data
 
 
-def test_no_cut_or_garbled_file_gets_through_unread() -> None:
-    """Whatever bytes come, what comes out is a whole JPEG without the secret, or an error that says why not."""
+def test_no_truncated_or_garbled_file_passes_unread() -> None:
+    """Any bytes give either a complete JPEG without the secret, or BrokenPhotoError."""
     random = np.random.default_rng(0)
     photo = with_segments(small(), *METADATA.values())
     for _ in range(300):
@@ -132,8 +132,8 @@ def test_no_cut_or_garbled_file_gets_through_unread() -> None:
         for at in random.integers(0, min(len(garbled), 700), random.integers(1, 4)):
             garbled[at] = random.integers(0, 256)
         try:
-            made = to_jpeg(bytes(garbled))
+            result = to_jpeg(bytes(garbled))
         except Exception as error:
             assert type(error).__name__ == "BrokenPhotoError", error
             continue
-        assert made.data.endswith(b"\xff\xd9") and SECRET not in made.data
+        assert result.data.endswith(b"\xff\xd9") and SECRET not in result.data

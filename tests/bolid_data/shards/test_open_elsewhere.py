@@ -1,4 +1,4 @@
-"""Every file that is handed on is read by a reader that did not write it."""
+"""Every published file can be read by libraries other than the one that wrote it."""
 
 import json
 from pathlib import Path
@@ -24,25 +24,25 @@ from tests.support.measured_dataset import World, jpeg
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """Photos with and without anybody on them, the latter kept by hand: what a model did not see is NULL."""
-    made = World(tmp_path / "data")
+    """Three photos with a person and one without, kept by hand, whose missing values are NULL."""
+    world = World(tmp_path / "data")
     for number in range(3):
-        captioned = made.photo(data=jpeg(number))
-    catalog = made.dataset.catalog
-    catalog.decisions.decide("anna", made.photo(data=jpeg(9), people=()), True, "me", "seen from behind")
-    finish(made)
+        captioned = world.photo(data=jpeg(number))
+    catalog = world.dataset.catalog
+    catalog.decisions.decide("anna", world.photo(data=jpeg(9), people=()), True, "me", "seen from behind")
+    finish(world)
     catalog.captions.record_captions("blip@1", "What is worn?", {captioned: 'a "red" top, a café'})
-    shard(manifest(tmp_path), made.dataset)
-    return made
+    shard(manifest(tmp_path), world.dataset)
+    return world
 
 
 def test_the_measurements_are_read_by_arrow_pandas_polars_and_hugging_face(world: World, tmp_path: Path) -> None:
     path = world.dataset.measurements
     table = pq.read_table(path)
     assert table.num_rows == len(pandas.read_parquet(path)) == 4
-    found = datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
-    assert len(found) == 4
-    assert found.to_list() == table.to_pylist()
+    loaded = datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(loaded) == 4
+    assert loaded.to_list() == table.to_pylist()
     assert polars.read_parquet(path).to_dicts() == table.to_pylist()
     rows = {row["sha256"]: row["detections"] for row in table.to_pylist()}
     with world.dataset.catalog.open(read_only=True) as con:
@@ -97,11 +97,11 @@ def test_the_tars_are_read_by_webdataset_and_hugging_face(world: World, tmp_path
     tars = sorted(map(str, world.dataset.shards.glob("*.tar")))
     theirs = {sample["__key__"]: sample for sample in webdataset.WebDataset(tars, shardshuffle=False).decode("pil")}
     table = datasets.load_dataset("webdataset", data_files=tars, split="train", cache_dir=str(tmp_path / "cache"))
-    found = {sample["__key__"]: sample for sample in table}
-    assert ours.keys() == theirs.keys() == found.keys() and len(ours) == 4
+    by_key = {sample["__key__"]: sample for sample in table}
+    assert ours.keys() == theirs.keys() == by_key.keys() and len(ours) == 4
     for key, row in ours.items():
         assert {name for name in theirs[key] if not name.startswith("__")} == {"jpg", "json", "txt"}
-        for sample in (theirs[key], found[key]):
+        for sample in (theirs[key], by_key[key]):
             assert sample["jpg"].size == (row["width"], row["height"])
             assert sample["txt"] == row["caption"]
             assert set(sample["json"]) == {"person", "sha256", "width", "height", "keypoints", "caption"}

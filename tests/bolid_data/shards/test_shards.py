@@ -22,7 +22,7 @@ from bolid_data.shard_index import ShardIndex
 from bolid_data.shards.forget import find, forget
 from bolid_data.shards.lock import index_digest, verify
 from bolid_data.shards.write import shard, split_of
-from bolid_data.shards.writer import Sample, ShardWriter, member
+from bolid_data.shards.writer import EncodedSample, ShardWriter, member
 from tests.support.measured_dataset import CAPTIONER, MODELS, World, jpeg
 
 EVERYTHING = Filter(min_photos_per_person=1)
@@ -39,9 +39,9 @@ def make(folder: Path, people: int = 4, photos: int = 3) -> World:
 def finish(world: World) -> World:
     judge(world.dataset.catalog, EVERYTHING, MODELS)
     world.dataset.catalog.captions.choose_captioner(CAPTIONER, "")
-    todo = world.dataset.catalog.captions.uncaptioned()
+    uncaptioned = world.dataset.catalog.captions.uncaptioned()
     world.dataset.catalog.captions.record_captions(
-        CAPTIONER.id, "", {sha256: f"a photo {sha256[:4]}" for sha256 in todo}
+        CAPTIONER.id, "", {sha256: f"a photo {sha256[:4]}" for sha256 in uncaptioned}
     )
     return world
 
@@ -58,8 +58,8 @@ def tars(world: World) -> list[Path]:
 
 def index(world: World, table: str) -> list[dict[str, Any]]:
     with duckdb.connect(world.dataset.index, read_only=True) as con:
-        found = con.table(table)
-        return [dict(zip(found.columns, row, strict=True)) for row in found.order("ALL").fetchall()]
+        relation = con.table(table)
+        return [dict(zip(relation.columns, row, strict=True)) for row in relation.order("ALL").fetchall()]
 
 
 def test_a_second_run_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_second_run_writes_the_same_bytes(tmp_path: Path) -> None:
     assert world.dataset.lock.read_bytes() == lock
 
 
-def test_a_view_is_one_ranged_read(tmp_path: Path) -> None:
+def test_a_sample_is_one_ranged_read(tmp_path: Path) -> None:
     world = make(tmp_path)
     shard(manifest(tmp_path), world.dataset)
     samples = index(world, "samples")
@@ -115,25 +115,25 @@ def test_members_are_an_upright_jpeg_without_exif(tmp_path: Path) -> None:
         world.photo(data=data)
     finish(world)
     shard(manifest(tmp_path), world.dataset)
-    found = {}
+    photos = {}
     for path in tars(world):
         with tarfile.open(path) as tar:
             for member in tar:
                 if member.name.endswith(".jpg"):
-                    found[member.name.split("-")[1][:16]] = tar.extractfile(member).read()  # type: ignore[union-attr]
-    assert plain in found.values(), "a plain JPEG goes in byte for byte"
-    for data in found.values():
+                    photos[member.name.split("-")[1][:16]] = tar.extractfile(member).read()  # type: ignore[union-attr]
+    assert plain in photos.values(), "a plain JPEG is stored byte for byte"
+    for data in photos.values():
         with Image.open(io.BytesIO(data)) as image:
             assert (image.format, image.size, dict(image.getexif())) == ("JPEG", (1200, 1400), {})
-    assert b"serial" not in b"".join(found.values())
+    assert b"serial" not in b"".join(photos.values())
     made = {row["sha256"]: row["made"] for row in index(world, "samples")}
     shas = [hashlib.sha256(data).hexdigest() for data in (turned, png, plain)]
     assert [made[sha256] for sha256 in shas] == ["converted: turned", "converted: png", "as_is"], (
-        "the index says how each came about"
+        "the index records how each was made"
     )
 
 
-def test_the_index_tells_what_more_is_known_of_a_photo(tmp_path: Path) -> None:
+def test_the_index_holds_captions_and_measurements(tmp_path: Path) -> None:
     world = make(tmp_path, people=1, photos=3)
     catalog = world.dataset.catalog
     first, second, _ = (row["sha256"] for row in catalog.samples.kept_photos(["person_0"]))
@@ -194,8 +194,10 @@ def test_every_sample_has_the_same_members(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path, 10**6, rows)
     writer.begin("train")
 
-    def sample(key: str, *names: str) -> Sample:
-        return Sample(b"".join(b"".join(member(f"{key}.{name}", b"x")) for name in names), {"key": key, "person": key})
+    def sample(key: str, *names: str) -> EncodedSample:
+        return EncodedSample(
+            b"".join(b"".join(member(f"{key}.{name}", b"x")) for name in names), {"key": key, "person": key}
+        )
 
     writer.add(sample("a", "jpg", "json", "mask.png", "txt"))
     writer.add(sample("b", "jpg", "json", "mask.png", "txt"))
@@ -213,20 +215,20 @@ def test_splits_are_stable_and_by_person() -> None:
     assert [split_of(person, lists, 0) for person in "abc"] == ["train", "test", "train"]
 
 
-def test_others_read_the_tars(tmp_path: Path) -> None:
+def test_webdataset_and_datasets_read_the_tars(tmp_path: Path) -> None:
     world = make(tmp_path)
     shard(manifest(tmp_path, "splits = { train = 1.0 }"), world.dataset)
     urls = [str(path) for path in tars(world)]
-    read = list(webdataset.WebDataset(urls, shardshuffle=False).decode("pil"))
-    assert {sample["json"]["person"] for sample in read} == {f"person_{i}" for i in range(4)}
-    assert read[0]["jpg"].size == (1200, 1400)
+    samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode("pil"))
+    assert {sample["json"]["person"] for sample in samples} == {f"person_{i}" for i in range(4)}
+    assert samples[0]["jpg"].size == (1200, 1400)
     table = datasets.load_dataset("webdataset", data_files=urls, split="train", cache_dir=str(tmp_path / "cache"))
     assert len(table) == 12
     assert {"jpg", "json", "txt", "__key__"} <= set(table.column_names)
     assert table[0]["txt"].startswith("a photo")
 
 
-def test_verify_names_what_changed(tmp_path: Path) -> None:
+def test_verify_lists_what_changed(tmp_path: Path) -> None:
     world = make(tmp_path)
     shard(manifest(tmp_path), world.dataset)
     assert verify(world.dataset) == []
@@ -246,20 +248,20 @@ def test_verify_names_what_changed(tmp_path: Path) -> None:
     (photos[2].parent / f"{'0' * 64}.jpg").write_bytes(b"extra")
     (world.dataset.shards / "train-000099.tar").write_bytes(b"")
     flip(world.dataset.measurements)
-    found = problems()
-    assert found.pop(f"shards/{tar.name}") == "changed"
-    assert found.pop("shards/train-000099.tar") == "extra"
-    assert found.pop(f"photos/{photos[0].parent.name}/{photos[0].name}") == "changed"
-    assert found.pop(f"photos/{photos[1].parent.name}/{photos[1].stem}") == "missing"
-    assert found.pop("measurements.parquet") == "changed"
-    assert list(found.values()) == ["extra"]
+    differences = problems()
+    assert differences.pop(f"shards/{tar.name}") == "changed"
+    assert differences.pop("shards/train-000099.tar") == "extra"
+    assert differences.pop(f"photos/{photos[0].parent.name}/{photos[0].name}") == "changed"
+    assert differences.pop(f"photos/{photos[1].parent.name}/{photos[1].stem}") == "missing"
+    assert differences.pop("measurements.parquet") == "changed"
+    assert list(differences.values()) == ["extra"]
     world.dataset.index.unlink()
     assert problems()["shards/index.duckdb"] == "missing"
     flip(world.dataset.lock, at=200)
     assert list(problems()) == ["dataset.lock.json"]
 
 
-def test_the_lock_pins_what_made_the_dataset(tmp_path: Path) -> None:
+def test_the_lock_pins_thresholds_models_photos_and_shards(tmp_path: Path) -> None:
     world = make(tmp_path)
     world.photo("person_0", people=())
     finish(world)
@@ -272,7 +274,7 @@ def test_the_lock_pins_what_made_the_dataset(tmp_path: Path) -> None:
     assert {entry["shard"] for entry in lock["shards"]} == {path.name for path in tars(world)}
 
 
-def test_what_is_missing_is_said(tmp_path: Path) -> None:
+def test_missing_photos_captions_or_locks_are_errors(tmp_path: Path) -> None:
     world = World(tmp_path / "data")
     with pytest.raises(BolidError, match="no photo is kept"):
         shard(manifest(tmp_path), world.dataset)
