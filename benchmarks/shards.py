@@ -18,7 +18,7 @@ from bolid_data.catalog import insert
 from bolid_data.dataset import Dataset
 from bolid_data.manifest import Manifest
 from bolid_data.shards.write import shard
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 
 PEOPLE, PHOTOS = 8, 50
 """Of the dataset that is written: 400 photos of about a megabyte, a quarter of them with EXIF."""
@@ -99,7 +99,7 @@ def _photo(seed: int) -> bytes:
 
 def _reading(dataset: Dataset, work: Path) -> list[Row]:
     """Views of one person chosen at random; each alternative hands over the same number of photos' bytes."""
-    shards = Shards(dataset.shards)
+    shards = ShardDataset(dataset.shards)
     views = [view for split in ("train", "val", "test") for own in shards.people(split).values() for view in own]
     chosen = [random.Random(0).choice(views) for _ in range(VIEWS)]
     files = work / "files"

@@ -17,14 +17,14 @@ from bolid_train.data.batch import Batch, Views
 from bolid_train.data.crops import crop
 from bolid_train.data.encoders import Encoders
 from bolid_train.data.features import FeatureCache
-from bolid_train.data.sampler import Pick
-from bolid_train.data.shard_dataset import Sample, Shards
+from bolid_train.data.sampler import BatchItem
+from bolid_train.data.shard_dataset import Sample, ShardDataset
 from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.sampler import sample
-from bolid_train.evaluate.painting import conditions_of
-from bolid_train.methods.text import Text
-from bolid_train.training.run import LossLog, Run
+from bolid_train.evaluate.image_generator import guidance_inputs
+from bolid_train.methods.text import TextOnly
+from bolid_train.training.run import LossLog, TrainingRun
 from bolid_train.training.step import Training, make_accelerator
 from small_world.dataset import write_dataset
 
@@ -39,13 +39,13 @@ def rows(work: Path) -> list[Row]:
     try:
         loaded = _manifest()
         shards, people = _people(work)
-        base = Base.find(loaded.train, loaded.folder)
+        base = Base.resolve(loaded.train, loaded.folder)
         cache = FeatureCache(work / "features", base, loaded.train)
         cache.fill(shards, people, pick_device())
         training = Training(loaded, cache, people, 1000, make_accelerator(loaded.train))
-        with Run(work / "run", False, False) as run, LossLog(run, 1) as log:
+        with TrainingRun(work / "run", False, False) as run, LossLog(run, 1) as log:
             found = _steps(training, log, _Encoding(shards, base, loaded))
-        return found + _drawing(training, training.load(1)[0].rows(slice(_DRAWN)))
+        return found + _drawing(training, training.load(1)[0].select(slice(_DRAWN)))
     finally:
         torch.set_num_threads(threads)
 
@@ -56,10 +56,10 @@ def _manifest() -> Manifest:
     return loaded.model_copy(update={"train": loaded.train.model_copy(update={"objective": objective, "views": 1})})
 
 
-def _people(work: Path) -> tuple[Shards, dict[str, list[Sample]]]:
+def _people(work: Path) -> tuple[ShardDataset, dict[str, list[Sample]]]:
     """Some of the small world's validation people, drawn anew."""
     write_dataset(work / "data", ["validation"])
-    shards = Shards(work / "data" / "shards")
+    shards = ShardDataset(work / "data" / "shards")
     return shards, dict(list(shards.people("val").items())[:_PEOPLE])
 
 
@@ -75,7 +75,7 @@ def _steps(training: Training, log: LossLog, encoding: "_Encoding") -> list[Row]
 
     def encoded() -> None:
         for number, batch in zip(numbers, loaded, strict=True):
-            bare(encoding(training.sampler.picks(number), batch))
+            bare(encoding(training.sampler.items(number), batch))
 
     def computed() -> None:
         for batch in loaded:
@@ -116,11 +116,11 @@ class _Bare:
 class _Encoding:
     """What the cache holds, computed anew from the photos for each batch."""
 
-    def __init__(self, shards: Shards, base: Base, loaded: Manifest) -> None:
+    def __init__(self, shards: ShardDataset, base: Base, loaded: Manifest) -> None:
         self.shards, self.settings = shards, loaded.train
         self.encoders = Encoders(base.pipeline(pick_device(), unet=None), loaded.train)
 
-    def __call__(self, picks: Sequence[Pick], batch: Batch) -> Batch:
+    def __call__(self, picks: Sequence[BatchItem], batch: Batch) -> Batch:
         with torch.autocast(pick_device().type, torch.bfloat16):
             size = self.settings.resolution, self.settings.resolution
             targets = [crop(self.shards.photo(pick.target), pick.target.keypoints, size)[0] for pick in picks]
@@ -156,10 +156,10 @@ def _drawing(training: Training, batch: Batch) -> list[Row]:
     texts = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
     base, device = training.cache.base, training.unet.device
     methods = {base.pipeline(device, unet=training.unet, **texts): training.method}
-    methods[base.pipeline(device, **texts)] = Text(training.settings, 0)
+    methods[base.pipeline(device, **texts)] = TextOnly(training.settings, 0)
 
     def draw(pipe: StableDiffusionXLPipeline) -> None:
-        sample(pipe, *conditions_of(methods[pipe], batch), 10, 5.0, training.settings.resolution, range(len(batch)))
+        sample(pipe, *guidance_inputs(methods[pipe], batch), 10, 5.0, training.settings.resolution, range(len(batch)))
 
     adapted, bare = (partial(draw, pipe) for pipe in methods)
     what = f"drawing {len(batch)} pictures with the adapter, 10 steps with guidance"

@@ -4,7 +4,7 @@ import bolid
 
 manifest = bolid.load_manifest("manifests/demo.toml")
 dataset = bolid.Dataset("data/demo")
-shards = bolid.Shards(dataset.root / "shards")
+shards = bolid.ShardDataset(dataset.root / "shards")
 """
 
 from importlib import import_module
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from bolid_data.manifest import Manifest
     from bolid_data.manifest import load as load_manifest
     from bolid_data.shards.write import shard
-    from bolid_train.data.shard_dataset import Sample, Shards
+    from bolid_train.data.shard_dataset import Sample, ShardDataset
     from bolid_train.evaluate.run import evaluate
     from bolid_train.inference.generate import Request, generate
     from bolid_train.training.trainer import train
 
 __all__ = [
-    "BolidError", "Dataset", "Manifest", "Request", "Sample", "Shards", "UsageError", "caption_photos", "evaluate",
-    "filter_photos", "generate", "load_manifest", "read_upright", "scrape", "shard", "train",
+    "BolidError", "Dataset", "Manifest", "Request", "Sample", "ShardDataset", "UsageError", "caption_photos",
+    "evaluate", "filter_photos", "generate", "load_manifest", "read_upright", "scrape", "shard", "train",
 ]  # fmt: skip
 
 _MODULES = {
@@ -39,7 +39,7 @@ _MODULES = {
     "bolid_data.images": ["read_upright"],
     "bolid_data.manifest": ["Manifest", "load"],
     "bolid_data.shards.write": ["shard"],
-    "bolid_train.data.shard_dataset": ["Sample", "Shards"],
+    "bolid_train.data.shard_dataset": ["Sample", "ShardDataset"],
     "bolid_train.evaluate.run": ["evaluate"],
     "bolid_train.inference.generate": ["Request", "generate"],
     "bolid_train.training.trainer": ["train"],

@@ -436,18 +436,18 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Measure runs on people they were not trained on: table.json, table.md and grid.png in evaluation/."""
+    from bolid_train.evaluate.run import choose_sampling, parse_view_counts
     from bolid_train.evaluate.run import evaluate as measure
-    from bolid_train.evaluate.run import numbers, sampling
 
     loaded, dataset = _open(manifest, data)
     run_names = [name.strip() for name in methods.split(",") if name.strip()]
-    sampling_settings = sampling(loaded, lightning, steps, guidance)
+    sampling_settings = choose_sampling(loaded, lightning, steps, guidance)
     result = measure(
         loaded,
         dataset.root,
         run_names,
         split,
-        numbers(views),
+        parse_view_counts(views),
         people,
         sampling_settings,
         open_test_sets,

@@ -16,8 +16,8 @@ from bolid_data.errors import BolidError
 from bolid_data.manifest import Manifest
 from bolid_data.progress import note
 from bolid_train.data.preflight import usable_people
-from bolid_train.data.shard_dataset import Shards
-from bolid_train.evaluate.cases import choose
+from bolid_train.data.shard_dataset import ShardDataset
+from bolid_train.evaluate.cases import choose_cases
 from bolid_train.methods.adapter import run_folder
 from bolid_train.training.trainer import train
 
@@ -134,12 +134,12 @@ def loras(
     """Run → one person's LoRA: of the first `people` whom `bolid evaluate` measures on, and on those photos of them
     that it gives to the other methods, if its largest number of views is that of `views`."""
     loaded = manifest.load(MANIFEST)
-    known = usable_people(Shards(data / "shards"), loaded.train, split)
+    known = usable_people(ShardDataset(data / "shards"), loaded.train, split)
     return {
         f"lora-{data.resolve().name}-{count}-seed{seed}-{number:02d}": Experiment(
             LORA | {"person": case.person, "photos": [photo.sha256 for photo in case.views[:count]]}, seed
         )
-        for number, case in enumerate(choose(known, loaded.seed, max(views), 1, people))
+        for number, case in enumerate(choose_cases(known, loaded.seed, max(views), 1, people))
         for count in views
         for seed in seeds
     }

@@ -18,7 +18,7 @@ from bolid_data import manifest
 from bolid_data.errors import BolidError
 from bolid_data.manifest import Manifest
 from bolid_data.progress import note
-from bolid_train.evaluate.painting import Sampling
+from bolid_train.evaluate.image_generator import Sampling
 from bolid_train.evaluate.run import evaluate
 from bolid_train.evaluate.table import write_table
 from small_world.dataset import write_dataset
@@ -75,7 +75,7 @@ def measure(
     Raises what `evaluate` raises."""
     table = Table()
     for name, folder in folders.items():
-        found = evaluate(loaded, folder, (), split, views, how=how, open_test_sets=True, runs_in=runs)
+        found = evaluate(loaded, folder, (), split, views, sampling=how, open_test_sets=True, runs_in=runs)
         before = f"{folder.resolve().name}/{split}"
         for rows, joined in ((found["rows"], table.rows), (found["differences"], table.differences)):
             joined += [row | {"set": row["set"].replace(before, name, 1)} for row in rows]

@@ -17,12 +17,12 @@ from bolid_train.data.features import FeatureCache
 from bolid_train.data.preflight import usable_people
 from bolid_train.data.proportions import PROPORTIONS, leg_length, shoulder_width
 from bolid_train.data.sampler import PersonSampler
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.diffusion.lightning import STEPS
-from bolid_train.evaluate.painting import to_pixels
-from bolid_train.inference.pipeline import Painter
+from bolid_train.evaluate.image_generator import to_pixels
+from bolid_train.inference.pipeline import InferencePipeline
 from bolid_train.methods import adapter
 from bolid_train.methods.adapter import run_folder
 from bolid_train.methods.bolid.method import Bolid
@@ -37,17 +37,17 @@ PROMPTS = {
 MEASURES = {"shoulders": shoulder_width, "legs": leg_length}
 
 
-def sizes(painter: Painter, samples: int) -> dict[str, dict[str, Any]]:
+def sizes(pipeline: InferencePipeline, samples: int) -> dict[str, dict[str, Any]]:
     """Of drawn bodies and of the base alone, by prompt: mean width of the shoulders and length of the legs, in units of
     the trunk, with 95 % intervals."""
     detector = load_keypoints("tiny-keypoints")
     found = {}
     for scale, name in ((1.0, "drawn"), (0.0, "base alone")):
-        painter.method.scale("ref", 0.0)
-        painter.method.scale("body", scale)
+        pipeline.method.scale("ref", 0.0)
+        pipeline.method.scale("body", scale)
         for asked, prompt in PROMPTS.items():
-            batch = painter.batch(prompt, [])
-            images = [painter.paint(painter.conditions(batch, seed), STEPS, 0.0, seed) for seed in range(samples)]
+            batch = pipeline.batch(prompt, [])
+            images = [pipeline.generate(pipeline.conditions(batch, seed), STEPS, 0.0, seed) for seed in range(samples)]
             with torch.inference_mode():
                 keypoints = detector(torch.stack([to_pixels(image) for image in images]))
             found[f"{name}, {asked}"] = {what: _mean(measure(keypoints)) for what, measure in MEASURES.items()}
@@ -62,13 +62,13 @@ def _mean(values: Tensor) -> list[float]:
 
 
 @torch.inference_mode()
-def diversity(method: Bolid, cache: FeatureCache, shards: Shards, samples: int) -> dict[str, float]:
+def diversity(method: Bolid, cache: FeatureCache, shards: ShardDataset, samples: int) -> dict[str, float]:
     """Spread of each log proportion that drawn bodies tell, over that of the bodies of the people trained on; each body
     is drawn for a caption of one of them."""
     people = usable_people(shards, cache.settings)
-    batch = cache.batch(PersonSampler(people, samples, 8, seed=0).picks(0)).to(torch.device("cpu"))
-    drawn = method.encoder.read_proportions(method.prior.sample(batch.prompt_embeds, batch.random))
-    encoded = method.encoder.read_proportions(method.encoder(batch.views).mean)
+    batch = cache.batch(PersonSampler(people, samples, 8, seed=0).items(0)).to(torch.device("cpu"))
+    drawn = method.encoder.predict_proportions(method.prior.sample(batch.prompt_embeds, batch.random))
+    encoded = method.encoder.predict_proportions(method.encoder(batch.views).mean)
     ratios = drawn.std(0) / encoded.std(0)
     return {name: round(float(ratio), 3) for name, ratio in zip(PROPORTIONS, ratios, strict=True)}
 
@@ -81,11 +81,13 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=100)
     arguments = parser.parse_args()
     folder = run_folder(arguments.data, arguments.run)
-    painter = Painter.of(folder, adapter.read(folder), MANIFEST.parent, fast=LIGHTNING)
-    assert isinstance(painter.method, Bolid)
-    cache = FeatureCache(arguments.data / "features", Base.find(painter.settings, MANIFEST.parent), painter.settings)
-    spread = diversity(painter.method, cache, Shards(arguments.data / "shards"), 4 * arguments.samples)
-    print(json.dumps({**sizes(painter, arguments.samples), "spread of proportions": spread}, indent=2))
+    pipeline = InferencePipeline.from_run(folder, adapter.read(folder), MANIFEST.parent, lightning_file=LIGHTNING)
+    assert isinstance(pipeline.method, Bolid)
+    cache = FeatureCache(
+        arguments.data / "features", Base.resolve(pipeline.settings, MANIFEST.parent), pipeline.settings
+    )
+    spread = diversity(pipeline.method, cache, ShardDataset(arguments.data / "shards"), 4 * arguments.samples)
+    print(json.dumps({**sizes(pipeline, arguments.samples), "spread of proportions": spread}, indent=2))
 
 
 if __name__ == "__main__":

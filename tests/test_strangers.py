@@ -39,12 +39,12 @@ from bolid_data.shards.rebuild import rebuild_shards
 from bolid_data.shards.write import shard
 from bolid_data.stale import find_stale
 from bolid_data.weights import file_sha256
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
-from bolid_train.evaluate.compared import find as find_runs
+from bolid_train.evaluate.finished_runs import find_runs
 from bolid_train.inference.generate import Request, generate
 from bolid_train.methods import adapter
-from bolid_train.methods.registry import find as find_method
+from bolid_train.methods.registry import resolve as resolve_method
 from bolid_train.training.trainer import train
 from tests.bolid_data.shards.test_shards import finish
 from tests.support.drawn_shards import draw_person
@@ -342,7 +342,7 @@ def explain(dataset: Dataset, sha256: str) -> None:
 
 
 def seen_by_runs(home: Home) -> list[list[str]]:
-    runs = find_runs(home.data / "runs", [], Shards(home.data / "shards").index)
+    runs = find_runs(home.data / "runs", [], ShardDataset(home.data / "shards").index)
     return [run.trained_on(["anna", "berta"]) for run in runs]
 
 
@@ -497,8 +497,8 @@ def _encoded(header: dict[str, Any]) -> bytes:
 def test_weights(home: Home, tmp_path: Path) -> None:
     mine = home.copy(tmp_path)
     settings, run = mine.manifest.train, mine.data / "runs" / "bolid"
-    base = Base.find(settings, mine.folder)
-    method = find_method("bolid")(settings, adapter.read(run).ref_dim)
+    base = Base.resolve(settings, mine.folder)
+    method = resolve_method("bolid")(settings, adapter.read(run).ref_dim)
     method.install(base.unet(torch.device("cpu")))
     count = 0
     for file in sorted(run.glob("*.safetensors")):
@@ -513,7 +513,7 @@ def test_weights(home: Home, tmp_path: Path) -> None:
     bad = torch.full((1,), math.nan).numpy().tobytes()
     ref = run / "ref.safetensors"
     ref.write_bytes(ref.read_bytes()[:-4] + bad)
-    with pytest.raises(BolidError, match=r"ref\.safetensors.*infinite or not numbers"):
+    with pytest.raises(BolidError, match=r"ref\.safetensors.*infinite or NaN"):
         method.load(run)
     print(f"{count} cases of a header")
 
@@ -523,7 +523,7 @@ def test_weights(home: Home, tmp_path: Path) -> None:
 
 def test_a_tars_members_are_read_no_further_than_they_go(home: Home, tmp_path: Path) -> None:
     mine = home.copy(tmp_path)
-    shards = Shards(mine.data / "shards")
+    shards = ShardDataset(mine.data / "shards")
     sample = next(iter(shards.people("train").values()))[0]
     tar = mine.data / "shards" / sample.shard
     original = tar.read_bytes()
@@ -548,7 +548,7 @@ def test_a_tars_members_are_read_no_further_than_they_go(home: Home, tmp_path: P
         b"\xff" * 512,
     ):
         tar.write_bytes(original[: sample.offset] + head + original[sample.offset + 512 :])
-        fresh = Shards(mine.data / "shards")
+        fresh = ShardDataset(mine.data / "shards")
         survives(mine, (sample.shard,), partial(fresh.photo, sample), partial(fresh.members, sample))
 
 

@@ -1,4 +1,4 @@
-"""Files of a folder, read by pieces: on this machine, or in any store that fsspec reaches (S3, HTTP, memory …)."""
+"""Ranged reads of a folder's files, local or in any store that fsspec supports (S3, HTTP, memory …)."""
 
 import errno
 import os
@@ -14,31 +14,30 @@ from typing import BinaryIO, Protocol
 from bolid_data.errors import UsageError
 from bolid_data.paths import regular_file
 
-_OPEN = 64
-"""Files kept open; more shards than that are opened again in turn."""
+_MAX_OPEN_FILES = 64
+"""Files kept open; with more shards, the least recently used one is closed."""
 
-
-_PIECE = 16 << 20
-_LARGEST_COPY = 1 << 30
-"""Bytes of a remote file that is copied to this machine: it lies where temporary files do, which may be memory."""
+_CHUNK = 16 << 20
+_MAX_COPY = 1 << 30
+"""Bytes of a remote file that may be copied to this machine: the folder of temporary files may be in memory."""
 
 
 class Folder(Protocol):
     def read(self, name: str, offset: int, size: int) -> bytes:
-        """A piece of a file; shorter where the file ends. Raises OSError."""
+        """`size` bytes of a file from `offset`, fewer at its end. Raises OSError."""
 
     def open(self, name: str, size: int) -> AbstractContextManager[BinaryIO]:
-        """A file that is read from its beginning for `size` bytes and, if there are more, a block. Raises OSError."""
+        """A file to be read from its beginning: `size` bytes, and up to one block beyond. Raises OSError."""
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file; None for one that is missing, or of which it would cost a request to know."""
+        """Bytes of a file; None if it is missing or its size would cost a request."""
 
     def local(self, name: str) -> Path:
-        """A whole file, on this machine. Raises FileNotFoundError."""
+        """The path of a local copy of the file. Raises FileNotFoundError."""
 
 
 def open_folder(folder: Path | str) -> Folder:
-    """Raises UsageError for an address that cannot be read here."""
+    """Raises UsageError for an address that fsspec cannot open."""
     return _Remote(folder) if isinstance(folder, str) and "://" in folder else _Local(Path(folder))
 
 
@@ -53,7 +52,7 @@ class _Local:
             if name not in self._open:
                 self._open[name] = os.open(regular_file(self._folder, name), os.O_RDONLY)
             self._open.move_to_end(name)
-            if len(self._open) > _OPEN:
+            if len(self._open) > _MAX_OPEN_FILES:
                 os.close(self._open.popitem(last=False)[1])
             return os.pread(self._open[name], size, offset)
 
@@ -89,11 +88,11 @@ class _Remote:
 
     @contextmanager
     def open(self, name: str, size: int) -> Iterator[BinaryIO]:
-        if size > _LARGEST_COPY:
+        if size > _MAX_COPY:
             raise OSError(errno.EFBIG, "too large to be copied", name)
-        with tempfile.TemporaryFile(dir=self._copies.name) as copy:  # it has no name, so a kill leaves nothing
-            for start in range(0, size + BLOCKSIZE, _PIECE):
-                copy.write(self.read(name, start, min(_PIECE, size + BLOCKSIZE - start)))
+        with tempfile.TemporaryFile(dir=self._copies.name) as copy:  # unnamed, so that a killed process leaves nothing
+            for start in range(0, size + BLOCKSIZE, _CHUNK):
+                copy.write(self.read(name, start, min(_CHUNK, size + BLOCKSIZE - start)))
             copy.seek(0)
             yield copy
 

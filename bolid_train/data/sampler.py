@@ -1,4 +1,4 @@
-"""Which people and photos a step trains on."""
+"""Samples the people and photos of each training step."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -8,27 +8,27 @@ import numpy as np
 
 from bolid_train.data.shard_dataset import Sample
 
-_PEOPLE = 16  # photos of a person whose proportions stand for the person's, at most
+_MAX_PERSON_PHOTOS = 16
 
 
 @dataclass(frozen=True)
-class Pick:
-    """One row of a batch before its features are read."""
+class BatchItem:
+    """The photos of one row of a batch."""
 
     target: Sample
     reference: Sample
     views: Sequence[Sample]
-    people: Sequence[Sample] = ()  # photos of the person whose proportions stand for the person's
+    person_photos: Sequence[Sample] = ()  # whose mean proportions are the person's
     seed: int = 0
 
 
 class PersonSampler:
-    """Picks people evenly, however many photos each has, then different photos of a person as target and as views.
+    """Samples people uniformly, however many photos each has, then different photos of a person as target and as views.
 
-    All targets of a batch have one size. A size is drawn in proportion to the people who have photos of it, someone
-    with a third of their photos in it counting a third, and its people in the same proportion; so over many steps every
-    person is as likely as every other, and so is every photo of a person. Within a batch people are even only as far as
-    their photos of that size go. References and views may be of any size.
+    All targets of a batch have the same size. The size is sampled in proportion to the people who have photos of it,
+    where a person with a third of their photos in it counts a third, and its people in the same proportion. Over many
+    steps every person is equally likely, and so is every photo of a person; within a batch, people are only as uniform
+    as their photos of that size allow. References and views may have any size.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class PersonSampler:
         seed: int,
         size_of: Callable[[Sample], Hashable] = lambda _: None,
     ) -> None:
-        """`size_of` a target; without it, all have one."""
+        """`size_of` a target; by default, all targets have the same size."""
         self._batch_size, self._views, self._seed = batch_size, views, seed
         self._people = list(people.values())
         grouped: dict[Hashable, dict[int, list[Sample]]] = defaultdict(lambda: defaultdict(list))
@@ -48,27 +48,28 @@ class PersonSampler:
                 grouped[size_of(photo)][person].append(photo)
         self._groups = list(grouped.values())
         self._shares = [
-            np.array([len(own) / len(self._people[person]) for person, own in group.items()]) for group in self._groups
+            np.array([len(photos) / len(self._people[person]) for person, photos in group.items()])
+            for group in self._groups
         ]
 
-    def picks(self, step: int) -> list[Pick]:
-        """The rows of a step; they depend on the seed and the step alone, so a resumed run sees what it would have.
+    def items(self, step: int) -> list[BatchItem]:
+        """The items of a step's batch. They depend only on the seed and the step, so a resumed run gets the same items.
 
-        No person stands twice in a batch while there are enough; a person's only photo is target and view at once.
+        No person is in a batch twice if there are enough people; a person's only photo is both target and view.
         """
         random = np.random.default_rng((self._seed, step))
         sums = np.array([shares.sum() for shares in self._shares])
         number = random.choice(len(sums), p=sums / sums.sum())
         group, shares = self._groups[number], self._shares[number]
         repeat = len(group) < self._batch_size
-        chosen = random.choice(list(group), size=self._batch_size, replace=repeat, p=shares / shares.sum())
-        return [self._pick(group[person], self._people[person], random) for person in chosen]
+        sampled = random.choice(list(group), size=self._batch_size, replace=repeat, p=shares / shares.sum())
+        return [self._item(group[person], self._people[person], random) for person in sampled]
 
-    def _pick(self, targets: list[Sample], photos: list[Sample], random: np.random.Generator) -> Pick:
+    def _item(self, targets: list[Sample], photos: list[Sample], random: np.random.Generator) -> BatchItem:
         target = targets[random.integers(len(targets))]
         order = [photos[i] for i in random.permutation(len(photos))]
         others = [photo for photo in order if photo is not target] or order
         reference = others[random.integers(len(others))]
-        # Any number of views, so that one photo works at generation as well as many.
+        # The number of views varies, so that generation works with one photo as well as with many.
         count = random.integers(1, min(self._views, len(others)) + 1)
-        return Pick(target, reference, others[:count], order[:_PEOPLE], int(random.integers(2**62)))
+        return BatchItem(target, reference, others[:count], order[:_MAX_PERSON_PHOTOS], int(random.integers(2**62)))

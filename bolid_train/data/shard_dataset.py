@@ -19,7 +19,7 @@ from bolid_train.data.range_reader import open_folder
 
 @dataclass(frozen=True)
 class Sample:
-    """One photo as the index describes it; its bytes are `size` bytes of the shard, from `offset` on."""
+    """A photo as described by the index; its files are `size` bytes of the shard, starting at `offset`."""
 
     key: str
     person: str
@@ -37,12 +37,12 @@ People = dict[str, list[Sample]]
 """Photos by person."""
 
 
-class Shards:
-    """The dataset's shards, on this machine or in a store that fsspec reaches; only the index is held here."""
+class ShardDataset:
+    """The dataset's shards, local or in a store that fsspec supports; only the index is kept in memory."""
 
     def __init__(self, folder: Path | str) -> None:
-        """`folder` is a path, or an address such as `s3://bucket/demo/shards`. Raises UsageError when it has no index,
-        one that `bolid shard` does not write, or such addresses cannot be read here."""
+        """`folder` is a path, or an address such as `s3://bucket/demo/shards`. Raises UsageError if it has no index, an
+        index that `bolid shard` does not write, or an address that fsspec cannot open."""
         self.folder = folder
         self._files = open_folder(folder)
         try:
@@ -51,9 +51,9 @@ class Shards:
             raise UsageError(f"{folder}/index.duckdb is missing; run `bolid shard` first") from None
 
     def people(self, split: str) -> dict[str, list[Sample]]:
-        """Samples of a split by person; people and samples in the order of their names and keys.
+        """Samples of a split by person, sorted by person and key.
 
-        Raises BolidError for a sample that does not lie in its shard.
+        Raises BolidError for a sample that ends after its shard.
         """
         people: dict[str, list[Sample]] = defaultdict(list)
         sizes: dict[str, int | None] = {}
@@ -75,38 +75,38 @@ class Shards:
 
     def members(self, sample: Sample) -> dict[str, bytes]:
         """The sample's files by extension ('jpg', 'txt', 'json'). Raises BolidError naming the shard and the sample."""
-        piece = io.BytesIO(self._read(sample))
+        content = io.BytesIO(self._read(sample))
         try:
-            with tarfile.open(fileobj=piece, mode="r:") as tar:
-                # A link leads elsewhere, and a sparse file unpacks to any length.
+            with tarfile.open(fileobj=content, mode="r:") as tar:
+                # A link points elsewhere, and a sparse file expands to any length.
                 files = {member.name: tar.extractfile(member) for member in tar if _is_plain(member)}
-                found = {name: file.read() for name, file in files.items() if file}
+                members = {name: file.read() for name, file in files.items() if file}
         except (OSError, tarfile.TarError, ValueError, OverflowError) as error:
             raise self._unreadable(sample, error) from error
-        if f"{sample.key}.jpg" not in found:
+        if f"{sample.key}.jpg" not in members:
             raise self._misplaced(sample)
-        return {name.removeprefix(f"{sample.key}."): content for name, content in found.items()}
+        return {name.removeprefix(f"{sample.key}."): data for name, data in members.items()}
 
     def photo(self, sample: Sample) -> Image.Image:
         """The sample's photo, RGB. Raises BolidError naming the shard and the sample."""
-        piece = self._read(sample)
-        # Its first member is the photo; tarfile would go through all of them, in as long as a small one is decoded in.
-        if piece[: len(sample.key) + 5] == f"{sample.key}.jpg\0".encode() and (size := _size(piece)):
-            content = piece[tarfile.BLOCKSIZE : tarfile.BLOCKSIZE + size]
-        else:  # a name so long that it stands elsewhere, or damage
-            content = self.members(sample)["jpg"]
-        return self.decode(sample, content)
+        content = self._read(sample)
+        # The photo is the first member. tarfile would parse all members, which takes as long as decoding a small photo.
+        if content[: len(sample.key) + 5] == f"{sample.key}.jpg\0".encode() and (size := _member_size(content)):
+            jpeg = content[tarfile.BLOCKSIZE : tarfile.BLOCKSIZE + size]
+        else:  # a long name, which has a header of its own, or damage
+            jpeg = self.members(sample)["jpg"]
+        return self.decode(sample, jpeg)
 
     def decode(self, sample: Sample, jpeg: bytes) -> Image.Image:
-        """The sample's photo, RGB, from its JPEG. Raises BolidError naming the shard and the sample."""
+        """Decodes the sample's JPEG to RGB. Raises BolidError naming the shard and the sample."""
         try:
             return read_upright(jpeg)
         except BolidError as error:
             raise BolidError(f"{self.folder}/{sample.shard}: sample '{sample.key}': {error}; {_REPAIR}") from error
 
     def open(self, shard: str, size: int) -> AbstractContextManager[BinaryIO]:
-        """The first `size` bytes of a shard, and what is behind them; of one in a store, a copy that lasts as long as
-        it is open. Raises OSError or BolidError for one that cannot be opened, or is too large to copy."""
+        """Opens a shard for reading its first `size` bytes and up to one block beyond; a remote one as a temporary
+        copy. Raises OSError or BolidError if it cannot be opened or is too large to copy."""
         return self._files.open(shard, size)
 
     def _read(self, sample: Sample) -> bytes:
@@ -126,10 +126,10 @@ def _is_plain(member: tarfile.TarInfo) -> bool:
     return member.isreg() and not member.issparse()
 
 
-def _size(piece: bytes) -> int:
-    """Bytes of a member, by its header; 0 where the header does not say."""
+def _member_size(content: bytes) -> int:
+    """Bytes of the first member, by its header; 0 if the header has no octal size."""
     try:
-        return int(piece[124:135], 8)
+        return int(content[124:135], 8)
     except ValueError:
         return 0
 
@@ -141,5 +141,5 @@ _FIELDS = {field.name for field in fields(Sample)}
 
 
 def _sample(row: SampleRow) -> Sample:
-    chosen: dict[str, Any] = {name: value for name, value in row.items() if name in _FIELDS}
-    return Sample(**chosen | {"caption": row["caption"] or "", "keypoints": row["keypoints"] or ()})
+    values: dict[str, Any] = {name: value for name, value in row.items() if name in _FIELDS}
+    return Sample(**values | {"caption": row["caption"] or "", "keypoints": row["keypoints"] or ()})

@@ -10,7 +10,7 @@ BODY_ONLY = slice(5, 17)
 
 
 def visible(keypoints: Tensor, height: int, width: int, min_confidence: float, count: int = 17) -> Tensor:
-    """Which keypoints count: confident, inside the image and, of 17, among the `count` (17 or 12) in use.
+    """Mask of visible keypoints: confident, inside the image, and among the `count` in use (all 17, or the body's 12).
 
     Args:
         keypoints: (B, 17, 3): x, y in pixels of the image and confidence.
@@ -24,40 +24,40 @@ def visible(keypoints: Tensor, height: int, width: int, min_confidence: float, c
     return (confidence >= min_confidence) & inside & used
 
 
-def gaussian_weights(points: Tensor, seen: Tensor, height: int, width: int, sigma: float) -> Tensor:
+def gaussian_weights(points: Tensor, mask: Tensor, height: int, width: int, sigma: float) -> Tensor:
     """W_norm = W / max(W), where W(x, y) = max_i exp(-((x - x_i)² + (y - y_i)²) / (2σ²)).
 
     Args:
-        points: (B, K, 2): x, y in pixels. seen: bool (B, K); the others contribute nothing.
+        points: (B, K, 2): x, y in pixels. mask: bool (B, K), the visible keypoints; others contribute nothing.
         sigma: σ as a fraction of the image's longer side (the authors: 50 px of 1024).
 
     Returns:
         (B, height, width), its maximum 1 in every image.
 
     Raises:
-        BolidError: an image has no visible keypoint; it must be refused, not weighted by zero.
+        BolidError: an image has no visible keypoint; it must be refused, not weighted with zeros.
     """
-    if not bool(seen.any(dim=1).all()):
+    if not bool(mask.any(dim=1).all()):
         raise BolidError("a photo without a visible keypoint cannot be weighted; leave it out")
     rows = torch.arange(height, device=points.device, dtype=points.dtype)
     columns = torch.arange(width, device=points.device, dtype=points.dtype)
     dx = (columns - points[..., 0, None]).square()  # (B, K, W)
     dy = (rows - points[..., 1, None]).square()  # (B, K, H)
-    distance = (dy[..., :, None] + dx[..., None, :]).masked_fill(~seen[..., None, None], torch.inf)
-    nearest = distance.amin(dim=1)
-    # The Gaussian falls with distance: its maximum is at the least distance, so no division by ~0 is needed.
-    nearest = nearest - nearest.amin(dim=(1, 2), keepdim=True)
-    return torch.exp(-nearest / (2 * (sigma * max(height, width)) ** 2))
+    distance = (dy[..., :, None] + dx[..., None, :]).masked_fill(~mask[..., None, None], torch.inf)
+    min_distance = distance.amin(dim=1)
+    # The Gaussian's maximum is at the smallest distance: subtracting that in the exponent avoids dividing by ~0.
+    min_distance = min_distance - min_distance.amin(dim=(1, 2), keepdim=True)
+    return torch.exp(-min_distance / (2 * (sigma * max(height, width)) ** 2))
 
 
-def weight_views(images: Tensor, points: Tensor, seen: Tensor, sigma: float, alpha: float) -> Tensor:
-    """I_w = I · (α + (1 - α) · W_norm): the background is dimmed to α, the body stays.
+def weight_views(images: Tensor, points: Tensor, mask: Tensor, sigma: float, alpha: float) -> Tensor:
+    """I_w = I · (α + (1 - α) · W_norm): dims the background to α and keeps the body.
 
     Args:
-        images: (B, 3, H, W), black is 0. points, seen, sigma: as in `gaussian_weights`. alpha: in [0, 1].
+        images: (B, 3, H, W), black is 0. points, mask, sigma: as in `gaussian_weights`. alpha: in [0, 1].
 
     Returns:
         (B, 3, H, W).
     """
-    weights = gaussian_weights(points, seen, images.shape[-2], images.shape[-1], sigma)
+    weights = gaussian_weights(points, mask, images.shape[-2], images.shape[-1], sigma)
     return images * (alpha + (1 - alpha) * weights)[:, None]

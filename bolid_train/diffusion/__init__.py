@@ -1,1 +1,1 @@
-"""The frozen base, its noise schedule and samplers, and the frozen models that losses compare pictures with."""
+"""The frozen base model, its noise schedule and samplers, and the frozen models that losses use."""

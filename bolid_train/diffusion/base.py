@@ -1,4 +1,4 @@
-"""The frozen base pipeline: where it is, what hashes to it, and its parts."""
+"""The frozen base pipeline: its location, its hash and its parts."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
 
 SMALL_SDXL = "small-sdxl"
-"""Names the base that comes with this package."""
+"""Name of the base that ships with this package."""
 
 CLIP_BODIES = "clip-bodies"
-"""Names the image encoder that comes with it beside the base's own, and sees how people are built."""
+"""Name of a second image encoder that ships with this package, trained to distinguish bodies."""
 
 _ENCODERS = (
     "vae",
@@ -37,47 +37,47 @@ _ENCODERS = (
 
 @dataclass(frozen=True)
 class Base:
-    """A diffusers folder of an SDXL, and the folder of the CLIP image encoder that goes with it."""
+    """The diffusers folder of an SDXL pipeline, and the folder of its CLIP image encoder."""
 
-    name: str  # what stands in adapter.json: `small-sdxl`, a folder or a hub name
+    name: str  # as in adapter.json: `small-sdxl`, a folder or a hub repository
     folder: Path
     image_encoder: Path
 
     @classmethod
-    def find(cls, settings: Train, near: Path) -> "Base":
-        """The base and the image encoder that the manifest names: of this package, folders (relative to `near`), or hub
-        repositories.
+    def resolve(cls, settings: Train, relative_to: Path) -> "Base":
+        """The base and the image encoder that the manifest names: embedded ones, folders (relative to `relative_to`),
+        or hub repositories.
 
-        Raises UsageError for an SDXL without an image encoder, BolidError for one that is not to be had or was altered.
+        Raises UsageError for an SDXL without an image encoder, BolidError for one that is unavailable or was altered.
         """
-        image_encoder = _image_encoder(settings.image_encoder, near) if settings.image_encoder else None
+        image_encoder = _image_encoder(settings.image_encoder, relative_to) if settings.image_encoder else None
         if settings.base == SMALL_SDXL:
             return cls.at(SMALL_SDXL, weights.find(SMALL_SDXL).path, image_encoder)
-        folder = weights.folder(settings.base, near)
-        name = str(folder.resolve()) if (near / settings.base).is_dir() else settings.base
+        folder = weights.folder(settings.base, relative_to)
+        name = str(folder.resolve()) if (relative_to / settings.base).is_dir() else settings.base
         return cls.at(name, folder, image_encoder)
 
     @classmethod
     def at(cls, name: str, folder: Path, image_encoder: Path | None = None) -> "Base":
-        """The base in `folder`, checked to be a pipeline with an image encoder."""
+        """The base in `folder`. Raises UsageError if it is not a pipeline with an image encoder."""
         if not (folder / "model_index.json").is_file():
             raise UsageError(f"base '{name}': {folder} is not a diffusers pipeline (no model_index.json in it)")
         image_encoder = image_encoder or folder / "image_encoder"
         if not image_encoder.is_dir():
             raise UsageError(
-                f"base '{name}' has no image_encoder of its own; name one in [train] image_encoder, for example "
+                f"base '{name}' has no image_encoder; name one in [train] image_encoder, for example "
                 '"openai/clip-vit-large-patch14"'
             )
         return cls(name, folder, image_encoder)
 
     def encoders_sha256(self) -> str:
-        """One hash over the bytes of the frozen encoders: what cached features depend on."""
+        """One hash of the frozen encoders' files, on which cached features depend."""
         parts = [self.folder / part for part in _ENCODERS if part != "image_encoder"] + [self.image_encoder]
         return hashlib.sha256("".join(weights.folder_sha256(part) for part in parts).encode()).hexdigest()
 
     def pipeline(self, device: torch.device, **replaced: Any) -> StableDiffusionXLPipeline:
-        """The stock pipeline with its image encoder, all in float32, however the folder keeps them; `replaced` gives
-        components in place of the folder's own."""
+        """The stock pipeline with its image encoder, in float32 whatever the precision of the files. `replaced`:
+        components to use instead of the folder's."""
         with _readable(self.folder):
             image_encoder = CLIPVisionModelWithProjection.from_pretrained(self.image_encoder, dtype=torch.float32)
             extractor = _feature_extractor(self, image_encoder.config.image_size)
@@ -94,21 +94,21 @@ class Base:
 
     @property
     def side(self) -> int:
-        """Pixels of the sides of the pictures that it was trained to draw."""
+        """Side in pixels of the pictures that it was trained to generate."""
         with _readable(self.folder):
             unet = UNet2DConditionModel.load_config(self.folder, subfolder="unet")
             vae = AutoencoderKL.load_config(self.folder, subfolder="vae")
             return int(unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1))
 
     def unet(self, device: torch.device) -> UNet2DConditionModel:
-        """The frozen UNet; on an accelerator in bfloat16, for no gradient of its weights is taken."""
+        """The frozen UNet; on an accelerator in bfloat16, since its weights need no gradient."""
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         with _readable(self.folder):
             unet = UNet2DConditionModel.from_pretrained(self.folder, subfolder="unet", dtype=dtype)
         return unet.requires_grad_(False).to(device)
 
     def vae(self, device: torch.device) -> AutoencoderKL:
-        """The frozen VAE; on an accelerator in bfloat16, whose range SDXL's decoder needs."""
+        """The frozen VAE; on an accelerator in bfloat16, because SDXL's decoder overflows in float16."""
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
         with _readable(self.folder):
             vae = AutoencoderKL.from_pretrained(self.folder, subfolder="vae", dtype=dtype)
@@ -116,12 +116,12 @@ class Base:
 
 
 def pick_device() -> torch.device:
-    """The accelerator where there is one."""
+    """The accelerator if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _image_encoder(name: str, near: Path) -> Path:
-    return weights.find(name).path if name == CLIP_BODIES else weights.folder(name, near)
+def _image_encoder(name: str, relative_to: Path) -> Path:
+    return weights.find(name).path if name == CLIP_BODIES else weights.folder(name, relative_to)
 
 
 def _feature_extractor(base: Base, side: Any) -> CLIPImageProcessor:
@@ -133,7 +133,7 @@ def _feature_extractor(base: Base, side: Any) -> CLIPImageProcessor:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Turns what the libraries raise on a damaged folder into one clear error, and keeps their progress bars silent."""
+    """Turns the libraries' exceptions for a damaged folder into one BolidError, and silences their progress bars."""
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     try:

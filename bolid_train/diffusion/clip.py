@@ -1,4 +1,4 @@
-"""A CLIP (Radford et al. 2021) of images and texts, that losses may train against."""
+"""A frozen CLIP (Radford et al. 2021) of images and texts, for losses and evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,30 +14,30 @@ from bolid_data import weights
 from bolid_data.errors import BolidError, UsageError
 
 NAMES = ("clip-0", "clip-1")
-"""The small world's: `clip-0` conditions and is trained against, `clip-1` only evaluates."""
+"""The small world's CLIPs: `clip-0` is for conditioning and losses, `clip-1` only for evaluation."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A CLIP with what prepares its inputs. D is the width of the space that images and texts share."""
+    """A CLIP with its preprocessing. D is the width of the embedding space of images and texts."""
 
     model: CLIPModel
     tokenizer: CLIPTokenizer
     image_processor: CLIPImageProcessor
 
     def embed_images(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in -1..1, as a VAE decodes them, to unit vectors (B, D); carries gradients."""
+        """Images (B, 3, H, W) in -1..1, as a VAE decodes them, to unit vectors (B, D); differentiable."""
         features = self.model.get_image_features(pixel_values=self.pixel_values(images))
         return normalize(features.pooler_output.float(), dim=1)
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors (B, D); what is longer than 77 tokens is cut off."""
+        """Texts to unit vectors (B, D); texts are truncated to 77 tokens."""
         tokens = self.tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
         return normalize(self.model.get_text_features(**tokens.to(self.model.device)).pooler_output.float(), dim=1)
 
     def pixel_values(self, images: Tensor) -> Tensor:
-        """What the image processor makes of such images, in one differentiable step: the shorter side resized, the
-        middle cut out."""
+        """A differentiable version of the image processor: resizes the shorter side, crops the centre and
+        normalises."""
         side = self.model.config.vision_config.image_size
         height, width = images.shape[2:]
         if (height, width) != (side, side):
@@ -50,17 +50,17 @@ class Clip:
         return (images / 2 + 0.5 - mean) / std
 
 
-def load_clip(name: str, near: Path | None = None) -> Clip:
-    """One of `NAMES`, or any CLIP's folder (relative to `near`) or hub repository: frozen, in evaluation mode, in full
-    precision.
+def load_clip(name: str, relative_to: Path | None = None) -> Clip:
+    """Loads one of `NAMES`, or any CLIP's folder (relative to `relative_to`) or hub repository: frozen, in evaluation
+    mode, in float32.
 
-    Raises BolidError where its files are missing, UsageError for what is not a CLIP of images and texts.
+    Raises BolidError if its files are missing, UsageError for another kind of model.
     """
-    folder = clip_folder(name, near)
+    folder = clip_folder(name, relative_to)
     try:
         kind = CLIPConfig.get_config_dict(folder)[0].get("model_type")
         if kind != "clip":
-            raise UsageError(f"'{name}' is no CLIP of images and texts but '{kind}' ({folder}); name one that is")
+            raise UsageError(f"'{name}' is not a CLIP of images and texts but '{kind}' ({folder}); name one that is")
         model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
         tokenizer = CLIPTokenizer.from_pretrained(folder)
         image_processor = CLIPImageProcessor.from_pretrained(folder)
@@ -69,6 +69,6 @@ def load_clip(name: str, near: Path | None = None) -> Clip:
     return Clip(model.eval().requires_grad_(False), tokenizer, image_processor)
 
 
-def clip_folder(name: str, near: Path | None = None) -> Path:
-    """Where the CLIP of that name is. Raises as `load_clip` does."""
-    return weights.find(name).path if name in NAMES else weights.folder(name, near)
+def clip_folder(name: str, relative_to: Path | None = None) -> Path:
+    """The folder of the CLIP of that name. Raises BolidError as `load_clip` does."""
+    return weights.find(name).path if name in NAMES else weights.folder(name, relative_to)

@@ -1,4 +1,4 @@
-"""The denoiser: the frozen UNet with its noise schedule and what is computed with both; nothing else sees a
+"""The denoiser: the frozen UNet with its noise schedule, and all that is computed with both. No other module uses a
 schedule."""
 
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ from bolid_train.diffusion.unet_inputs import UNetInputs
 
 
 class Denoiser:
-    """ε_θ(x_t, c, t), or v_θ where the base predicts v (Salimans and Ho 2022), and what is trained on it.
+    """ε_θ(x_t, c, t), or v_θ if the base predicts v (Salimans and Ho 2022), and the training loss on it.
 
-    Shapes: B rows; latents (B, C, h, w), scaled as the UNet takes them. α_t² is the scheduler's `alphas_cumprod`,
+    Shapes: B rows; latents (B, C, h, w), scaled for the UNet. α_t² is the scheduler's `alphas_cumprod`,
     σ_t² = 1 - α_t², and x_t = α_t·x₀ + σ_t·ε.
     """
 
@@ -32,25 +32,29 @@ class Denoiser:
         unet: UNet2DConditionModel,
         scheduler: DDPMScheduler,
         min_snr: float | None = None,
-        fast: Path | None = None,
-        later: bool = False,
+        lightning_file: Path | None = None,
+        prefer_late: bool = False,
     ) -> None:
-        """`min_snr`: γ of min-SNR weighting. `fast`: the file of Lightning's LoRA, for `lightning`. `later`: late
-        timesteps are drawn more often, in proportion to t."""
+        """`min_snr`: γ of min-SNR weighting. `lightning_file`: Lightning's LoRA, for `lightning`. `prefer_late`: sample
+        late timesteps more often, in proportion to t."""
         kind = scheduler.config.prediction_type
         if kind not in ("epsilon", "v_prediction"):
             raise BolidError(f"the base predicts '{kind}'; name a base that predicts 'epsilon' or 'v_prediction'")
         self.unet, self.scheduler, self._min_snr = unet, scheduler, min_snr
-        self._fast, self._attached, self._is_fast, self._later = fast, False, False, later
+        self._lightning_file, self._prefer_late = lightning_file, prefer_late
+        self._lightning_attached, self._lightning_enabled = False, False
 
     @classmethod
-    def of(cls, base: Base, settings: Train, device: torch.device, near: Path = Path()) -> "Denoiser":
-        """The base's UNet with the training schedule of its scheduler's configuration; files that the settings name
-        are relative to `near`."""
+    def from_settings(cls, base: Base, settings: Train, device: torch.device, relative_to: Path = Path()) -> "Denoiser":
+        """The base's UNet with the training schedule of its scheduler's configuration. `relative_to`: the folder to
+        which paths in the settings are relative."""
         objective = settings.objective
-        fast = lightning.find(objective.lightning, near) if objective.pictures == "lightning" else None
+        lightning_file = (
+            lightning.resolve(objective.lightning, relative_to) if objective.pictures == "lightning" else None
+        )
         scheduler = DDPMScheduler.from_pretrained(base.folder, subfolder="scheduler")
-        denoiser = cls(base.unet(device), scheduler, objective.min_snr, fast, objective.timestep_bias == "later")
+        prefer_late = objective.timestep_bias == "later"
+        denoiser = cls(base.unet(device), scheduler, objective.min_snr, lightning_file, prefer_late)
         if settings.gradient_checkpointing:
             denoiser.unet.enable_gradient_checkpointing(denoiser._checkpoint)
         return denoiser
@@ -60,7 +64,7 @@ class Denoiser:
         return bool(self.scheduler.config.prediction_type == "v_prediction")
 
     def __call__(self, noisy: Tensor, timesteps: Tensor, inputs: UNetInputs) -> Tensor:
-        """What the UNet predicts (B, C, h, w), in float32, for `noisy` (B, C, h, w) at `timesteps` (B,)."""
+        """The UNet's prediction (B, C, h, w), in float32, for `noisy` (B, C, h, w) at `timesteps` (B,)."""
         down, mid = inputs.residuals(noisy, timesteps) if inputs.residuals else (None, None)
         return self.unet(
             noisy,
@@ -82,20 +86,20 @@ class Denoiser:
         return (self._weights(timesteps) * errors).mean()
 
     def _timesteps(self, random: RowRandom) -> Tensor:
-        """(B,) from 0 … T - 1: uniform, or as the larger of two is."""
+        """(B,) from 0 … T - 1: uniform, or the larger of two uniform draws."""
         steps = self.scheduler.config.num_train_timesteps
-        drawn = random.integers("timestep", steps)
-        return drawn.maximum(random.integers("second timestep", steps)) if self._later else drawn
+        timesteps = random.integers("timestep", steps)
+        return timesteps.maximum(random.integers("second timestep", steps)) if self._prefer_late else timesteps
 
     def _weights(self, timesteps: Tensor) -> Tensor | float:
-        """w_t (B,): an error of x₀ costs min(SNR, γ); in ε that is min(SNR, γ) / SNR, in v min(SNR, γ) / (SNR + 1)."""
+        """w_t (B,): min(SNR, γ) for errors in x₀, which is min(SNR, γ) / SNR in ε and min(SNR, γ) / (SNR + 1) in v."""
         if self._min_snr is None:
             return 1.0
         snr = compute_snr(self.scheduler, timesteps)
         return snr.clamp(max=self._min_snr) / (snr + 1 if self._predicts_v else snr)
 
     def clean(self, latents: Tensor, inputs: UNetInputs, random: RowRandom, max_timestep: int) -> Tensor:
-        """x₀ (B, C, h, w) as it is estimated in one step from a timestep in 1 … `max_timestep`, drawn per row."""
+        """x₀ (B, C, h, w), estimated in one step from a timestep in 1 … `max_timestep`, sampled per row."""
         noise = random.normal("clean noise", *latents.shape[1:])
         last = min(max_timestep, self.scheduler.config.num_train_timesteps - 1)
         timesteps = random.integers("clean timestep", last) + 1
@@ -106,11 +110,11 @@ class Denoiser:
         return alpha * noisy - sigma * predicted if self._predicts_v else (noisy - sigma * predicted) / alpha
 
     def lightning(self, inputs: UNetInputs, random: RowRandom, shape: tuple[int, ...], first: int = 0) -> Tensor:
-        """x₀ (B, *shape) of new pictures, as SDXL-Lightning (Lin et al. 2024) estimates it in one of its four steps
-        from noise, without guidance: step `first` or a later one, drawn per row. That of the last step is the picture.
+        """x₀ (B, *shape) of new pictures, as estimated in one of SDXL-Lightning's four steps from noise (Lin et al.
+        2024), without guidance. The step is `first` or later, sampled per row; the last gives the final picture.
 
-        Gradients go through that one step, as in ReFL (Xu et al. 2023): through all four they explode.
-        Euler's x ← x + (σ' - σ)·ε, where here σ is σ_t / α_t, and the UNet sees x / √(σ² + 1).
+        Gradients flow through that step only, as in ReFL (Xu et al. 2023), because through all four they explode.
+        Euler's step is x ← x + (σ' - σ)·ε, where σ is σ_t / α_t, and the UNet's input is x / √(σ² + 1).
         """
         scheduler = EulerDiscreteScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
         scheduler.set_timesteps(lightning.STEPS)
@@ -118,19 +122,19 @@ class Denoiser:
         rows = torch.arange(len(noise), device=noise.device)
         timesteps, sigmas = scheduler.timesteps.to(noise.device), scheduler.sigmas.to(noise.device)
         latents = noise * sigmas[0]
-        reached = [latents]
+        trajectory = [latents]
         with self._lightning():
             with torch.no_grad():
-                for timestep, sigma, following in zip(timesteps[:-1], sigmas[:-2], sigmas[1:-1], strict=True):
+                for timestep, sigma, next_sigma in zip(timesteps[:-1], sigmas[:-2], sigmas[1:-1], strict=True):
                     slope = self._slope(latents, timestep.expand(len(rows)), sigma.expand(len(rows)), inputs)
-                    latents = latents + (following - sigma) * slope
-                    reached.append(latents)
+                    latents = latents + (next_sigma - sigma) * slope
+                    trajectory.append(latents)
             steps = random.integers("lightning step", lightning.STEPS - first) + first
-            latents, sigma = torch.stack(reached)[steps, rows], sigmas[steps]
+            latents, sigma = torch.stack(trajectory)[steps, rows], sigmas[steps]
             return latents - sigma.view(-1, 1, 1, 1) * self._slope(latents, timesteps[steps], sigma, inputs)
 
     def _slope(self, latents: Tensor, timesteps: Tensor, sigma: Tensor, inputs: UNetInputs) -> Tensor:
-        """ε at `latents` (B, C, h, w) = x₀ + σ·ε, by what the UNet predicts; sigma (B,)."""
+        """The predicted ε at `latents` (B, C, h, w) = x₀ + σ·ε; sigma (B,)."""
         sigma = sigma.view(-1, 1, 1, 1)
         noisy = latents / (sigma**2 + 1).sqrt()
         predicted = self(noisy, timesteps, inputs)
@@ -138,21 +142,21 @@ class Denoiser:
 
     @contextmanager
     def _lightning(self) -> Iterator[None]:
-        """The UNet with Lightning's LoRA. It is added at the first call, for it has to come after the method's own
-        layers."""
-        if self._fast is None:
+        """Enables Lightning's LoRA on the UNet. It is attached at the first call, because it must come after the
+        method's layers."""
+        if self._lightning_file is None:
             raise BolidError('the denoiser has no Lightning weights; set [train.objective] pictures = "lightning"')
-        if not self._attached:
-            lightning.attach(self.unet, self._fast)
-            self._attached = True
-        self._is_fast = True
+        if not self._lightning_attached:
+            lightning.attach(self.unet, self._lightning_file)
+            self._lightning_attached = True
+        self._lightning_enabled = True
         try:
             with lightning.enabled(self.unet):
                 yield
         finally:
-            self._is_fast = False
+            self._lightning_enabled = False
 
     def _checkpoint(self, module: Any, *args: Any) -> Any:
-        """Gradient checkpointing of a part of the UNet: it is computed again with the LoRA where it was with it."""
-        again = lightning.enabled(module) if self._is_fast else nullcontext()
-        return checkpoint(module, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), again))
+        """Gradient checkpointing of a UNet block: it is recomputed with the LoRA if it was computed with the LoRA."""
+        recompute = lightning.enabled(module) if self._lightning_enabled else nullcontext()
+        return checkpoint(module, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), recompute))

@@ -1,4 +1,4 @@
-"""SDXL-Lightning (Lin et al. 2024): weights that make an SDXL draw in four steps without guidance."""
+"""SDXL-Lightning (Lin et al. 2024): weights with which an SDXL generates in four steps without guidance."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,36 +17,36 @@ from bolid_data import weights
 from bolid_data.errors import BolidError, UsageError
 
 SMALL_LIGHTNING = "small-lightning"
-"""Names the weights for `small-sdxl` that come with this package."""
+"""Name of the weights for `small-sdxl` that ship with this package."""
 
 STEPS = 4
 _ADAPTER = "lightning"
 
 
-def find(name: str, near: Path) -> Path:
-    """The file of Lightning weights: `small-lightning`, a .safetensors file (relative to `near`), or
+def resolve(name: str, relative_to: Path) -> Path:
+    """The file of Lightning weights: `small-lightning`, a .safetensors file (relative to `relative_to`), or
     `owner/repository/file` on the hub.
 
-    Raises UsageError for what is none of these, BolidError for a file of the hub that is not to be had.
+    Raises UsageError for any other name, BolidError for a hub file that is unavailable.
     """
     if name == SMALL_LIGHTNING:
         return weights.find(SMALL_LIGHTNING).path
-    if (near / name).is_file():
-        return near / name
+    if (relative_to / name).is_file():
+        return relative_to / name
     parts = name.split("/", 2)
     if len(parts) < 3 or not all(parts) or parts[0] in (".", ".."):
         raise UsageError(
-            f"Lightning weights '{name}': no such file (looked for {near / name}); name a .safetensors file, "
+            f"Lightning weights '{name}': no such file (looked for {relative_to / name}); name a .safetensors file, "
             f"owner/repository/file on the hub, or {SMALL_LIGHTNING}"
         )
-    return weights.file("/".join(parts[:2]), [parts[2]], near)
+    return weights.file("/".join(parts[:2]), [parts[2]], relative_to)
 
 
 def load(pipe: StableDiffusionXLPipeline, file: Path) -> None:
-    """Makes the pipeline a Lightning one: LoRA weights are fused into its UNet, whole ones replace the UNet's, and
-    the timesteps become trailing. To be called before a method is installed.
+    """Turns the pipeline into a Lightning pipeline: fuses LoRA weights into its UNet, or replaces the UNet's weights by
+    full ones, and sets trailing timesteps. Call it before installing a method.
 
-    Raises BolidError where the weights do not fit the UNet.
+    Raises BolidError if the weights do not fit the UNet.
     """
     with _fitting(file):
         if _is_lora(file):
@@ -59,13 +59,13 @@ def load(pipe: StableDiffusionXLPipeline, file: Path) -> None:
 
 
 def attach(unet: UNet2DConditionModel, file: Path) -> None:
-    """Adds LoRA weights to the UNet, frozen and switched off, after a method was installed.
+    """Adds LoRA weights to the UNet, frozen and disabled. Call it after installing a method.
 
-    What else is trained stays so, and the UNet's output as it was, to the last bit. Raises UsageError for whole UNet
-    weights, BolidError for LoRA weights that do not fit.
+    The method's parameters stay trainable, and the UNet's output does not change by a bit. Raises UsageError for full
+    UNet weights, BolidError for LoRA weights that do not fit.
     """
     if not _is_lora(file):
-        raise UsageError(f"{file} is a whole UNet; training needs Lightning weights that are LoRA layers")
+        raise UsageError(f"{file} is a full UNet; training needs Lightning weights as LoRA layers")
     trained = {id(value) for value in unet.parameters() if value.requires_grad}
     active = _active(unet)
     with _fitting(file):
@@ -73,7 +73,7 @@ def attach(unet: UNet2DConditionModel, file: Path) -> None:
             file.parent, weight_name=file.name, use_safetensors=True, unet_config=unet.config
         )
         StableDiffusionXLPipeline.load_lora_into_unet(state, alphas, unet, adapter_name=_ADAPTER)
-    # peft freezes all but its own layers, and unfreezes those.
+    # peft freezes all parameters but its own layers', which it unfreezes.
     for value in unet.parameters():
         value.requires_grad_(id(value) in trained)
     _activate(unet, active)
@@ -81,7 +81,7 @@ def attach(unet: UNet2DConditionModel, file: Path) -> None:
 
 @contextmanager
 def enabled(unet: nn.Module) -> Iterator[None]:
-    """The UNet, or a part of it, with the weights that `attach` added, beside a method's own LoRA layers."""
+    """Enables the weights that `attach` added to the UNet, or to a block of it, beside a method's LoRA layers."""
     active = _active(unet)
     _activate(unet, sorted({*active, _ADAPTER}))
     try:
@@ -95,19 +95,19 @@ def _layers(unet: nn.Module) -> list[Any]:
 
 
 def _active(unet: nn.Module) -> list[str]:
-    """The LoRA adapters that are on."""
+    """Names of the enabled LoRA adapters."""
     names = {name for layer in _layers(unet) if not layer.disable_adapters for name in layer.active_adapters}
     return sorted(names)
 
 
 def _activate(unet: nn.Module, names: Sequence[str]) -> None:
-    """Switches on these LoRA adapters and no others, with every `requires_grad` as it was: peft's own switch makes
-    what is on trainable and what is off frozen."""
+    """Enables these LoRA adapters and no others, and preserves every `requires_grad`, which peft would set to whether
+    an adapter is enabled."""
     for layer in _layers(unet):
         trained = [(value, value.requires_grad) for value in layer.parameters()]
         layer.set_adapter(list(names))
-        for value, was in trained:
-            value.requires_grad_(was)
+        for value, requires_grad in trained:
+            value.requires_grad_(requires_grad)
 
 
 def _is_lora(file: Path) -> bool:
@@ -121,8 +121,8 @@ def _is_lora(file: Path) -> bool:
 
 @contextmanager
 def _fitting(file: Path) -> Iterator[None]:
-    """Turns what the libraries raise on weights of another model into one clear error, and keeps them from warning
-    that there are none for the text encoders, or that a method has LoRA layers too."""
+    """Turns the libraries' exceptions for weights of another model into one BolidError, and silences their warnings
+    about missing text encoder weights and about a method's LoRA layers."""
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

@@ -1,7 +1,7 @@
-"""Random numbers of the rows of a batch: each row draws from a seed of its own.
+"""Random numbers for the rows of a batch: each row has its own seed.
 
-So noise, timesteps and drops depend neither on the device nor on how a batch is cut into processes and pieces, and a
-resumed run has no random state to restore.
+Noise, timesteps and dropout therefore depend neither on the device nor on how a batch is split into processes and
+micro-batches, and a resumed run has no random state to restore.
 """
 
 import zlib
@@ -13,18 +13,18 @@ from torch import Tensor
 
 
 class RowRandom:
-    """Draws for B rows. A `stream` is a name for what is drawn: the same name gives the same numbers again."""
+    """Random numbers for B rows. A `stream` names a use of them: the same stream always gives the same numbers."""
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.seeds, self.device = list(seeds), device
 
     def to(self, device: torch.device | str) -> "RowRandom":
-        """The same draws, given on `device`."""
+        """The same random numbers, on `device`."""
         return RowRandom(self.seeds, device)
 
-    def rows(self, chosen: slice) -> "RowRandom":
-        """Some of the rows."""
-        return RowRandom(self.seeds[chosen], self.device)
+    def select(self, rows: slice) -> "RowRandom":
+        """The given rows."""
+        return RowRandom(self.seeds[rows], self.device)
 
     def normal(self, stream: str, *shape: int) -> Tensor:
         """(B, *shape) from N(0, I)."""
@@ -45,5 +45,5 @@ class RowRandom:
             for seed in self.seeds
         ]
 
-    def _stack(self, drawn: list[Tensor]) -> Tensor:
-        return torch.stack(drawn).to(self.device)
+    def _stack(self, values: list[Tensor]) -> Tensor:
+        return torch.stack(values).to(self.device)

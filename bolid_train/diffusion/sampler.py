@@ -1,4 +1,4 @@
-"""The stock pipeline's sampling loop, fed with what a method gives."""
+"""The stock pipeline's sampling loop with a method's UNet inputs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +21,11 @@ def sample(
     size: int | tuple[int, int],
     seeds: Sequence[int],
 ) -> list[Image.Image]:
-    """An image a row: row i of the inputs from noise of `seeds[i]`; `size` is the side, or width and height, in pixels.
-    `guidance` up to 1 means none, and `negative` is not used.
+    """Generates one image per row, row i from noise of `seeds[i]`. `size` is the side, or width and height, in pixels.
+    `guidance` of at most 1 means none; `negative` is then unused.
 
-    The loop is the pipeline's own, so that a method that adds nothing gives the bare pipeline's image bit for bit. What
-    else is in the batch changes a row by float noise only.
+    The loop is the pipeline's own, so that a method that adds nothing gives the stock pipeline's image bit for bit.
+    Other rows of the batch change a row only by floating-point noise.
     """
     width, height = (size, size) if isinstance(size, int) else size
     parts = (negative, positive) if guidance > 1 else (positive,)
@@ -55,8 +55,8 @@ def sample(
 
 
 def _add_conditions(parts: tuple[UNetInputs, ...]) -> Any:
-    """A hook on the UNet that adds what the pipeline does not pass on for each part of the batch: a ControlNet's
-    residuals, and the branches' embeddings, which it repeats for every row, so that each would get those of all."""
+    """A UNet hook that adds what the pipeline cannot pass for each part of the batch: a ControlNet's residuals, and the
+    branches' embeddings, which the pipeline would repeat for every row, so that each row would get those of all."""
     branches = [part.added_cond_kwargs.get("image_embeds") for part in parts]
     embeds = None if branches[0] is None else [torch.cat(rows) for rows in zip(*branches, strict=True)]
 
@@ -71,11 +71,11 @@ def _add_conditions(parts: tuple[UNetInputs, ...]) -> Any:
 
 
 def _residuals(parts: tuple[UNetInputs, ...], noisy: Tensor, timestep: Tensor) -> dict[str, Any]:
-    found = [
+    residuals = [
         part.residuals(rows, timestep.expand(len(rows)))
         for part, rows in zip(parts, noisy.chunk(len(parts)), strict=True)
         if part.residuals
     ]
-    down = tuple(torch.cat(blocks) for blocks in zip(*(residuals[0] for residuals in found), strict=True))
-    middle = torch.cat([residuals[1] for residuals in found])
+    down = tuple(torch.cat(blocks) for blocks in zip(*(down for down, _ in residuals), strict=True))
+    middle = torch.cat([middle for _, middle in residuals])
     return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}

@@ -1,5 +1,4 @@
-"""What the UNet gets besides the noisy latents and the timesteps: a method makes it, the denoiser and the sampler take
-it."""
+"""The UNet's inputs besides noisy latents and timesteps: made by a method, used by the denoiser and the sampler."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,22 +7,21 @@ from typing import Any
 from torch import Tensor
 
 Residuals = Callable[[Tensor, Tensor], tuple[tuple[Tensor, ...], Tensor]]
-"""(noisy latents (B, C, h, w), timesteps (B,)) → a ControlNet's residuals of the down blocks and of the
-middle block."""
+"""(noisy latents (B, C, h, w), timesteps (B,)) → a ControlNet's residuals for the down blocks and the middle block."""
 
 
 @dataclass(frozen=True)
 class UNetInputs:
-    """What the UNet gets besides the noisy latents and the timesteps."""
+    """The UNet's inputs besides noisy latents and timesteps."""
 
-    encoder_hidden_states: Tensor  # (B, L, D_text): the prompt's embeddings, or what a method puts in their place
+    encoder_hidden_states: Tensor  # (B, L, D_text): the prompt's embeddings, or a method's replacement
     added_cond_kwargs: dict[str, Any]  # text_embeds (B, D_pooled), time_ids (B, 6), image_embeds: list of (B, 1, D)
-    residuals: Residuals | None = None  # a function, for a ControlNet sees the noisy latents
+    residuals: Residuals | None = None  # a function, because a ControlNet takes the noisy latents
 
-    def rows(self, chosen: slice) -> "UNetInputs":
-        """Some of the rows; not for inputs with residuals, whose function is of all rows."""
+    def select(self, rows: slice) -> "UNetInputs":
+        """The given rows; not for inputs with residuals, which are computed for all rows."""
         added = {
-            name: [part[chosen] for part in value] if isinstance(value, list) else value[chosen]
+            name: [part[rows] for part in value] if isinstance(value, list) else value[rows]
             for name, value in self.added_cond_kwargs.items()
         }
-        return replace(self, encoder_hidden_states=self.encoder_hidden_states[chosen], added_cond_kwargs=added)
+        return replace(self, encoder_hidden_states=self.encoder_hidden_states[rows], added_cond_kwargs=added)

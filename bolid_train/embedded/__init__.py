@@ -1,1 +1,1 @@
-"""Networks whose weights ship with BoLID, so that everything works offline. Model cards are in `weights/`."""
+"""Networks whose weights ship with BoLID, so that it works offline. Model cards are in `weights/`."""

@@ -1,9 +1,9 @@
-"""Sees what a caption could say of a small photo; only for measuring whether pictures show what was asked for."""
+"""Classifies what captions describe on small photos; used only to evaluate whether pictures match their prompts."""
 
 import torch
 from torch import Tensor, nn
 
-from bolid_train.embedded.backbone import Encoder, load_weights, resized
+from bolid_train.embedded.backbone import Encoder, load_embedded, resized
 
 _SIZE = 256
 
@@ -50,12 +50,12 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "arms": ("arms down", "arms raised", "hands on the hips", "arms folded", "arms spread", "one arm raised"),
     "background": ("in a studio", "in a room", "in a garden", "by the sea", "on a street"),
 }
-"""What the network can answer: attribute → its classes in the order of the logits, "" for what is not on the picture.
-The committed weights were trained with these."""
+"""Attribute → its classes in the order of the logits, "" for what the picture does not show. The committed weights
+were trained with these."""
 
 
 class AttributeClassifier(nn.Module):
-    """One network, and one choice among the `CLASSES` of each attribute."""
+    """One encoder, with a linear head for each attribute of `CLASSES`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,4 +75,4 @@ class AttributeClassifier(nn.Module):
 
 def load_attributes() -> AttributeClassifier:
     """The trained classifier, frozen."""
-    return load_weights(AttributeClassifier(), "tiny-attributes")
+    return load_embedded(AttributeClassifier(), "tiny-attributes")

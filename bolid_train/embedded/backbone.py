@@ -1,4 +1,4 @@
-"""The residual network (He et al. 2016) that the small measuring networks are built on, and how they are loaded."""
+"""The residual network (He et al. 2016) that the small embedded networks share, and the loading of their weights."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -11,13 +11,13 @@ from torch.nn.functional import interpolate
 from bolid_data import weights
 
 SIDE = 64
-"""Pixels of the sides of the photos that the networks see; others are resized."""
+"""Side in pixels of the networks' inputs; other images are resized."""
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class Backbone(nn.Module):
-    """Images (B, 3, H, W) to each stage's features: `widths` channels, sides H/2, H/4, H/8 …."""
+    """Images (B, 3, H, W) to the features of each stage: `widths` channels, sides H/2, H/4, H/8 …."""
 
     def __init__(self, widths: Sequence[int] = (32, 64, 96, 128)) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Backbone(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images (B, 3, 64, 64) to vectors (B, size). Not pooled: how long a limb is, is a matter of where things are."""
+    """Images (B, 3, 64, 64) to vectors (B, size). Not pooled, because limb lengths depend on positions."""
 
     def __init__(self, size: int, widths: Sequence[int] = (32, 64, 96, 128)) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Encoder(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions and a way around them: (B, channels, h, w) to (B, width, h / stride, w / stride)."""
+    """Two convolutions with a shortcut: (B, channels, h, w) to (B, width, h / stride, w / stride)."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -64,22 +64,22 @@ class _Block(nn.Module):
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
-        alike = channels == width and stride == 1
-        self.around = nn.Identity() if alike else nn.Conv2d(channels, width, 1, stride, bias=False)
+        same_shape = channels == width and stride == 1
+        self.around = nn.Identity() if same_shape else nn.Conv2d(channels, width, 1, stride, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         return nn.functional.silu(self.around(features) + self.layers(features))
 
 
 def resized(images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) at 64×64 pixels; gradients pass."""
+    """Resizes images (B, 3, H, W) to 64×64 pixels; differentiable."""
     if images.shape[2:] == (SIDE, SIDE):
         return images
     return interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True)
 
 
-def load_weights(network: NetworkT, name: str) -> NetworkT:
-    """The network with the embedded weights of that name: frozen, in evaluation mode, in full precision. Raises
-    BolidError for weights that are missing or altered."""
+def load_embedded(network: NetworkT, name: str) -> NetworkT:
+    """Loads the embedded weights of that name: frozen, in evaluation mode, in float32. Raises BolidError for weights
+    that are missing or altered."""
     network.load_state_dict(load_file(weights.find(name).path))
     return network.to(torch.float32).eval().requires_grad_(False)

@@ -1,31 +1,30 @@
-"""The body evaluator: recognises a body, whatever it wears, wherever and however it stands.
+"""The body evaluator: recognises a body regardless of clothes, position and pose.
 
-Pose-guided, as in Miao et al. 2019 (re-identification by features at the joints): without it, a network this small does
-not begin to learn. Its joints are its own: it shares no weights with the keypoint network that adapters may be trained
-with.
+It is pose-guided, as in Miao et al. 2019 (re-identification by features at the joints), because a network this small
+does not learn without that. It shares no weights with the keypoint network that adapters may be trained with.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from bolid_train.embedded.backbone import load_weights, resized
-from bolid_train.embedded.keypoints import FEATURES, KEYPOINTS, KeypointNetwork, confidence, expected_places
+from bolid_train.embedded.backbone import load_embedded, resized
+from bolid_train.embedded.keypoints import FEATURES, KEYPOINTS, KeypointNetwork, confidence, expected_positions
 
 SIZE = 256
 _PAIRS = torch.triu_indices(KEYPOINTS, KEYPOINTS, offset=1)
-_NEAR = 1 / 64  # added to distances, in sides of the image, so that their logarithm stays calm
+_EPSILON = 1 / 64  # added to distances, in sides of the image, to bound their logarithm
 
 
 class BodyEvaluator(nn.Module):
-    """Photos to unit vectors: the more alike two bodies are, the larger is their vectors' product."""
+    """Photos to unit vectors whose dot product is larger for more similar bodies."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pose = KeypointNetwork()
-        seen = _PAIRS.shape[1] + KEYPOINTS * (1 + FEATURES)
+        input_size = _PAIRS.shape[1] + KEYPOINTS * (1 + FEATURES)
         self.describe = nn.Sequential(
-            nn.Linear(seen, SIZE, bias=False),
+            nn.Linear(input_size, SIZE, bias=False),
             nn.BatchNorm1d(SIZE),
             nn.SiLU(),
             nn.Linear(SIZE, SIZE, bias=False),
@@ -43,13 +42,17 @@ class BodyEvaluator(nn.Module):
     embed = forward
 
     def describe_body(self, features: Tensor, heat: Tensor, visible: Tensor) -> Tensor:
-        """What the pose network gives to a description (B, SIZE), from the logarithms of all distances between joints
-        (of which proportions are differences) and the features at every joint, as far as they are visible."""
-        places, sure = expected_places(heat), confidence(heat, visible).sigmoid()
-        first, second = _PAIRS.to(places.device)
-        distances = ((places[:, first] - places[:, second]).square().sum(2) + _NEAR**2).sqrt().log()
-        local = torch.einsum("bkhw,bchw->bkc", heat.exp(), features.float()) * sure[..., None]
-        return self.describe(torch.cat([distances * sure[:, first] * sure[:, second], sure, local.flatten(1)], dim=1))
+        """Body descriptions (B, SIZE), from the logarithms of all distances between joints (of which proportions are
+        differences) and the features at every joint, both weighted by the joints' confidence.
+
+        features, heat, visible: as `KeypointNetwork` gives them.
+        """
+        positions, certainty = expected_positions(heat), confidence(heat, visible).sigmoid()
+        first, second = _PAIRS.to(positions.device)
+        distances = ((positions[:, first] - positions[:, second]).square().sum(2) + _EPSILON**2).sqrt().log()
+        local = torch.einsum("bkhw,bchw->bkc", heat.exp(), features.float()) * certainty[..., None]
+        weighted = distances * certainty[:, first] * certainty[:, second]
+        return self.describe(torch.cat([weighted, certainty, local.flatten(1)], dim=1))
 
     def project_body(self, description: Tensor) -> Tensor:
         """Descriptions (B, SIZE) to embeddings (B, 128) of length one."""
@@ -58,4 +61,4 @@ class BodyEvaluator(nn.Module):
 
 def load_body_evaluator() -> BodyEvaluator:
     """The trained evaluator, frozen."""
-    return load_weights(BodyEvaluator(), "tiny-body")
+    return load_embedded(BodyEvaluator(), "tiny-body")

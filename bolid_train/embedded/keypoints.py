@@ -1,4 +1,4 @@
-"""Keypoints of small photos as a function that gradients flow through: integral regression (Sun et al. 2018)."""
+"""Differentiable keypoints of small photos: integral regression (Sun et al. 2018)."""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ FEATURES = _WIDTHS[0]
 
 
 class KeypointNetwork(nn.Module):
-    """Where each joint is: the mean place of its heatmap, which, unlike the heatmap's peak, has a derivative."""
+    """Joint positions as the means of heatmaps, which, unlike their peaks, are differentiable."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,16 +29,16 @@ class KeypointNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in -1..1 to keypoints (B, 17, 3): x, y in pixels of the image, confidence in 0..1."""
         heat, visible = self.maps(resized(images))
-        places = expected_places(heat) * heat.new_tensor([images.shape[3], images.shape[2]])
-        return torch.cat([places, confidence(heat, visible).sigmoid()[..., None]], dim=2)
+        positions = expected_positions(heat) * heat.new_tensor([images.shape[3], images.shape[2]])
+        return torch.cat([positions, confidence(heat, visible).sigmoid()[..., None]], dim=2)
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, 64, 64) to the logarithm of where each joint is (B, 17, 32, 32), and logits of its being
-        visible if it is there (B, 17, 32, 32)."""
+        """Images (B, 3, 64, 64) to log-probabilities of each joint's position (B, 17, 32, 32), and logits of its being
+        visible at each position (B, 17, 32, 32)."""
         return self.read(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, 64, 64) to features (B, 32, 32, 32): all stages, joined from the coarse to the fine."""
+        """Images (B, 3, 64, 64) to features (B, 32, 32, 32): all stages, merged from coarse to fine."""
         features = self.backbone(images)
         joined = self.lateral[-1](features[-1])
         for lateral, feature in zip(reversed(self.lateral[:-1]), reversed(features[:-1]), strict=True):
@@ -46,20 +46,20 @@ class KeypointNetwork(nn.Module):
         return joined
 
     def read(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features to what `maps` gives."""
+        """Features to the output of `maps`."""
         heat, visible = self.head(features).float().chunk(2, dim=1)
         return heat.flatten(2).log_softmax(2).view_as(heat), visible
 
 
-def expected_places(heat: Tensor) -> Tensor:
-    """Log-probabilities (B, 17, h, w) to their mean places (B, 17, 2): x, y as shares of width and height."""
+def expected_positions(heat: Tensor) -> Tensor:
+    """Log-probabilities (B, 17, h, w) to mean positions (B, 17, 2): x, y as fractions of width and height."""
     height, width = heat.shape[2:]
-    share = heat.exp()
+    probability = heat.exp()
     x = (torch.arange(width, device=heat.device) + 0.5) / width
     y = (torch.arange(height, device=heat.device) + 0.5) / height
-    return torch.stack([(share.sum(2) * x).sum(2), (share.sum(3) * y).sum(2)], dim=2)
+    return torch.stack([(probability.sum(2) * x).sum(2), (probability.sum(3) * y).sum(2)], dim=2)
 
 
 def confidence(heat: Tensor, visible: Tensor) -> Tensor:
-    """Logits (B, 17) of being visible, read where the joint is thought to be."""
+    """Logits (B, 17) of being visible, averaged over the joint's estimated position."""
     return (heat.exp() * visible).sum((2, 3))

@@ -1,1 +1,1 @@
-"""Measures trained runs on people they have not seen; what each number means stands in `metrics.py`."""
+"""Evaluates trained runs on people they were not trained on; `metrics.py` defines the metrics."""

@@ -1,6 +1,6 @@
-"""The numbers of the table, as functions of what evaluators saw. N pictures, P people, G garments, D dimensions.
+"""The metrics, as functions of the evaluators' outputs. N pictures, P people, G garments, D dimensions.
 
-Of a failure, a picture that shows nobody, it is said what would be said of a stranger: never nothing.
+A failure, a picture that shows nobody, scores like a picture of another person and is never left out.
 """
 
 import torch
@@ -8,103 +8,104 @@ from torch import Tensor
 
 from bolid_train.data.proportions import body_scale, proportions
 
-SURE = 0.5
-"""A joint of less confidence is not seen."""
+MIN_CONFIDENCE = 0.5
+"""Joints of lower confidence count as not visible."""
 
-_SHOULDERS, _LIMBS = [5, 6], [7, 8, 9, 10, 13, 14, 15, 16]  # limbs: elbows, wrists, knees, ankles
+_SHOULDERS, _LIMB_JOINTS = [5, 6], [7, 8, 9, 10, 13, 14, 15, 16]  # elbows, wrists, knees, ankles
 _TOLERANCE = (0.144, 0.144, 0.124, 0.124, 0.174, 0.174, 0.178, 0.178)
-"""2σ of the limbs' joints: how exactly people agree on where each is (COCO's keypoint evaluation)."""
+"""2σ of the limb joints, by the agreement of human annotators (COCO's keypoint evaluation)."""
 
 
-def failures(keypoints: Tensor, least: int) -> Tensor:
-    """Keypoints (N, 17, 3) → bool (N,): fewer than `least` joints are seen, so nobody is taken to be there."""
-    return (keypoints[..., 2] >= SURE).sum(1) < least
+def failures(keypoints: Tensor, min_keypoints: int) -> Tensor:
+    """Keypoints (N, 17, 3) → bool (N,): fewer than `min_keypoints` joints are visible, so the picture shows nobody."""
+    return (keypoints[..., 2] >= MIN_CONFIDENCE).sum(1) < min_keypoints
 
 
-def likeness_of_people(views: Tensor, others: Tensor) -> tuple[float, float]:
-    """Mean cosine between one photo and the mean of other photos, if they are of different people, and if of one.
+def reference_cosines(views: Tensor, held_out: Tensor) -> tuple[float, float]:
+    """Mean cosine between one photo and the mean of held-out photos, of different people and of the same person.
 
-    views: (P, V, D) single photos' embeddings; others: (P, D), the means of other photos of the same people.
+    views: (P, V, D) embeddings of single photos; held_out: (P, D), the means of other photos of the same people.
     """
-    cosines = torch.einsum("pvd,qd->pvq", _unit(views), _unit(others)).mean(1)
+    cosines = torch.einsum("pvd,qd->pvq", _unit(views), _unit(held_out)).mean(1)
     same = torch.eye(len(cosines), dtype=torch.bool)
     return float(cosines[~same].mean()), float(cosines[same].mean())
 
 
-def body_sim(pictures: Tensor, others: Tensor, failed: Tensor, different: float, same: float) -> Tensor:
-    """(N,): 0 where a picture is as like the person as a photo of someone else, 1 as another photo of the person;
-    0 for a failure.
+def body_sim(pictures: Tensor, held_out: Tensor, failed: Tensor, different: float, same: float) -> Tensor:
+    """(N,): 0 for a picture as similar to the person as a photo of someone else, 1 as similar as another photo of the
+    person; 0 for a failure.
 
-    pictures, others: (N, D), of the pictures and means of the person's photos; different, same: as
-    `likeness_of_people` gives them.
+    pictures, held_out: embeddings (N, D) of the pictures, and means over their person's held-out photos; different,
+    same: from `reference_cosines`.
     """
-    cosine = (_unit(pictures) * _unit(others)).sum(1)
+    cosine = (_unit(pictures) * _unit(held_out)).sum(1)
     return ((cosine - different) / (same - different)).where(~failed, 0.0)
 
 
-def error_of_strangers(people: Tensor) -> float:
+def error_between_people(people: Tensor) -> float:
     """Mean difference between different people's log proportions (P, 7), in percent."""
     error = 100 * (people[:, None] - people).abs().nanmean(2)
     return float(error[~torch.eye(len(people), dtype=torch.bool)].nanmean())
 
 
-def limb_error(keypoints: Tensor, people: Tensor, failed: Tensor, strangers: float) -> Tensor:
-    """(N,): mean absolute difference between log proportions of a picture and of its person, in percent; `strangers`
-    for a failure, and where no proportion can be measured.
+def limb_error(keypoints: Tensor, people: Tensor, failed: Tensor, between_people: float) -> Tensor:
+    """(N,): mean absolute difference between log proportions of a picture and of its person, in percent;
+    `between_people` for a failure, and where no proportion can be measured.
 
     keypoints: (N, 17, 3) of the pictures; people: (N, 7), `mean_proportions` of their people.
     """
     error = 100 * (proportions(keypoints) - people).abs().nanmean(1)
-    return error.where(~failed & ~error.isnan(), strangers)
+    return error.where(~failed & ~error.isnan(), between_people)
 
 
-def pose_likeness(first: Tensor, second: Tensor) -> Tensor:
-    """Keypoints (N, 17, 3) twice → (N,) in 0..1: 1 for the same pose; NaN where they have no limb's joint in common.
+def pose_similarity(first: Tensor, second: Tensor) -> Tensor:
+    """Keypoints (N, 17, 3) twice → (N,) in 0..1: 1 for the same pose; NaN where they share no visible limb joint.
 
-    COCO's object keypoint similarity, exp(-d² / 2k²) on average, of elbows, wrists, knees and ankles, the figures laid
-    on each other by the middle of the shoulders and in units of `body_scale`. Trunks always lie alike, so their joints
-    would say that all poses are.
+    COCO's object keypoint similarity, the mean of exp(-d² / 2k²), over elbows, wrists, knees and ankles, with the
+    figures aligned at the middle of the shoulders and in units of `body_scale`. Joints of the trunk are left out,
+    because they hardly depend on the pose.
     """
-    distance = (_placed(first) - _placed(second)).norm(dim=-1)
+    distance = (_limb_positions(first) - _limb_positions(second)).norm(dim=-1)
     return torch.exp(-((distance / first.new_tensor(_TOLERANCE)) ** 2) / 2).nanmean(1)
 
 
-def pose_copy(pictures: Tensor, bare: Tensor, reference: Tensor, failed: Tensor) -> Tensor:
-    """(N,): 0 where a picture is as like the reference's pose as the base's picture of that prompt and noise is,
-    1 on average where its pose is the reference's.
+def pose_copy(pictures: Tensor, baseline: Tensor, reference: Tensor, failed: Tensor) -> Tensor:
+    """(N,): 0 for a pose as similar to the reference's as that of the base's picture of the same prompt and noise, 1 on
+    average for the reference's pose.
 
     A failure, or limbs that cannot be compared, count as the base's mean; NaN where the reference shows no pose.
-    pictures, bare, reference: (N,), `pose_likeness` of each to the reference.
+    pictures, baseline, reference: (N,), `pose_similarity` of each to the reference.
     """
-    usual = bare.nanmean()
-    pictures = pictures.where(~failed & ~pictures.isnan(), usual)
-    copied = (pictures - bare.where(~bare.isnan(), usual)) / (1 - usual)
+    baseline_mean = baseline.nanmean()
+    pictures = pictures.where(~failed & ~pictures.isnan(), baseline_mean)
+    copied = (pictures - baseline.where(~baseline.isnan(), baseline_mean)) / (1 - baseline_mean)
     return copied.where(~reference.isnan(), torch.nan)
 
 
-def colours_worn(found: Tensor, reference: Tensor, asked: Tensor) -> Tensor:
-    """(N,): the share of garments in the reference's colour, among those of which the prompt asks another; NaN where
-    there is none.
+def reference_colour_share(pictures: Tensor, reference: Tensor, prompted: Tensor) -> Tensor:
+    """(N,): the share of garments in the reference's colour, among those for which the prompt asks for another colour;
+    NaN where there are none.
 
     Each (N, G): class numbers of colours in the picture, in the reference, and in the photo that the prompt describes;
-    negative where a garment is not seen.
+    negative where a garment is not visible.
     """
-    counted = (reference >= 0) & (asked >= 0) & (reference != asked)
-    worn = (found == reference).float().where(counted, torch.nan)
-    return worn.nanmean(1)
+    counted = (reference >= 0) & (prompted >= 0) & (reference != prompted)
+    copied = (pictures == reference).float().where(counted, torch.nan)
+    return copied.nanmean(1)
 
 
-def clothes_leak(pictures: Tensor, bare: Tensor) -> Tensor:
-    """(N,): 0 where the reference's colours are worn as often as on the base's pictures, 1 on average where always.
+def clothes_leak(pictures: Tensor, baseline: Tensor) -> Tensor:
+    """(N,): 0 if the reference's colours are as frequent as on the base's pictures, 1 on average if they are always
+    there.
 
-    pictures, bare: (N,), `colours_worn` by both.
+    pictures, baseline: (N,), `reference_colour_share` of both.
     """
-    return (pictures - bare) / (1 - bare.nanmean())
+    return (pictures - baseline) / (1 - baseline.nanmean())
 
 
 def cosine(first: Tensor, second: Tensor) -> Tensor:
-    """Embeddings (N, D) twice → (N,). Of pictures and prompts it is CLIP-T; of pictures before and after the person was
-    put in, CLIP-I (method.md, section 7)."""
+    """Embeddings (N, D) twice → (N,): CLIP-T for pictures and prompts, CLIP-I for pictures with and without the person
+    (method.md, section 7)."""
     return (_unit(first) * _unit(second)).sum(-1)
 
 
@@ -112,7 +113,8 @@ def _unit(embeddings: Tensor) -> Tensor:
     return torch.nn.functional.normalize(embeddings, dim=-1)
 
 
-def _placed(keypoints: Tensor) -> Tensor:
-    """Limbs' joints (N, 8, 2), NaN where not seen."""
-    places = keypoints[..., :2].where(keypoints[..., 2:] >= SURE, torch.nan)
-    return (places[:, _LIMBS] - places[:, _SHOULDERS].mean(1, keepdim=True)) / body_scale(keypoints)[:, None, None]
+def _limb_positions(keypoints: Tensor) -> Tensor:
+    """Aligned positions of the limb joints (N, 8, 2), NaN where not visible."""
+    positions = keypoints[..., :2].where(keypoints[..., 2:] >= MIN_CONFIDENCE, torch.nan)
+    origin = positions[:, _SHOULDERS].mean(1, keepdim=True)
+    return (positions[:, _LIMB_JOINTS] - origin) / body_scale(keypoints)[:, None, None]

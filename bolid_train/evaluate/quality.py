@@ -1,12 +1,12 @@
-"""How far drawn pictures are from real photos, and how sure and varied: of all pictures together, not of each.
+"""Quality of all generated pictures together: their distance from real photos, and their clarity and variety.
 
 Fréchet distance (Heusel et al. 2017, equation 6): ‖μ − μ_r‖² + tr(Σ + Σ_r − 2 (Σ Σ_r)^½) between normal distributions
-of features. Inception score (Salimans et al. 2016): exp E KL(p(y|x) ‖ p(y)), in one split, for pictures are few.
-Both are computed by torchmetrics, from features that are read once a picture.
+of features. Inception score (Salimans et al. 2016): exp E KL(p(y|x) ‖ p(y)), in one split, since there are few
+pictures. torchmetrics computes both, from features that are computed once per picture.
 
-The table has 256 pictures of 64 people: enough for a covariance of the stand-in's 54 features, while one of Inception's
-2048 is singular. A distance from so few is too large, the more so the wider the features are (Chong and Forsyth 2020):
-rows with the same number of pictures may be compared with each other, and with nothing else.
+The table has 256 pictures of 64 people: enough for a covariance of the small network's 54 features, while one of
+Inception's 2048 is singular. With so few pictures the distance is biased upwards, more so for wider features (Chong and
+Forsyth 2020), so only rows with the same number of pictures can be compared.
 """
 
 import math
@@ -28,78 +28,82 @@ from bolid_data.weights import file_sha256
 from bolid_train.embedded.attributes import AttributeClassifier
 from bolid_train.embedded.backbone import resized
 
-_ROWS, _PIXELS = 32, 2**22  # of a batch at most; some enlarge what they look at, so small pictures are bounded too
+_MAX_ROWS, _MAX_PIXELS = 32, 2**22  # of a batch; rows are limited, too, because some networks enlarge small pictures
 
-Reader = Callable[[Tensor], Sequence[Tensor]]
-"""Pictures (B, 3, H, W) in -1..1 to what is seen on them: tensors whose first dimension is B."""
+BatchFunction = Callable[[Tensor], Sequence[Tensor]]
+"""Pictures (B, 3, H, W) in -1..1 to tensors whose first dimension is B."""
 
 
 @torch.inference_mode()
-def look(pictures: Tensor, read: Reader, device: torch.device) -> list[Tensor]:
-    """What `read` sees on N pictures (N, 3, H, W), batch by batch on `device`: its tensors, N rows each, in memory."""
-    rows = max(1, min(_ROWS, _PIXELS // pictures[0, 0].numel()))
-    parts = [[seen.cpu() for seen in read(part.to(device))] for part in pictures.split(rows)]
-    return [torch.cat(columns) for columns in zip(*parts, strict=True)]
+def batched_inference(pictures: Tensor, function: BatchFunction, device: torch.device) -> list[Tensor]:
+    """Applies `function` to N pictures (N, 3, H, W), batch by batch on `device`: its tensors, N rows each, on the
+    CPU."""
+    batch_size = max(1, min(_MAX_ROWS, _MAX_PIXELS // pictures[0, 0].numel()))
+    batches = [[output.cpu() for output in function(batch.to(device))] for batch in pictures.split(batch_size)]
+    return [torch.cat(outputs) for outputs in zip(*batches, strict=True)]
 
 
 @dataclass(frozen=True)
 class Realism:
-    """A network, and what its two numbers are called.
+    """A network, and the names of its two metrics.
 
-    It reads pictures (N, 3, H, W) in -1..1 to features (N, D), and to logits (N, C) of one or several choices.
+    `network` maps pictures (N, 3, H, W) in -1..1 to features (N, D) and the logits (N, C) of one or more classifiers.
     """
 
     distance: str
     score: str
-    read: Reader
+    network: BatchFunction
 
 
 def small_realism(classifier: AttributeClassifier) -> Realism:
-    """By the small world's attribute classifier, so the numbers are `fd_small` and `is_small`, never FID.
+    """With the small world's attribute classifier; the metrics are therefore `fd_small` and `is_small`, not FID.
 
-    Its choices are the ten attributes. Features are its last layer before them, 256 wide, in the 54 directions that its
-    answers depend on: so there are fewer of them than pictures, and what no attribute was ever read from is left out.
+    The classifiers are those of the ten attributes. Features are the 256-wide layer before them, projected to the 54
+    directions that the predictions depend on, so that there are fewer features than pictures, and none that no
+    attribute uses.
     """
     weights = [head.get_parameter("weight") for head in classifier.heads]
-    # What all classes of an attribute share changes no answer.
-    answers = torch.cat([weight - weight.mean(0) for weight in weights]).double().cpu()  # (64, 256), of rank 54
+    # A shift common to all classes of an attribute does not change its prediction.
+    centred = torch.cat([weight - weight.mean(0) for weight in weights]).double().cpu()  # (64, 256), of rank 54
     rank = sum(len(weight) - 1 for weight in weights)
-    directions = torch.linalg.svd(answers, full_matrices=False).Vh[:rank].T.float().to(weights[0].device)
+    directions = torch.linalg.svd(centred, full_matrices=False).Vh[:rank].T.float().to(weights[0].device)
 
-    def read(pictures: Tensor) -> Sequence[Tensor]:
+    def network(pictures: Tensor) -> Sequence[Tensor]:
         features = classifier.encoder(resized(pictures))
         return features @ directions, *(head(features) for head in classifier.heads)
 
-    return Realism("fd_small", "is_small", read)
+    return Realism("fd_small", "is_small", network)
 
 
 def inception_realism(device: torch.device) -> Realism:
-    """By the Inception that FID is defined with, in torch-fidelity's port, which resizes as the original does: 2048
-    features, and 1008 classes without their bias.
+    """With the Inception that defines FID, in torch-fidelity's port, which resizes like the original: 2048 features and
+    1008 classes without bias.
 
-    Raises BolidError where its weights are neither here nor to be had, or are others.
+    Raises BolidError if its weights are unavailable or differ.
     """
-    return Realism("fid", "is", read_by(load_inception(_weights_file()).to(device)))
+    return Realism("fid", "is", with_bytes(load_inception(_weights_file()).to(device)))
 
 
 def load_inception(path: Path) -> nn.Module:
-    """The network with the weights in that file. Raises BolidError for a file that is none of it."""
+    """Inception with the weights in that file. Raises BolidError for any other file."""
     try:
-        torch.load(path, weights_only=True, mmap=True)  # torch-fidelity would unpickle anything
+        torch.load(path, weights_only=True, mmap=True)  # checked first, because torch-fidelity unpickles anything
         return FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path))
-    except Exception as error:  # what unpickles, and what looks for tensors, raise anything when fed other things
+    except Exception as error:  # unpickling and loading raise anything for other files
         reason = (str(error).splitlines() or [""])[0]
-        raise BolidError(f"{path} holds no Inception ({reason}); remove it, and it is fetched again") from error
+        raise BolidError(
+            f"{path} is not an Inception network ({reason}); remove it, and it is fetched again"
+        ) from error
 
 
-def read_by(inception: nn.Module) -> Reader:
-    """Pictures in -1..1 are given to it as the bytes that a file would hold."""
+def with_bytes(inception: nn.Module) -> BatchFunction:
+    """Feeds pictures in -1..1 to the network as bytes in 0..255, like those of an image file."""
     return lambda pictures: inception(((pictures.clamp(-1, 1) + 1) * 127.5).round().byte())
 
 
 def _weights_file() -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(URL_INCEPTION_V3).path).name
-    sha256 = path.stem.rpartition("-")[2]  # its first digits, as files of torch.hub are named
+    sha256 = path.stem.rpartition("-")[2]  # its first digits are in the name of torch.hub's files
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -115,46 +119,46 @@ def _weights_file() -> Path:
 
 
 class Quality:
-    """Both numbers, by one network, against the photos that it was shown."""
+    """Both metrics of pictures, with one network, against the photos added to it."""
 
-    def __init__(self, network: Realism, device: torch.device) -> None:
-        self._network, self._device = network, device
+    def __init__(self, realism: Realism, device: torch.device) -> None:
+        self._realism, self._device = realism, device
         self._photos: list[Tensor] = []
 
-    def see(self, photos: Tensor) -> None:
-        """Real photos (M, 3, H, W) in -1..1, in addition to those seen before."""
-        self._photos.append(self._read(photos)[0])
+    def add_photos(self, photos: Tensor) -> None:
+        """Adds real photos (M, 3, H, W) in -1..1."""
+        self._photos.append(self._apply(photos)[0])
 
     def score(self, pictures: Tensor, people: int) -> dict[str, dict[str, Any]]:
-        """The network's names for the two → value (`mean`), the ends of its 95 % interval (`low`, `high`) and `people`.
+        """Metric → its value (`mean`), 95 % interval (`low`, `high`) and `people`.
 
-        pictures: (N, 3, H, W) in -1..1, as many of each person, those of the first person first.
+        pictures: (N, 3, H, W) in -1..1, equally many of each person, grouped by person.
 
         The interval is the value ± 1.96 standard errors, by the jackknife that leaves out one person at a time (Efron
-        and Stein 1981); the photos stay as they are. Bootstraps are not for distances: they draw some pictures twice,
-        and fewer different pictures are always further away. None where fewer than two pictures would be left.
+        and Stein 1981); the photos do not change. The bootstrap does not suit distances: it samples some pictures
+        twice, and fewer distinct pictures are always more distant. None if fewer than two pictures would be left.
         """
-        features, *logits = self._read(pictures)
+        features, *logits = self._apply(pictures)
         photos = torch.cat(self._photos)
         kept = _without_each(people, len(pictures) // people)
-        # What lies outside the pictures' span adds the same with everyone and without anyone, so their differences, all
-        # that the error is made of, are exact within it: two thousand dimensions of Inception become N.
+        # Dimensions outside the pictures' span contribute equally with and without a person, so the differences, from
+        # which the error is computed, are exact within the span: Inception's 2048 dimensions become N.
         span = torch.linalg.qr(features.T).Q
-        whole, within = distance_from(photos), distance_from(photos @ span)
-        distances = [within(features[rows] @ span) for rows in kept]
-        scores = [inception_score([each[rows] for each in logits]) for rows in kept]
+        distance, distance_in_span = distance_from(photos), distance_from(photos @ span)
+        distances = [distance_in_span(features[rows] @ span) for rows in kept]
+        scores = [inception_score([choice[rows] for choice in logits]) for rows in kept]
         return {
-            self._network.distance: _interval(whole(features), distances, people),
-            self._network.score: _interval(inception_score(logits), scores, people),
+            self._realism.distance: _interval(distance(features), distances, people),
+            self._realism.score: _interval(inception_score(logits), scores, people),
         }
 
-    def _read(self, pictures: Tensor) -> list[Tensor]:
-        return [seen.double() for seen in look(pictures, self._network.read, self._device)]
+    def _apply(self, pictures: Tensor) -> list[Tensor]:
+        return [output.double() for output in batched_inference(pictures, self._realism.network, self._device)]
 
 
 def distance_from(photos: Tensor) -> Callable[[Tensor], float]:
     """Photos' features (M, D) → the Fréchet distance of pictures' features (N, D) from them."""
-    metric = FrechetInceptionDistance(_AlreadyRead(photos.shape[1]), reset_real_features=False)
+    metric = FrechetInceptionDistance(_Identity(photos.shape[1]), reset_real_features=False)
     metric.update(photos, real=True)
 
     def distance(features: Tensor) -> float:
@@ -166,10 +170,10 @@ def distance_from(photos: Tensor) -> Callable[[Tensor], float]:
 
 
 def inception_score(logits: Sequence[Tensor]) -> float:
-    """Logits (N, C) of one or several independent choices → the score, the geometric mean over the choices: 1 to C."""
+    """Logits (N, C) of one or more independent classifiers → the geometric mean of their scores: 1 to C."""
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # of memory, and that one split has no deviation
-        torch.manual_seed(0)  # it shuffles: sums' last digits would change
+        warnings.simplefilter("ignore")  # about memory use, and the missing deviation of a single split
+        torch.manual_seed(0)  # it shuffles, which changes the last digits of sums
         metric, scores = InceptionScore(nn.Identity(), splits=1), []
         for choice in logits:
             metric.reset()
@@ -178,8 +182,8 @@ def inception_score(logits: Sequence[Tensor]) -> float:
     return math.prod(scores) ** (1 / len(scores))
 
 
-class _AlreadyRead(nn.Module):
-    """Stands where torchmetrics expects the network, and gets features in place of pictures."""
+class _Identity(nn.Module):
+    """Replaces the network that torchmetrics expects, since the metric gets features instead of pictures."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -190,14 +194,14 @@ class _AlreadyRead(nn.Module):
 
 
 def _without_each(people: int, each: int) -> list[Tensor]:
-    """The pictures' rows without one person's, for each of the people; none where fewer than two rows are left."""
+    """The rows of all other people's pictures, for each person; empty if fewer than two rows would be left."""
     rows = torch.arange(people * each)
     return [rows[rows // each != person] for person in range(people)] if (people - 1) * each >= 2 else []
 
 
-def _interval(whole: float, without: Sequence[float], people: int) -> dict[str, Any]:
-    if not without:
-        return {"mean": whole, "low": None, "high": None, "people": people}
-    values = torch.tensor(without, dtype=torch.float64)
+def _interval(value: float, jackknife: Sequence[float], people: int) -> dict[str, Any]:
+    if not jackknife:
+        return {"mean": value, "low": None, "high": None, "people": people}
+    values = torch.tensor(jackknife, dtype=torch.float64)
     error = math.sqrt((people - 1) * values.var(correction=0).item())
-    return {"mean": whole, "low": whole - 1.96 * error, "high": whole + 1.96 * error, "people": people}
+    return {"mean": value, "low": value - 1.96 * error, "high": value + 1.96 * error, "people": people}

@@ -1,7 +1,7 @@
-"""What is reported of measured methods: rows, differences between methods, notes and pictures.
+"""The report on evaluated methods: rows, differences between methods, notes and pictures.
 
-All methods draw the same people by the same prompts and noise, so the fair question is by how much one keeps each
-person better. That people differ widens a method's own interval, and not that of a difference."""
+All methods generate the same people with the same prompts and noise, so the fair comparison is by how much a method is
+better for each person. The variation between people widens a method's interval, but not that of a difference."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,51 +11,51 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.evaluate.cases import Case
-from bolid_train.evaluate.compared import BASE, LORA
+from bolid_train.evaluate.finished_runs import BASE, LORA
 from bolid_train.evaluate.grid import write_grid
-from bolid_train.evaluate.measuring import Yardstick
-from bolid_train.evaluate.painting import to_image
+from bolid_train.evaluate.image_generator import to_image
+from bolid_train.evaluate.scorer import Scorer
 from bolid_train.evaluate.table import interval, make_rows
 
 Sets = dict[str, list[int]]
-"""The sets of people that the table is of: name → the people's numbers."""
+"""The sets of people in the table: name → the people's numbers."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Of one run, or the means of several. P people."""
+class Measurements:
+    """The measurements of one run, or the means over several. P people."""
 
-    scores: dict[str, Tensor]  # metric → (P,), a value a person, NaN where there is none
-    quality: dict[str, dict[str, dict[str, Any]]]  # set → metric of all its pictures together → interval
+    scores: dict[str, Tensor]  # metric → (P,), a value per person, NaN for none
+    quality: dict[str, dict[str, dict[str, Any]]]  # set → metric of all its pictures → interval
     seeds: tuple[float, ...]  # mean body_sim of each run
 
 
 @dataclass(frozen=True)
 class Result:
-    """A method with so many photos of a person, and some of its first run's pictures by the people's numbers."""
+    """A method with a number of photos per person, and some pictures of its first run by the people's numbers."""
 
     method: str
     views: int
-    measured: Measured
+    measurements: Measurements
     pictures: dict[int, Tensor]
 
 
-def mean_of(runs: Sequence[Measured]) -> Measured:
-    """The means over runs of the same people; of an interval, the means of its ends."""
+def mean_measurements(runs: Sequence[Measurements]) -> Measurements:
+    """The means over runs with the same people; of intervals, the means of their ends."""
     scores = {name: torch.stack([run.scores[name] for run in runs]).nanmean(0) for name in runs[0].scores}
     quality = {
-        of: {name: _mean_interval([run.quality[of][name] for run in runs]) for name in metrics}
-        for of, metrics in runs[0].quality.items()
+        set_name: {name: _mean_interval([run.quality[set_name][name] for run in runs]) for name in metrics}
+        for set_name, metrics in runs[0].quality.items()
     }
-    return Measured(scores, quality, tuple(seed for run in runs for seed in run.seeds))
+    return Measurements(scores, quality, tuple(seed for run in runs for seed in run.seeds))
 
 
 def _mean_interval(intervals: Sequence[dict[str, Any]]) -> dict[str, Any]:
     def mean(values: list[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return sum(known) / len(known) if len(known) == len(values) else None
+        numbers = [value for value in values if value is not None]
+        return sum(numbers) / len(numbers) if len(numbers) == len(values) else None
 
     return intervals[0] | {end: mean([one[end] for one in intervals]) for end in ("mean", "low", "high")}
 
@@ -64,20 +64,20 @@ METRIC = "body_sim"
 
 
 def differences(results: Sequence[Result], sets: Sets) -> list[dict[str, Any]]:
-    """For each set and number of photos, of the best method first: its body_sim minus that of the method next below it
-    in the ranking, and minus the base's, with the paired 95 % bootstrap interval over people."""
-    found = []
-    for of, people in sets.items():
+    """For each set and number of photos, starting with the best method: its body_sim minus that of the next method in
+    the ranking, and minus the base's, with the paired 95 % bootstrap interval over people."""
+    rows = []
+    for set_name, people in sets.items():
         for views in sorted({result.views for result in results}):
             values = {
-                result.method: result.measured.scores[METRIC][people]
+                result.method: result.measurements.scores[METRIC][people]
                 for result in results
-                if of in result.measured.quality and (result.views == views or result.method == BASE)
+                if set_name in result.measurements.quality and (result.views == views or result.method == BASE)
             }
             for method, other in _pairs(values):
-                about = {"method": method, "minus": other, "views": views, "set": of, "metric": METRIC}
-                found.append(about | interval(values[method] - values[other]))
-    return found
+                row = {"method": method, "minus": other, "views": views, "set": set_name, "metric": METRIC}
+                rows.append(row | interval(values[method] - values[other]))
+    return rows
 
 
 def _pairs(values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
@@ -88,30 +88,31 @@ def _pairs(values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
                 yield method, other
 
 
-def rows_of(results: Sequence[Result], sets: Sets) -> list[dict[str, Any]]:
-    """The rows of the table: the sets one after another, each with the methods that were measured on it."""
+def table_rows(results: Sequence[Result], sets: Sets) -> list[dict[str, Any]]:
+    """The rows of the table, set by set, each with the methods that were measured on it."""
     rows = []
-    for of, people in sets.items():
+    for set_name, people in sets.items():
         for result in results:
-            measured = result.measured
-            if of in measured.quality:
-                scores = {name: values[people] for name, values in measured.scores.items()}
-                rows += make_rows(result.method, result.views, of, scores, measured.quality[of], len(measured.seeds))
+            quality = result.measurements.quality.get(set_name)
+            if quality is not None:
+                scores = {name: values[people] for name, values in result.measurements.scores.items()}
+                seeds = len(result.measurements.seeds)
+                rows += make_rows(result.method, result.views, set_name, scores, quality, seeds)
     return rows
 
 
-def notes_of(yardstick: Yardstick, results: Sequence[Result]) -> Iterator[str]:
-    """What one has to know to read the table."""
+def table_notes(scorer: Scorer, results: Sequence[Result]) -> Iterator[str]:
+    """The explanations below the table."""
     yield "In brackets: 95 % interval over people; that of a difference is of the differences of the same people."
     yield (
-        f"body_sim: 0 is a cosine of {yardstick.different:.3f}, as to photos of other people; 1 of "
-        f"{yardstick.same:.3f}, as of one photo to others of the same person."
+        f"body_sim: 0 is a cosine of {scorer.different:.3f}, as to photos of other people; 1 of "
+        f"{scorer.same:.3f}, as of one photo to others of the same person."
     )
-    yield f"limb_error: between different people {yardstick.strangers:.1f} %, which is what a failure counts."
+    yield f"limb_error: between different people {scorer.error_between_people:.1f} %, which is what a failure counts."
     if any(result.method == LORA for result in results):
         yield "lora: each for its own person; drawn one person at a time, so its seconds are of smaller batches."
     for result in results:
-        if len(seeds := result.measured.seeds) > 1:
+        if len(seeds := result.measurements.seeds) > 1:
             yield (
                 f"{result.method}, {_photos(result.views)}: a person's value is the mean over {len(seeds)} seeds; each "
                 f"seed's own mean of body_sim is {min(seeds):.3f} to {max(seeds):.3f}."
@@ -119,12 +120,12 @@ def notes_of(yardstick: Yardstick, results: Sequence[Result]) -> Iterator[str]:
 
 
 def write_pictures(
-    results: Sequence[Result], cases: Sequence[Case], shown: Sequence[int], shards: Shards, path: Path
+    results: Sequence[Result], cases: Sequence[Case], shown: Sequence[int], shards: ShardDataset, path: Path
 ) -> None:
-    """One person a row: the reference with the first prompt under it, then what each method drew for that, with the
-    most photos, and without any where it can."""
-    most = {result.method: result.views for result in sorted(results, key=lambda result: result.views)}
-    columns = [result for result in results if result.views in (0, most[result.method])]
+    """Writes a grid with one row per person: the reference with the first prompt under it, then each method's picture
+    of that prompt, with the most photos, and with none if the method can."""
+    max_views = {result.method: result.views for result in sorted(results, key=lambda result: result.views)}
+    columns = [result for result in results if result.views in (0, max_views[result.method])]
     titles = [one.method if one.method == BASE else f"{one.method}\n{_photos(one.views)}" for one in columns]
     rows = [
         [

@@ -1,4 +1,4 @@
-"""`bolid evaluate`: the table of runs, on people of a split that they have not seen."""
+"""`bolid evaluate`: the table of runs, on people of a split that they were not trained on."""
 
 import re
 import time
@@ -15,20 +15,29 @@ from bolid_data.paths import refuse_links
 from bolid_data.progress import note
 from bolid_train.data.features import FeatureCache
 from bolid_train.data.preflight import usable_people
-from bolid_train.data.shard_dataset import People, Sample, Shards
+from bolid_train.data.shard_dataset import People, Sample, ShardDataset
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base, pick_device
-from bolid_train.evaluate.cases import Case, choose
-from bolid_train.evaluate.compared import BASE, LORA, Compared, find, look, loras_of
-from bolid_train.evaluate.evaluators import Evaluators, evaluators_of, load_evaluators
-from bolid_train.evaluate.measuring import Yardstick
-from bolid_train.evaluate.painting import Drawn, Sampling, Studio
-from bolid_train.evaluate.report import Measured, Result, Sets, differences, mean_of, notes_of, rows_of, write_pictures
+from bolid_train.evaluate.cases import Case, choose_cases
+from bolid_train.evaluate.evaluators import Evaluators, choose_evaluators, load_evaluators
+from bolid_train.evaluate.finished_runs import BASE, LORA, FinishedRun, feature_settings, find_runs, loras_by_person
+from bolid_train.evaluate.image_generator import GeneratedImages, ImageGenerator, Sampling
+from bolid_train.evaluate.report import (
+    Measurements,
+    Result,
+    Sets,
+    differences,
+    mean_measurements,
+    table_notes,
+    table_rows,
+    write_pictures,
+)
+from bolid_train.evaluate.scorer import Scorer
 from bolid_train.evaluate.table import write_table
-from bolid_train.methods.adapter import refuse_strange_models
+from bolid_train.methods.adapter import refuse_untrusted_models
 
-PROMPTS = 4  # a person
-_GRID = 8  # people
+PROMPTS = 4  # per person
+_GRID_PEOPLE = 8
 
 
 def evaluate(
@@ -38,7 +47,7 @@ def evaluate(
     split: str = "val",
     views: Sequence[int] = (0, 1, 8),
     people: int | None = None,
-    how: Sampling | None = None,
+    sampling: Sampling | None = None,
     open_test_sets: bool = False,
     evaluators: str | None = None,
     runs_in: Path | None = None,
@@ -46,176 +55,189 @@ def evaluate(
     """Writes `evaluation/table.json`, `differences.json`, `table.md` and `grid.png`; returns the rows and differences.
 
     Args:
-        runs: names of runs or methods, all finished runs by default. Runs `<name>-seed<N>` are one method: of each
-            person the mean over them counts.
-        views: how many photos of a person a method gets, 0 for none: the body is then drawn given the prompt, by
-            methods that can. A LoRA needs none: it counts for as many as it was trained on, and its own person alone.
-        people: at most so many.
-        how: with Lightning by default.
-        evaluators: their name, as `load_evaluators` takes it; by default they follow from the base.
-        runs_in: the folder whose folders are the runs, the dataset's `runs` by default.
+        runs: names of runs or methods, by default all finished runs. Runs `<name>-seed<N>` are one method, whose values
+            are the means over its runs for each person.
+        views: numbers of photos per person that methods get. With 0, methods with a prior sample the body given the
+            prompt. LoRAs get no photos: a LoRA counts for the number of photos it was trained on, for its person only.
+        people: the maximum number of people.
+        sampling: by default with Lightning.
+        evaluators: a name for `load_evaluators`; by default they follow from the base.
+        runs_in: the folder of the runs, by default the dataset's `runs`.
 
-    Raises BolidError for test people, unless they are to be opened now, and for too few people; UsageError for runs
-    that cannot stand in one table.
+    Raises BolidError for test people without `open_test_sets`, and for too few people; UsageError for runs that cannot
+    share a table.
     """
-    started = time.monotonic()
+    started_at = time.monotonic()
     if split.startswith("test") and not open_test_sets:
         raise BolidError(
-            f"'{split}': test people wait until nothing of the method will change, for what is looked at can no longer "
-            "be measured with; evaluate on 'val', or open them with --open-test-sets"
+            f"'{split}': test people wait until nothing of the method will change, because a test set is spent once it "
+            "was looked at; evaluate on 'val', or open them with --open-test-sets"
         )
     refuse_links(data)
-    shards = Shards(data / "shards")
-    compared = find(runs_in or data / "runs", runs, shards.index)
-    for run in compared:
-        refuse_strange_models(run.look, manifest, run.folder / "adapter.json")
-    looks = [run.look for run in compared] or [look(manifest.train)]
-    looks = [one for place, one in enumerate(looks) if one not in looks[:place]]
-    base, how = _base(looks, manifest), how or sampling(manifest)
-    evaluators = evaluators_of(base, evaluators)
-    cases = choose(_people(shards, split, looks), manifest.seed, max(1, *views), PROMPTS, people)
-    everyone = [case.person for case in cases]
-    loras = loras_of((run for run in compared if run.name == LORA), everyone, views)
-    of = f"{data.resolve().name}/{split}"
-    theirs = {f"{of}, lora's people": sorted(own) for own in list(loras.values())[:1]}
-    sets: Sets = {of: list(range(len(cases)))} | theirs
-    judges = load_evaluators(evaluators)
-    yardstick = Yardstick(judges, cases, shards, looks[0].resolution, manifest.filter.min_keypoints)
-    studio = Studio(base, how, cases, _features(data, looks, shards, cases, manifest.folder), manifest.folder)
-    shown = list(dict.fromkeys(person for own in reversed(sets.values()) for person in own))[:_GRID]
-    bench = Bench(studio, judges, yardstick, sets, shown)
-    results = [bench.base()]
-    for name in dict.fromkeys(run.name for run in compared if run.name not in (BASE, LORA)):
-        results += bench.method(name, [run for run in compared if run.name == name], views)
-    results += [bench.loras(count, own, theirs) for count, own in loras.items()]
-    rows, apart = rows_of(results, sets), differences(results, sets)
-    drawn = f"{len(cases)} people, {PROMPTS} prompts each, seed {manifest.seed}; {how}."
-    notes = [drawn, *notes_of(yardstick, results), *_flattered(compared, everyone)]
+    shards = ShardDataset(data / "shards")
+    finished = find_runs(runs_in or data / "runs", runs, shards.index)
+    for run in finished:
+        refuse_untrusted_models(run.feature_settings, manifest, run.folder / "adapter.json")
+    settings = [run.feature_settings for run in finished] or [feature_settings(manifest.train)]
+    settings = [one for number, one in enumerate(settings) if one not in settings[:number]]
+    base, sampling = _base(settings, manifest), sampling or choose_sampling(manifest)
+    models = load_evaluators(choose_evaluators(base, evaluators))
+    cases = choose_cases(_people(shards, split, settings), manifest.seed, max(1, *views), PROMPTS, people)
+    names = [case.person for case in cases]
+    loras = loras_by_person((run for run in finished if run.name == LORA), names, views)
+    set_name = f"{data.resolve().name}/{split}"
+    lora_sets = {f"{set_name}, lora's people": sorted(by_person) for by_person in list(loras.values())[:1]}
+    sets: Sets = {set_name: list(range(len(cases)))} | lora_sets
+    scorer = Scorer(models, cases, shards, settings[0].resolution, manifest.filter.min_keypoints)
+    caches = _features(data, settings, shards, cases, manifest.folder)
+    generator = ImageGenerator(base, sampling, cases, caches, manifest.folder)
+    grid_people = list(dict.fromkeys(person for set_ in reversed(sets.values()) for person in set_))[:_GRID_PEOPLE]
+    runner = EvaluationRunner(generator, models, scorer, sets, grid_people)
+    results = [runner.baseline()]
+    for name in dict.fromkeys(run.name for run in finished if run.name not in (BASE, LORA)):
+        results += runner.method(name, [run for run in finished if run.name == name], views)
+    results += [runner.loras(count, by_person, lora_sets) for count, by_person in loras.items()]
+    rows, difference_rows = table_rows(results, sets), differences(results, sets)
+    summary = f"{len(cases)} people, {PROMPTS} prompts each, seed {manifest.seed}; {sampling}."
+    notes = [summary, *table_notes(scorer, results), *_trained_on_notes(finished, names)]
     folder = data / "evaluation"
-    write_table(rows, apart, notes, folder)
-    write_pictures(results, cases, shown, shards, folder / "grid.png")
-    seconds = round(time.monotonic() - started, 2)
-    return {"folder": str(folder), "rows": rows, "differences": apart, "notes": notes, "seconds": seconds}
+    write_table(rows, difference_rows, notes, folder)
+    write_pictures(results, cases, grid_people, shards, folder / "grid.png")
+    seconds = round(time.monotonic() - started_at, 2)
+    return {"folder": str(folder), "rows": rows, "differences": difference_rows, "notes": notes, "seconds": seconds}
 
 
-def sampling(manifest: Manifest, fast: str | None = None, steps: int | None = None, guidance: float = 5.0) -> Sampling:
-    """Lightning's weights called `fast`, or the manifest's; with `steps`, the base in so many. Raises UsageError for
-    both."""
-    if steps and fast:
-        raise UsageError("--steps draws with the base, --lightning without guidance in 4 steps; give one of them")
+def choose_sampling(
+    manifest: Manifest, lightning_name: str | None = None, steps: int | None = None, guidance: float = 5.0
+) -> Sampling:
+    """Sampling with the base if there are `steps`, otherwise with Lightning's weights `lightning_name`, or those of the
+    manifest. Raises UsageError for both."""
+    if steps and lightning_name:
+        raise UsageError("--steps samples with the base, --lightning in 4 steps without guidance; give one of them")
     if steps:
         return Sampling(steps, guidance)
-    return Sampling(lightning.STEPS, 0.0, lightning.find(fast or manifest.train.objective.lightning, manifest.folder))
+    name = lightning_name or manifest.train.objective.lightning
+    return Sampling(lightning.STEPS, 0.0, lightning.resolve(name, manifest.folder))
 
 
-def numbers(views: str) -> list[int]:
+def parse_view_counts(views: str) -> list[int]:
     """Numbers of photos from a list such as 1,8. Raises UsageError for anything else."""
     if not re.fullmatch(r"\d{1,3}(,\d{1,3})*", views):
-        raise UsageError(f"--views {views!r}: numbers of photos with commas between them, such as 0,1,8")
+        raise UsageError(f"--views {views!r}: give numbers of photos separated by commas, such as 0,1,8")
     return sorted({int(number) for number in views.split(",")})
 
 
-def _base(looks: Sequence[Train], manifest: Manifest) -> Base:
+def _base(settings: Sequence[Train], manifest: Manifest) -> Base:
     """The base that all runs were trained on."""
-    of = {(one.base, one.resolution) for one in looks}
-    if len(of) > 1:
-        names = ", ".join(f"{base} at {resolution} px" for base, resolution in sorted(of))
+    bases = {(one.base, one.resolution) for one in settings}
+    if len(bases) > 1:
+        names = ", ".join(f"{base} at {resolution} px" for base, resolution in sorted(bases))
         raise UsageError(f"runs of different bases cannot share a table: {names}; name those of one with --methods")
-    return Base.find(looks[0], manifest.folder)
+    return Base.resolve(settings[0], manifest.folder)
 
 
-def _people(shards: Shards, split: str, looks: Sequence[Train]) -> People:
-    """The split's photos that every run would take as a view."""
-    usable = [usable_people(shards, one, split) for one in looks]
-    taken = [{photo for photos in people.values() for photo in photos} for people in usable]
+def _people(shards: ShardDataset, split: str, settings: Sequence[Train]) -> People:
+    """The split's photos that are usable as views by every run."""
+    usable = [usable_people(shards, one, split) for one in settings]
+    usable_photos = [{photo for photos in people.values() for photo in photos} for people in usable]
     return {
-        person: [photo for photo in photos if all(photo in photos_taken for photos_taken in taken)]
+        person: [photo for photo in photos if all(photo in others for others in usable_photos)]
         for person, photos in usable[0].items()
     }
 
 
-def _flattered(compared: Sequence[Compared], people: Sequence[str]) -> Iterator[str]:
-    """A note for each run that was trained on some of the people; LoRAs have to be."""
-    for run in compared:
-        if run.name != LORA and (seen := len(run.trained_on(people))):
-            told = f"Run '{run.folder.name}' was trained on {seen} of these people, which flatters it."
-            note(f"evaluate: {told}")
-            yield told
+def _trained_on_notes(runs: Sequence[FinishedRun], people: Sequence[str]) -> Iterator[str]:
+    """A note for each run that was trained on some of the people, except LoRAs, which always are."""
+    for run in runs:
+        if run.name != LORA and (count := len(run.trained_on(people))):
+            text = f"Run '{run.folder.name}' was trained on {count} of these people, which flatters it."
+            note(f"evaluate: {text}")
+            yield text
 
 
 def _features(
-    data: Path, looks: Sequence[Train], shards: Shards, cases: Sequence[Case], near: Path
+    data: Path, settings: Sequence[Train], shards: ShardDataset, cases: Sequence[Case], relative_to: Path
 ) -> list[FeatureCache]:
-    """What is needed of the cases' photos, for each way to look at them."""
-    needed: dict[str, dict[Sample, None]] = defaultdict(dict)
+    """The features of the cases' photos, for each of the distinct settings."""
+    photos: dict[str, dict[Sample, None]] = defaultdict(dict)
     for case in cases:
         for photo in (*case.views, *case.prompts):
-            needed[photo.person][photo] = None
-    photos = {person: list(own) for person, own in needed.items()}
-    # Apart from the cache of trainings, which would lose these people's other photos.
-    caches = [FeatureCache(data / "evaluation" / "features", Base.find(one, near), one) for one in looks]
+            photos[photo.person][photo] = None
+    people = {person: list(samples) for person, samples in photos.items()}
+    # Not the cache of training runs, from which filling would delete these people's other photos.
+    caches = [FeatureCache(data / "evaluation" / "features", Base.resolve(one, relative_to), one) for one in settings]
     for cache in caches:
-        cache.fill(shards, photos, pick_device())
+        cache.fill(shards, people, pick_device())
     return caches
 
 
-class Bench:
-    """Draws and measures methods, one after the other, beside the base's own pictures of the same people, prompts and
-    noise; the pictures of one run at a time are held in memory."""
+class EvaluationRunner:
+    """Generates and measures pictures, method by method, and compares them with the base's pictures of the same people,
+    prompts and noise. The pictures of one run at a time are in memory."""
 
     def __init__(
-        self, studio: Studio, evaluators: Evaluators, yardstick: Yardstick, sets: Sets, shown: Sequence[int]
+        self,
+        generator: ImageGenerator,
+        evaluators: Evaluators,
+        scorer: Scorer,
+        sets: Sets,
+        grid_people: Sequence[int],
     ) -> None:
-        """`shown`: the numbers of the people of whom results keep a picture each, that of the first prompt."""
-        self._studio, self._evaluators, self._yardstick = studio, evaluators, yardstick
-        self._sets, self._shown = sets, shown
-        note("evaluate: drawing the base's pictures")
-        self._bare = studio.bare()
-        self._seen_bare = evaluators.look(self._bare.pictures)
+        """`grid_people`: the numbers of the people for whom results keep the picture of the first prompt."""
+        self._generator, self._evaluators, self._scorer = generator, evaluators, scorer
+        self._sets, self._grid_people = sets, grid_people
+        note("evaluate: generating the base's pictures")
+        self._baseline = generator.generate_baseline()
+        self._baseline_outputs = evaluators.evaluate(self._baseline.pictures)
 
-    def base(self) -> Result:
-        """What the base does alone."""
-        return Result(BASE, 0, self._measure(self._bare, self._sets), self._pictures(self._bare, self._shown))
+    def baseline(self) -> Result:
+        """The result of the base alone."""
+        measurements = self._measure(self._baseline, self._sets)
+        return Result(BASE, 0, measurements, self._pictures(self._baseline, self._grid_people))
 
-    def method(self, name: str, runs: Iterable[Compared], views: Iterable[int]) -> list[Result]:
-        """What a method does, by numbers of photos; without any only where it can draw bodies."""
-        measured: dict[int, list[Measured]] = defaultdict(list)
+    def method(self, name: str, runs: Iterable[FinishedRun], views: Iterable[int]) -> list[Result]:
+        """The results of a method, one for each number of photos; for 0 only if it can sample bodies."""
+        measurements: dict[int, list[Measurements]] = defaultdict(list)
         pictures: dict[int, dict[int, torch.Tensor]] = {}
         for run in runs:
-            note(f"evaluate: drawing those of run '{run.folder.name}'")
-            for count, drawn in self._studio.run(run, [count for count in views if count or run.draws_bodies]):
-                measured[count].append(self._measure(drawn, self._sets))
-                pictures.setdefault(count, self._pictures(drawn, self._shown))
-        return [Result(name, count, mean_of(own), pictures[count]) for count, own in measured.items()]
+            note(f"evaluate: generating the pictures of run '{run.folder.name}'")
+            for count, images in self._generator.generate(run, [n for n in views if n or run.samples_bodies]):
+                measurements[count].append(self._measure(images, self._sets))
+                pictures.setdefault(count, self._pictures(images, self._grid_people))
+        return [Result(name, count, mean_measurements(runs), pictures[count]) for count, runs in measurements.items()]
 
-    def loras(self, views: int, runs: Mapping[int, Sequence[Compared]], sets: Sets) -> Result:
-        """What LoRAs do, each for its own person alone; `runs`: by the person's number, trained on `views` photos.
+    def loras(self, views: int, runs: Mapping[int, Sequence[FinishedRun]], sets: Sets) -> Result:
+        """The result of LoRAs, each for its person only; `runs`: by the person's number, trained on `views` photos.
 
-        With several of each, they count as several seeds of one method.
+        If there are several for each person, they count as seeds of one method.
         """
-        note(f"evaluate: drawing those of LoRAs of {views} photo{'s' * (views != 1)}")
-        shown = [person for person in self._shown if person in runs]
-        measured: list[Measured] = []
+        note(f"evaluate: generating the pictures of LoRAs of {views} photo{'s' * (views != 1)}")
+        grid_people = [person for person in self._grid_people if person in runs]
+        measurements: list[Measurements] = []
         pictures: dict[int, torch.Tensor] = {}
         for seed in range(min(map(len, runs.values()))):
-            drawn = self._studio.loras({person: own[seed] for person, own in runs.items()}, self._bare)
-            measured.append(self._measure(drawn, sets))
-            pictures = pictures or self._pictures(drawn, shown)
-        return Result(LORA, views, mean_of(measured), pictures)
+            loras = {person: seeds[seed] for person, seeds in runs.items()}
+            images = self._generator.generate_loras(loras, self._baseline)
+            measurements.append(self._measure(images, sets))
+            pictures = pictures or self._pictures(images, grid_people)
+        return Result(LORA, views, mean_measurements(measurements), pictures)
 
-    def _measure(self, drawn: Drawn, sets: Sets) -> Measured:
-        """Scores of the people in the sets; of others there is none."""
-        scores = self._yardstick.score(self._evaluators.look(drawn.pictures), self._seen_bare)
-        scores["seconds"] = self._yardstick.by_person(drawn.seconds)
-        counted = torch.zeros(len(self._studio.cases), dtype=torch.bool)
+    def _measure(self, images: GeneratedImages, sets: Sets) -> Measurements:
+        """Measurements of the people in the sets; NaN for others."""
+        scores = self._scorer.score(self._evaluators.evaluate(images.pictures), self._baseline_outputs)
+        scores["seconds"] = self._scorer.by_person(images.seconds)
+        counted = torch.zeros(len(self._generator.cases), dtype=torch.bool)
         counted[[person for people in sets.values() for person in people]] = True
         scores = {name: values.where(counted, torch.nan) for name, values in scores.items()}
-        quality = {of: self._yardstick.quality(self._of(drawn, people).flatten(0, 1)) for of, people in sets.items()}
-        return Measured(scores, quality, (float(scores["body_sim"].nanmean()),))
+        quality = {
+            set_name: self._scorer.quality(self._by_person(images, people).flatten(0, 1))
+            for set_name, people in sets.items()
+        }
+        return Measurements(scores, quality, (float(scores["body_sim"].nanmean()),))
 
-    def _pictures(self, drawn: Drawn, people: Sequence[int]) -> dict[int, torch.Tensor]:
-        return dict(zip(people, self._of(drawn, people)[:, 0], strict=True))
+    def _pictures(self, images: GeneratedImages, people: Sequence[int]) -> dict[int, torch.Tensor]:
+        return dict(zip(people, self._by_person(images, people)[:, 0], strict=True))
 
-    def _of(self, drawn: Drawn, people: Sequence[int]) -> torch.Tensor:
+    def _by_person(self, images: GeneratedImages, people: Sequence[int]) -> torch.Tensor:
         """(P, Q, 3, H, W): the pictures of some people, Q prompts each."""
-        return drawn.pictures.unflatten(0, (len(self._studio.cases), -1))[list(people)]
+        return images.pictures.unflatten(0, (len(self._generator.cases), -1))[list(people)]

@@ -1,1 +1,1 @@
-"""Pictures from a finished run."""
+"""Generates pictures with a finished run."""

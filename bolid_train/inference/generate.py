@@ -1,4 +1,4 @@
-"""`bolid generate`: pictures of a person from a prompt and none, one or several photos."""
+"""`bolid generate`: pictures of a person from a prompt and zero or more photos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from bolid_data.manifest import Manifest
 from bolid_data.progress import note
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import pick_device
-from bolid_train.inference.pipeline import Painter
-from bolid_train.inference.reference_photos import find_people, open_photo
+from bolid_train.inference.pipeline import InferencePipeline
+from bolid_train.inference.reference_photos import detect_people, open_photo
 from bolid_train.methods import adapter
 from bolid_train.methods.adapter import run_folder
 
@@ -24,76 +24,79 @@ _STEPS, _GUIDANCE = 30, 5.0
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for."""
+    """The options of `bolid generate`."""
 
     prompt: str
-    out: Path  # a PNG; several pictures are out-0.png, out-1.png …
-    run: str | None = None  # the manifest's method where none is given
+    out: Path  # a PNG; several pictures become out-0.png, out-1.png …
+    run: str | None = None  # by default named like the manifest's method
     photos: Sequence[Path] = ()  # of the person
-    image_prompt: Path | None = None  # the reference, in place of the photos
-    blend: Sequence[Path] = ()  # photos of a second person, whose body …
-    blend_weight: float = 0.5  # … the first one's goes towards: at 0 it stays, at 1 it arrives
+    image_prompt: Path | None = None  # the reference, instead of the photos
+    blend: Sequence[Path] = ()  # photos of a second person, with whose body the first one's is interpolated
+    blend_weight: float = 0.5  # 0: the first body, 1: the second
     scale_ref: float = 1.0
     scale_body: float = 1.0
-    seed: int = 0  # of the first picture; the next has the next
+    seed: int = 0  # of the first picture; incremented for each further one
     count: int = 1
-    steps: int | None = None  # 30 where none are given, with Lightning 4
-    guidance: float | None = None  # 5 where none is given, with Lightning none
-    lightning: str | None = None  # what `lightning.find` takes
-    base: str | None = None  # a base in place of the run's, fine-tuned from it
+    steps: int | None = None  # by default 30, with Lightning 4
+    guidance: float | None = None  # by default 5, with Lightning none
+    lightning: str | None = None  # a name for `lightning.resolve`
+    base: str | None = None  # a base fine-tuned from the run's, to use instead
 
 
 def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]:
-    """Writes PNGs with their settings in their metadata, and returns what was done.
+    """Writes PNGs with their settings as metadata, and returns a summary.
 
     The body comes from all photos, and so does the reference unless there is an image prompt. Without photos the body
-    is drawn from the method's prior, if it has one; without a reference its scale is 0. With both scales 0 the image is
-    the base's own. Raises BolidError for a photo that is broken or shows no one, UsageError for bad usage.
+    is sampled from the method's prior, if it has one; without a reference its scale is 0. With both scales 0 the
+    picture is the base's. Raises BolidError for a photo that is broken or shows nobody, UsageError for invalid options.
     """
     if request.out.suffix.lower() != ".png":
         raise UsageError(f"{request.out}: images are written as PNG; name it .png")
     if request.blend and not request.photos:
-        raise UsageError("--blend goes from the body of --photo to another; give --photo too")
+        raise UsageError("--blend interpolates from the body of --photo to another; give --photo too")
     name = request.run or manifest.train.method
     folder = run_folder(data, name)
-    made = adapter.read(folder)
-    settings, device = made.train_settings(folder / "adapter.json"), pick_device()
-    adapter.refuse_strange_models(settings, manifest, folder / "adapter.json")
+    run_adapter = adapter.read(folder)
+    settings, device = run_adapter.train_settings(folder / "adapter.json"), pick_device()
+    adapter.refuse_untrusted_models(settings, manifest, folder / "adapter.json")
     background = manifest.filter.background
-    people, others = (find_people(paths, settings, device, background) for paths in (request.photos, request.blend))
+    photos, blend_photos = (
+        detect_people(paths, settings, device, background) for paths in (request.photos, request.blend)
+    )
     image_prompt = open_photo(request.image_prompt, background) if request.image_prompt else None
-    fast = lightning.find(request.lightning, Path()) if request.lightning else None
-    body = "photos" if people else "drawn" if _has_prior(made) else "none"
+    lightning_file = lightning.resolve(request.lightning, Path()) if request.lightning else None
+    body = "photos" if photos else "drawn" if _has_prior(run_adapter) else "none"
     if body == "drawn":
-        note("generate: no photo given: the body is drawn from the prior given the prompt")
+        note("generate: no photo given: the body is sampled from the prior given the prompt")
 
-    facts = _facts(request, made, name, body)
-    painter = Painter.of(folder, made, manifest.folder, request.base, fast)
-    painter.method.scale("ref", facts["scale_ref"])
-    painter.method.scale("body", facts["scale_body"])
-    batch = painter.batch(request.prompt, people, image_prompt)
-    other = painter.batch(request.prompt, others) if others else None
+    metadata = _metadata(request, run_adapter, name, body)
+    pipeline = InferencePipeline.from_run(folder, run_adapter, manifest.folder, request.base, lightning_file)
+    pipeline.method.scale("ref", metadata["scale_ref"])
+    pipeline.method.scale("body", metadata["scale_body"])
+    batch = pipeline.batch(request.prompt, photos, image_prompt)
+    blend_batch = pipeline.batch(request.prompt, blend_photos) if blend_photos else None
     written = []
     for number in range(request.count):
         seed = request.seed + number
-        positive, negative = painter.conditions(batch, seed)
-        if other:
-            positive = painter.method.blend(positive, painter.conditions(other, seed)[0], request.blend_weight)
-        image = painter.paint((positive, negative), facts["steps"], facts["guidance"], seed)
+        positive, negative = pipeline.conditions(batch, seed)
+        if blend_batch:
+            blended = pipeline.conditions(blend_batch, seed)[0]
+            positive = pipeline.method.blend(positive, blended, request.blend_weight)
+        image = pipeline.generate((positive, negative), metadata["steps"], metadata["guidance"], seed)
         out = request.out if request.count == 1 else request.out.with_stem(f"{request.out.stem}-{number}")
-        _write_png(image, facts | {"seed": seed}, out)
+        _write_png(image, metadata | {"seed": seed}, out)
         written.append(str(out))
-    side = settings.resolution
-    return {"out": str(request.out), "pictures": written, "width": side, "height": side, "photos": len(people), **facts}
+    size = {"width": settings.resolution, "height": settings.resolution}
+    return {"out": str(request.out), "pictures": written, **size, "photos": len(photos), **metadata}
 
 
-def _facts(request: Request, made: adapter.Adapter, run: str, body: str) -> dict[str, Any]:
-    """What stands in the PNG; numbers that were not asked for are what they are by default."""
+def _metadata(request: Request, run_adapter: adapter.Adapter, run: str, body: str) -> dict[str, Any]:
+    """The PNG's metadata, with defaults filled in."""
     steps, guidance = (lightning.STEPS, 0.0) if request.lightning else (_STEPS, _GUIDANCE)
-    facts = {
+    metadata = {
         "prompt": request.prompt,
         "run": run,
-        "base": request.base or made.base,
+        "base": request.base or run_adapter.base,
         "seed": request.seed,
         "steps": steps if request.steps is None else request.steps,
         "guidance": guidance if request.guidance is None else request.guidance,
@@ -102,19 +105,19 @@ def _facts(request: Request, made: adapter.Adapter, run: str, body: str) -> dict
         "body": body,
     }
     if request.lightning:
-        facts["lightning"] = request.lightning
+        metadata["lightning"] = request.lightning
     if request.blend:
-        facts["blend_weight"] = request.blend_weight
-    return facts
+        metadata["blend_weight"] = request.blend_weight
+    return metadata
 
 
-def _has_prior(made: adapter.Adapter) -> bool:
-    return any(component.kind == "body-prior" for component in made.components)
+def _has_prior(run_adapter: adapter.Adapter) -> bool:
+    return any(component.kind == "body-prior" for component in run_adapter.components)
 
 
-def _write_png(image: Image.Image, facts: dict[str, Any], out: Path) -> None:
+def _write_png(image: Image.Image, metadata: dict[str, Any], out: Path) -> None:
     info = PngInfo()
-    for key, value in facts.items():
+    for key, value in metadata.items():
         info.add_itxt(key, str(value))
     with atomic_write(out) as partial:
         image.save(partial, format="PNG", pnginfo=info)

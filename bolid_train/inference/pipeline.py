@@ -1,4 +1,4 @@
-"""A finished run that paints: its base as the stock pipeline, with its method installed."""
+"""The inference pipeline of a finished run: its base as the stock pipeline, with its method installed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from PIL import Image
 
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
-from bolid_train.data.batch import Batch, no_views
+from bolid_train.data.batch import Batch, empty_views
 from bolid_train.data.crops import time_ids
 from bolid_train.data.encoders import Encoders, shorten
 from bolid_train.diffusion import lightning
@@ -18,7 +18,7 @@ from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.sampler import sample
 from bolid_train.diffusion.unet_inputs import UNetInputs
-from bolid_train.inference.reference_photos import Portrait
+from bolid_train.inference.reference_photos import ReferencePhoto
 from bolid_train.methods import registry
 from bolid_train.methods.adapter import Adapter
 from bolid_train.methods.protocol import Method
@@ -27,12 +27,12 @@ _SHAPE = (
     "in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block", "down_block_types",
     "transformer_layers_per_block", "projection_class_embeddings_input_dim",
 )  # fmt: skip
-"""What two UNets have alike when one is fine-tuned from the other."""
+"""Configuration that two UNets share if one is fine-tuned from the other."""
 
 
 @dataclass(frozen=True)
-class Painter:
-    """`pipe` has `method` installed on its UNet."""
+class InferencePipeline:
+    """The stock pipeline `pipe`, with `method` installed on its UNet."""
 
     pipe: StableDiffusionXLPipeline
     method: Method
@@ -40,45 +40,50 @@ class Painter:
     ref_dim: int
 
     @classmethod
-    def of(
-        cls, folder: Path, made: Adapter, near: Path, base: str | None = None, fast: Path | None = None
-    ) -> "Painter":
-        """The run in `folder`, whose settings name files relative to `near`.
+    def from_run(
+        cls,
+        folder: Path,
+        adapter: Adapter,
+        relative_to: Path,
+        base: str | None = None,
+        lightning_file: Path | None = None,
+    ) -> "InferencePipeline":
+        """Loads the run in `folder`.
 
         Args:
-            base: another base, fine-tuned from the run's own: its UNet, VAE and text encoders take their places.
-            fast: the file of Lightning weights.
+            adapter: as `adapter.json` in `folder` describes it.
+            relative_to: the folder to which paths in the settings are relative.
+            base: a base fine-tuned from the run's, whose UNet, VAE and text encoders to use instead.
+            lightning_file: the file of Lightning weights.
 
-        Raises UsageError for a base of another shape, BolidError for files that do not fit or are not to be had.
+        Raises UsageError for a base of another shape, BolidError for files that do not fit or are unavailable.
         """
-        settings = made.train_settings(folder / "adapter.json")
-        chosen = Base.find(settings, near)
-        if base:
-            chosen = _another(base, chosen, settings)
-        pipe = chosen.pipeline(pick_device())
-        if fast:
-            lightning.load(pipe, fast)
-        method = registry.find(made.method)(settings, made.ref_dim)
+        settings = adapter.train_settings(folder / "adapter.json")
+        run_base = Base.resolve(settings, relative_to)
+        pipe = (_fine_tuned(base, run_base, settings) if base else run_base).pipeline(pick_device())
+        if lightning_file:
+            lightning.load(pipe, lightning_file)
+        method = registry.resolve(adapter.method)(settings, adapter.ref_dim)
         method.install(pipe.unet)
         method.load(folder)
-        return cls(pipe, method, settings, made.ref_dim)
+        return cls(pipe, method, settings, adapter.ref_dim)
 
     @torch.inference_mode()
     def batch(
-        self, prompt: str, people: Sequence[Portrait], image_prompt: Image.Image | None = None
+        self, prompt: str, reference_photos: Sequence[ReferencePhoto], image_prompt: Image.Image | None = None
     ) -> tuple[Batch, Batch]:
-        """A row with the prompt and one with the negative prompt; both with the body of all `people`, who are one.
+        """Two batches of one row, with the prompt and with the negative prompt. All photos are of one person.
 
-        The reference is the mean of the photos' CLIP embeddings (of the faces, where the settings say so), or the
-        image prompt's alone, which is taken whole.
+        The body comes from all photos. The reference is the mean of their CLIP embeddings (of the faces, if the
+        settings ask for it), or the embedding of the image prompt, uncropped.
         """
         encoders, pipe, side = Encoders(self.pipe, self.settings), self.pipe, self.settings.resolution
         prompt_embeds, negative_embeds, pooled, negative_pooled = pipe.encode_prompt(shorten(pipe, prompt))
-        photos, keypoints = [person.photo for person in people], [person.keypoints for person in people]
+        photos, keypoints = [item.photo for item in reference_photos], [item.keypoints for item in reference_photos]
         references = torch.zeros(1, self.ref_dim)
         if image_prompt:
             references = encoders.references([image_prompt], [()])
-        elif people:
+        elif reference_photos:
             references = encoders.references(photos, keypoints)
         channels, view_side = pipe.unet.config.in_channels, self.settings.view_resolution // pipe.vae_scale_factor
         batch = Batch(
@@ -89,35 +94,37 @@ class Painter:
             time_ids=time_ids((side, side))[None],
             image_embeds=references.mean(dim=0, keepdim=True),
             views=encoders.views(photos, keypoints)
-            if people
-            else no_views(1, self.ref_dim, (channels, view_side, view_side)),
+            if reference_photos
+            else empty_views(1, self.ref_dim, (channels, view_side, view_side)),
             random=RowRandom([0]),
         ).to(pipe.device)
         return batch, replace(batch, prompt_embeds=negative_embeds, pooled_prompt_embeds=negative_pooled)
 
     @torch.inference_mode()
     def conditions(self, batch: tuple[Batch, Batch], seed: int) -> tuple[UNetInputs, UNetInputs]:
-        """What the UNet gets with the person and the prompt, and without either (for guidance)."""
-        given, bare = (
+        """The UNet's inputs with the person and the prompt, and without either (for guidance)."""
+        positive, negative = (
             self.method.condition(replace(rows, random=RowRandom([seed], self.pipe.device))) for rows in batch
         )
-        return given, self.method.drop(self.method.drop(bare, "ref"), "body")
+        return positive, self.method.drop(self.method.drop(negative, "ref"), "body")
 
     @torch.inference_mode()
-    def paint(self, conditions: tuple[UNetInputs, UNetInputs], steps: int, guidance: float, seed: int) -> Image.Image:
-        """The picture of a seed."""
+    def generate(
+        self, conditions: tuple[UNetInputs, UNetInputs], steps: int, guidance: float, seed: int
+    ) -> Image.Image:
+        """Generates one picture from noise of `seed`."""
         return sample(self.pipe, *conditions, steps, guidance, self.settings.resolution, [seed])[0]
 
 
-def _another(name: str, own: Base, settings: Train) -> Base:
-    """The base called `name` with the run's own image encoder: what it says of a photo is what the run learnt from."""
-    encoder = str(own.image_encoder.resolve())
-    found = Base.find(settings.model_copy(update={"base": name, "image_encoder": encoder}), Path())
-    mine, theirs = (UNet2DConditionModel.load_config(base.folder, subfolder="unet") for base in (own, found))
+def _fine_tuned(name: str, run_base: Base, settings: Train) -> Base:
+    """The base called `name` with the run's image encoder, on whose embeddings the run was trained."""
+    encoder = str(run_base.image_encoder.resolve())
+    base = Base.resolve(settings.model_copy(update={"base": name, "image_encoder": encoder}), Path())
+    expected, actual = (UNet2DConditionModel.load_config(one.folder, subfolder="unet") for one in (run_base, base))
     for key in _SHAPE:
-        if mine.get(key) != theirs.get(key):
+        if expected.get(key) != actual.get(key):
             raise UsageError(
-                f"base '{name}' has a UNet of another shape ({key} is {theirs.get(key)}, not {mine.get(key)}); "
-                f"name one that was fine-tuned from '{own.name}'"
+                f"base '{name}' has a UNet of another shape ({key} is {actual.get(key)}, not {expected.get(key)}); "
+                f"name one that was fine-tuned from '{run_base.name}'"
             )
-    return found
+    return base

@@ -1,4 +1,4 @@
-"""Photos given to `bolid generate`, with the person found on each."""
+"""Reference photos for `bolid generate`, with the keypoints of the person on each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from bolid_train.diffusion.keypoints import load_keypoints
 
 
 @dataclass(frozen=True)
-class Portrait:
-    """A photo and where its most prominent person's joints are, in pixels of it."""
+class ReferencePhoto:
+    """A photo and the keypoints of its most prominent person, in pixels of the photo."""
 
     photo: Image.Image
     keypoints: Keypoints
 
 
 def open_photo(path: Path, background: str = WHITE) -> Image.Image:
-    """The upright photo, RGB. Raises UsageError for none, BolidError for a broken one, naming it."""
+    """The upright photo, RGB. Raises UsageError if it does not exist, BolidError, naming it, if it is broken."""
     if not path.is_file():
         raise UsageError(f"{path}: no such photo")
     try:
@@ -36,25 +36,25 @@ def open_photo(path: Path, background: str = WHITE) -> Image.Image:
 
 
 @torch.inference_mode()
-def find_people(
+def detect_people(
     paths: Sequence[Path], settings: Train, device: torch.device, background: str = WHITE
-) -> list[Portrait]:
-    """A portrait of each photo, by the detector that the objective names.
+) -> list[ReferencePhoto]:
+    """Reads the photos and detects the person on each, with the detector that the objective names.
 
-    Raises BolidError, naming the photo, for one that is broken, or shows no one or no visible keypoint.
+    Raises BolidError, naming the photo, if it is broken, or shows nobody or no visible keypoint.
     """
     if not paths:
         return []
     photos = [open_photo(path, background) for path in paths]
     detector = load_keypoints(settings.objective.detector, str(device))
-    portraits = []
+    reference_photos = []
     for path, photo in zip(paths, photos, strict=True):
         images = pil_to_tensor(photo)[None].to(device).float() / 127.5 - 1
         points = detector(images).cpu()
         if not points[..., 2].any():
             raise BolidError(f"{path}: no person found in it; give a photo that shows the person")
-        least = settings.min_keypoint_confidence
-        if not visible(points, photo.height, photo.width, least, settings.keypoints).any():
+        threshold = settings.min_keypoint_confidence
+        if not visible(points, photo.height, photo.width, threshold, settings.keypoints).any():
             raise BolidError(f"{path}: the person in it shows no visible keypoint; give a photo that shows the body")
-        portraits.append(Portrait(photo, points[0].tolist()))
-    return portraits
+        reference_photos.append(ReferencePhoto(photo, points[0].tolist()))
+    return reference_photos

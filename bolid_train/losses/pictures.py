@@ -1,4 +1,4 @@
-"""L_id and L_CLIP on pictures that the denoiser makes in training, through a frozen decoder, detector and CLIP."""
+"""L_id and L_CLIP on pictures generated during training, through a frozen VAE decoder, detector and CLIP."""
 
 import math
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PictureLosses:
-    """α·L_id + β·L_CLIP on clean predictions (Guo et al. 2024, PuLID: not on noisy ones), for a share of the rows."""
+    """α·L_id + β·L_CLIP on clean predictions, not noisy ones (Guo et al. 2024, PuLID), for a share of the rows."""
 
     def __init__(
         self, vae: AutoencoderKL, detector: KeypointDetector | None, clip: Clip | None, objective: ObjectiveSettings
@@ -30,8 +30,11 @@ class PictureLosses:
         self._vae, self._detector, self._clip, self._objective = vae, detector, clip, objective
 
     @classmethod
-    def of(cls, base: Base, settings: Train, device: torch.device, near: Path = Path()) -> "PictureLosses | None":
-        """None where no weight of [train.objective] asks for pictures; a CLIP's folder is relative to `near`."""
+    def from_settings(
+        cls, base: Base, settings: Train, device: torch.device, relative_to: Path = Path()
+    ) -> "PictureLosses | None":
+        """None if no term of [train.objective] needs pictures. `relative_to`: the folder to which a CLIP's path is
+        relative."""
         objective = settings.objective
         if not (objective.identity or objective.clip_text or objective.clip_style):
             return None
@@ -39,21 +42,21 @@ class PictureLosses:
         if settings.gradient_checkpointing:
             vae.enable_gradient_checkpointing()
         detector = load_keypoints(objective.detector, str(device)) if objective.identity else None
-        clip = load_clip(objective.clip, near) if objective.clip_text or objective.clip_style else None
+        clip = load_clip(objective.clip, relative_to) if objective.clip_text or objective.clip_style else None
         if clip:
             clip.model.to(device)
         return cls(vae, detector, clip, objective)
 
     def __call__(self, denoiser: "Denoiser", inputs: UNetInputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms `identity`, `clip_text` and `clip_style`, those that have a weight, weighted: means over rows.
+        """The weighted terms `identity`, `clip_text` and `clip_style`, those whose weight is not 0: means over rows.
 
         Args:
-            inputs: of the whole batch, nothing dropped. The first ceil(share · B) rows are used, or all where a
-                ControlNet's residuals are of all rows.
+            inputs: of the whole batch, with nothing dropped. The first ceil(share · B) rows are used, or all rows if
+                there are ControlNet residuals, which cannot be split.
         """
         if inputs.residuals is None:
-            chosen = slice(math.ceil(self._objective.share * len(batch)))
-            inputs, batch = inputs.rows(chosen), batch.rows(chosen)
+            rows = slice(math.ceil(self._objective.share * len(batch)))
+            inputs, batch = inputs.select(rows), batch.select(rows)
         pictures = self.decode(self._latents(denoiser, inputs, batch))
         terms = {}
         if self._detector:
@@ -61,8 +64,8 @@ class PictureLosses:
         if self._clip:
             embeds = self._clip.embed_images(pictures)
             weights = {"clip_text": self._objective.clip_text, "clip_style": self._objective.clip_style}
-            wanted = {"clip_text": batch.clip_texts, "clip_style": batch.clip_references}
-            for name, target in wanted.items():
+            targets = {"clip_text": batch.clip_texts, "clip_style": batch.clip_references}
+            for name, target in targets.items():
                 if weights[name]:
                     assert target is not None
                     terms[name] = weights[name] * (1 - (embeds * target).sum(1)).mean()
@@ -74,22 +77,22 @@ class PictureLosses:
         return denoiser.clean(batch.latents, inputs, batch.random, self._objective.max_timestep)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents (B, C, h, w), scaled as the UNet takes them, to pictures (B, 3, H, W) in about -1..1, in float32."""
+        """Decodes latents (B, C, h, w), scaled for the UNet, to pictures (B, 3, H, W) in about -1..1, in float32."""
         device = latents.device.type
         scaled = (latents / self._vae.config.scaling_factor).to(self._vae.dtype)
-        # float16, which the trainer may have chosen, overflows in SDXL's decoder.
+        # SDXL's decoder overflows in float16, which autocast may be set to.
         with torch.autocast(device, torch.bfloat16, enabled=torch.is_autocast_enabled(device)):
             return self._vae.decode(scaled).sample.float()
 
     def _identity(self, pictures: Tensor, batch: Batch) -> Tensor:
-        """L_id of each row, in the form that the settings name."""
-        assert self._detector and batch.reference_keypoints is not None and batch.people_keypoints is not None
-        with torch.autocast(pictures.device.type, enabled=False):  # bfloat16 tells no two places of a picture apart
-            found = self._detector(pictures)
+        """L_id of each row (B,), in the form that the settings name."""
+        assert self._detector and batch.reference_keypoints is not None and batch.person_keypoints is not None
+        with torch.autocast(pictures.device.type, enabled=False):  # bfloat16 is too coarse for positions in pixels
+            keypoints = self._detector(pictures)
             size = pictures.shape[3], pictures.shape[2]
             if self._objective.identity_form == "absolute":
-                return identity.absolute(found, batch.reference_keypoints, size)
-            person = mean_proportions(batch.people_keypoints)
+                return identity.absolute(keypoints, batch.reference_keypoints, size)
+            person = mean_proportions(batch.person_keypoints)
             if self._objective.identity_form == "proportions":
-                return identity.of_proportions(found, person)
-            return identity.retargeted(found, person, size)
+                return identity.of_proportions(keypoints, person)
+            return identity.retargeted(keypoints, person, size)

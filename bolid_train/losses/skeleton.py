@@ -1,4 +1,4 @@
-"""A skeleton with the limbs of another person: pose retargeting along the kinematic tree."""
+"""Pose retargeting: a skeleton with the limb lengths of another person, along the kinematic tree."""
 
 import torch
 from torch import Tensor
@@ -14,31 +14,31 @@ _BONES: tuple[tuple[int | str, int, str], ...] = (
     *((joint, joint + 2, "thigh") for joint in (11, 12)),
     *((joint, joint + 2, "shin") for joint in (13, 14)),
 )
-"""Parent, joint, and the proportion that says how long the bone is; parents stand before what hangs on them. The trunk
-from pelvis to chest to nose is the unit of all lengths and stays."""
+"""Parent, joint, and the proportion that gives the bone's length; parents come first. The trunk from pelvis to chest
+to nose is the unit of length and does not change."""
 
-_MOST = 0.5
-"""A bone's length changes by e^±0.5 at most: what asks for more was not seen well, or seen from the side."""
+_MAX_LOG_SCALE = 0.5
+"""A bone's length changes by at most e^±0.5: a larger change means a bad detection, or a view from the side."""
 
 
 @torch.no_grad()
 def retarget(keypoints: Tensor, person: Tensor) -> Tensor:
-    """Where the joints would be if this pose were the person's.
+    """The joints' positions for a person in this pose.
 
-    Every bone keeps its direction and its foreshortening on the picture; its length is multiplied by
-    exp(person's - measured) of its log proportion. The middles of the hips and of the shoulders stay where they are.
+    Every bone keeps its direction and foreshortening on the picture; its length is multiplied by exp(person's -
+    measured) of its log proportion. The middle of the hips and the middle of the shoulders do not move.
 
     Args:
         keypoints: (B, 17, 3) in COCO's order, x and y in pixels. person: (B, 7) log proportions.
 
     Returns:
-        (B, 17, 2) in pixels. A bone of which either length is not known (NaN) keeps its own.
+        (B, 17, 2) in pixels. A bone keeps its length where either proportion is unknown (NaN).
     """
-    change = (person - proportions(keypoints)).nan_to_num(0.0).clamp(-_MOST, _MOST).exp()
-    found: dict[int | str, Tensor] = {joint: keypoints[:, joint, :2] for joint in range(keypoints.shape[1])}
-    found |= {"chest": (found[5] + found[6]) / 2, "pelvis": (found[11] + found[12]) / 2}
-    goal: dict[int | str, Tensor] = dict(found)
+    scales = (person - proportions(keypoints)).nan_to_num(0.0).clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
+    joints: dict[int | str, Tensor] = {joint: keypoints[:, joint, :2] for joint in range(keypoints.shape[1])}
+    joints |= {"chest": (joints[5] + joints[6]) / 2, "pelvis": (joints[11] + joints[12]) / 2}
+    goal: dict[int | str, Tensor] = dict(joints)
     for parent, joint, name in _BONES:
-        length = change[:, PROPORTIONS.index(name), None]
-        goal[joint] = goal[parent] + length * (found[joint] - found[parent])
+        scale = scales[:, PROPORTIONS.index(name), None]
+        goal[joint] = goal[parent] + scale * (joints[joint] - joints[parent])
     return torch.stack([goal[joint] for joint in range(keypoints.shape[1])], dim=1)

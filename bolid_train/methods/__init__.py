@@ -1,1 +1,1 @@
-"""Methods that keep a person's identity, and the adapter that each leaves on disk."""
+"""Methods that preserve a person's identity, and the adapter that each writes to disk."""

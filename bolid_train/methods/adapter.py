@@ -23,11 +23,11 @@ from bolid_train.diffusion.base import CLIP_BODIES, SMALL_SDXL, Base
 from bolid_train.files import write_json
 from bolid_train.methods.protocol import Method
 
-Text = Annotated[str, Field(max_length=4096)]
+ShortText = Annotated[str, Field(max_length=4096)]
 
 
 def run_folder(data: Path, name: str) -> Path:
-    """Where a run is. Raises UsageError for a name that is no plain folder name."""
+    """The folder of a run. Raises UsageError for a name that is not a plain folder name."""
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}", name):
         raise UsageError(f"run name {name!r}: letters, digits and '_.-' only, at most 80")
     return data / "runs" / name
@@ -38,19 +38,19 @@ class Component:
     """A file of a run."""
 
     file: FileName
-    kind: Text
+    kind: ShortText
     sha256: Sha256
 
 
 VERSION = 2
-"""1: the adapters of version 0.1, which do not say it and keep salted hashes of people."""
-LARGEST = 200_000_000
-"""Bytes of an `adapter.json`: of some millions of photos."""
+"""1: the adapters of version 0.1, which have no version field and keep salted hashes of people."""
+MAX_BYTES = 200_000_000
+"""Of an `adapter.json`: enough for millions of photos."""
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """Whom and what a run has seen, as keyed ids that the shards' index has: without its key they say nothing."""
+    """The people and photos a run was trained on, as keyed ids of the shards' index, meaningless without its key."""
 
     key: KeyedId | None  # fingerprint of the key
     people: list[KeyedId] = field(default_factory=list)
@@ -58,8 +58,8 @@ class TrainedOn:
 
 
 @dataclass(frozen=True)
-class Salted:
-    """People that a run has seen as earlier versions wrote them down: whoever guesses a slug can test it."""
+class SaltedPeople:
+    """The people that a run was trained on, in the format of version 1: whoever guesses a slug can test the guess."""
 
     salt: Annotated[str, Field(max_length=200)]
     hashes: list[Sha256]  # sha256(salt + slug)
@@ -70,24 +70,24 @@ class Salted:
 
 @dataclass(frozen=True)
 class Adapter:
-    """What `adapter.json` holds. It may come from a stranger, so `read` checks every field."""
+    """The content of `adapter.json`. It may be untrusted, so `read` checks every field."""
 
     method: Annotated[str, Field(pattern="^[a-z0-9-]{1,40}$")]
-    base: Text  # `small-sdxl`, or folder or hub name of the base pipeline
+    base: ShortText  # `small-sdxl`, or folder or hub repository of the base pipeline
     components: Annotated[list[Component], Field(max_length=20)]
     ref_dim: Annotated[int, Field(ge=1, le=16384)]
     body_dim: Annotated[int, Field(ge=1, le=16384)]
     steps: Count
     settings: dict[str, Any]  # the manifest's [train], without a person's name and photos
     lock: Sha256 | None  # sha256 of dataset.lock.json
-    licences: dict[str, Text]
-    people: Salted | None = None  # of version 1: everyone trained on
-    photos: Count | None = None  # how many it was trained on; older files do not say
+    licences: dict[str, ShortText]
+    people: SaltedPeople | None = None  # of version 1: all people trained on
+    photos: Count | None = None  # number of training photos; not in older files
     trained_on: TrainedOn | None = None
     version: int = 1
 
     def train_settings(self, path: Path) -> Train:
-        """The settings it was trained by. Raises BolidError, naming `path`, for what no manifest could say."""
+        """The settings it was trained with. Raises BolidError, naming `path`, for settings that no manifest allows."""
         try:
             return Train.model_validate(self.settings)
         except ValidationError as error:
@@ -112,9 +112,13 @@ def publish(
     photos: int | None = None,
     trained_on: TrainedOn | None = None,
 ) -> Adapter:
-    """Writes the method's files to `folder`, `adapter.json` last: where it is, all is there. A run that started from
-    another's weights has seen that one's people, too; `photos` counts those of this run alone. `people` (slugs) are
-    written down as salted hashes where the index has no keyed ids, so that there is no `trained_on`."""
+    """Writes the method's files to `folder`, and `adapter.json` last, so that its presence means all files are there.
+
+    Args:
+        people: slugs, written as salted hashes if there is no `trained_on`, because the index has no keyed ids.
+        start: the run from whose weights this one started; its people count as trained on, too.
+        photos: the number of photos of this run alone.
+    """
     unfinished = folder / ".adapter.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -131,7 +135,7 @@ def publish(
         people=_salted(() if trained_on else people, start.people if start else None),
         licences={"base": _licence(base)},
         photos=photos,
-        trained_on=trained_with(trained_on, start.trained_on if start else None),
+        trained_on=merge_trained_on(trained_on, start.trained_on if start else None),
         version=VERSION,
     )
     (folder / "adapter.json").unlink(missing_ok=True)
@@ -143,13 +147,13 @@ def publish(
 
 
 def read(folder: Path) -> Adapter:
-    """The run's adapter, its files checked. Raises UsageError for no such run, BolidError for an unfinished
-    or altered one."""
+    """The run's adapter; checks its files. Raises UsageError if there is no such run, BolidError if it is unfinished or
+    was altered."""
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such run; `bolid train` makes it")
+        raise UsageError(f"{folder}: no such run; `bolid train` creates it")
     path = folder / "adapter.json"
     if not path.exists():
-        raise BolidError(f"{folder} is not finished; `bolid train --resume` goes on with it")
+        raise BolidError(f"{folder} is not finished; `bolid train --resume` continues it")
     adapter = _parsed(path)
     for component in adapter.components:
         file = folder / component.file
@@ -160,7 +164,7 @@ def read(folder: Path) -> Adapter:
 
 def _parsed(path: Path) -> Adapter:
     try:
-        if regular_file(path.parent, path.name).stat().st_size > LARGEST:
+        if regular_file(path.parent, path.name).stat().st_size > MAX_BYTES:
             raise BolidError(f"{path}: larger than any adapter.json")
         text = path.read_text(encoding="utf-8")
         refuse_newer(path, "run", json.loads(text).get("version", 1), VERSION)
@@ -175,12 +179,12 @@ def _parsed(path: Path) -> Adapter:
         raise BolidError(f"{path} cannot be read ({error}); train again") from error
 
 
-def refuse_strange_models(settings: Train, manifest: Manifest, path: Path) -> None:
-    """Raises BolidError, naming `path`, for a run whose base or image encoder somebody else chose: a run may come from
-    a stranger, and names what is fetched and loaded.
+def refuse_untrusted_models(settings: Train, manifest: Manifest, path: Path) -> None:
+    """Raises BolidError, naming `path`, if a run's base or image encoder is not trusted: a run may be untrusted, and
+    names models that would be fetched and loaded.
 
-    Its models are those that ship, those that the manifest names, folders beside the manifest, and hub models that are
-    on this machine.
+    Trusted are models that ship, those that the manifest names, folders beside the manifest, and hub models that are
+    already on this machine.
     """
     for key, shipped in (("base", {SMALL_SDXL}), ("image_encoder", {None, CLIP_BODIES})):
         name = getattr(settings, key)
@@ -191,31 +195,31 @@ def refuse_strange_models(settings: Train, manifest: Manifest, path: Path) -> No
             )
 
 
-def trained_with(trained_on: TrainedOn | None, start: TrainedOn | None) -> TrainedOn | None:
-    """Whom and what a run has seen that started from another. Their ids are put together where one key made them."""
+def merge_trained_on(trained_on: TrainedOn | None, start: TrainedOn | None) -> TrainedOn | None:
+    """The people and photos of a run and of the run it started from, whose ids can be merged if they have one key."""
     if trained_on is None or start is None:
         return trained_on
     if start.key != trained_on.key:
-        return TrainedOn(None, [], [])  # nobody can tell any more
+        return TrainedOn(None, [], [])  # unknown: ids of different keys cannot be merged
     people, photos = {*trained_on.people, *start.people}, {*trained_on.photos, *start.photos}
     return TrainedOn(trained_on.key, sorted(people), sorted(photos))
 
 
-def _salted(people: Iterable[str], before: Salted | None) -> Salted | None:
-    """Of version 1: where an index has no ids, or a run started from one that had none."""
-    names = list(people)
-    if not names:
-        return before
-    salt = before.salt if before else secrets.token_hex(16)
-    hashes = {hashlib.sha256((salt + slug).encode()).hexdigest() for slug in names}
-    return Salted(salt, sorted(hashes.union(before.hashes if before else ())))
+def _salted(people: Iterable[str], start: SaltedPeople | None) -> SaltedPeople | None:
+    """The format of version 1, for an index without ids, or a run that started from one that has it."""
+    slugs = list(people)
+    if not slugs:
+        return start
+    salt = start.salt if start else secrets.token_hex(16)
+    hashes = {hashlib.sha256((salt + slug).encode()).hexdigest() for slug in slugs}
+    return SaltedPeople(salt, sorted(hashes.union(start.hashes if start else ())))
 
 
 def _licence(base: Base) -> str:
     if base.name == SMALL_SDXL:
         return "MIT"
     card = base.folder / "README.md"
-    found = (
+    match = (
         re.search(r"^license(?:_name)?:\s*(\S+)", card.read_text(encoding="utf-8"), re.M) if card.is_file() else None
     )
-    return found[1] if found else f"see {base.name}"
+    return match[1] if match else f"see {base.name}"

@@ -1,4 +1,4 @@
-"""What methods made of IP-Adapter branches share: they differ in which branches there are, and what is fed to them."""
+"""The base class of methods with IP-Adapter branches, which differ in their branches and the embeddings these get."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -12,19 +12,19 @@ from bolid_train.data.batch import Batch
 from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.files import load_weights, write_safetensors
 from bolid_train.methods.layers.branches import Branches
-from bolid_train.methods.protocol import Source
-from bolid_train.methods.text import Text, without
+from bolid_train.methods.protocol import Condition
+from bolid_train.methods.text import TextOnly, zeroed
 
 
-class Branched(Text):
-    """A method says how wide the embedding of each branch is, by its source, and what a batch's embeddings are."""
+class BranchedMethod(TextOnly):
+    """Subclasses define the width of each branch's embedding, by condition, and the embeddings of a batch."""
 
-    widths: dict[Source, int]
+    widths: dict[Condition, int]
     encoder: nn.Module | None = None
-    """What makes bodies of views; trained with the branches."""
+    """Encodes views to bodies; trained with the branches."""
 
     def embeddings(self, batch: Batch) -> Sequence[Tensor]:
-        """(B, width) for each of `widths`, in their order."""
+        """(B, width) for each of `widths`, in order."""
         raise NotImplementedError
 
     def install(self, unet: UNet2DConditionModel) -> None:
@@ -36,21 +36,21 @@ class Branched(Text):
         inputs = super().condition(batch)
         return _with_embeds(inputs, [embeds[:, None] for embeds in self.embeddings(batch)])
 
-    def drop(self, inputs: UNetInputs, source: Source, rows: Tensor | None = None) -> UNetInputs:
-        """Zeros, as the stock pipeline has for the negative prompt and the negative image embedding."""
-        if source not in self.widths:
-            return super().drop(inputs, source, rows)
-        return self._change(inputs, source, lambda embeds: without(embeds, rows))
+    def drop(self, inputs: UNetInputs, condition: Condition, rows: Tensor | None = None) -> UNetInputs:
+        """Sets the condition to zeros, like the stock pipeline's negative prompt and negative image embedding."""
+        if condition not in self.widths:
+            return super().drop(inputs, condition, rows)
+        return self._change(inputs, condition, lambda embeds: zeroed(embeds, rows))
 
-    def scale(self, source: Source, weight: float) -> None:
-        if source in self.widths:
-            self.branches.scale(source, weight)
+    def scale(self, condition: Condition, weight: float) -> None:
+        if condition in self.widths:
+            self.branches.scale(condition, weight)
 
     def blend(self, first: UNetInputs, second: UNetInputs, weight: float) -> UNetInputs:
         if "body" not in self.widths:
             return super().blend(first, second, weight)
-        other = second.added_cond_kwargs["image_embeds"][list(self.widths).index("body")]
-        return self._change(first, "body", lambda embeds: torch.lerp(embeds, other, weight))
+        second_body = second.added_cond_kwargs["image_embeds"][list(self.widths).index("body")]
+        return self._change(first, "body", lambda embeds: torch.lerp(embeds, second_body, weight))
 
     def parameters(self) -> Iterable[nn.Parameter]:
         yield from self.branches.parameters()
@@ -73,9 +73,9 @@ class Branched(Text):
         if self.encoder is not None:
             load_weights(self.encoder, folder / "encoder.safetensors")
 
-    def _change(self, inputs: UNetInputs, source: Source, change: Callable[[Tensor], Tensor]) -> UNetInputs:
+    def _change(self, inputs: UNetInputs, condition: Condition, change: Callable[[Tensor], Tensor]) -> UNetInputs:
         embeds = list(inputs.added_cond_kwargs["image_embeds"])
-        number = list(self.widths).index(source)
+        number = list(self.widths).index(condition)
         embeds[number] = change(embeds[number])
         return _with_embeds(inputs, embeds)
 

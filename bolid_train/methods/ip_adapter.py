@@ -1,4 +1,4 @@
-"""IP-Adapter (Ye et al. 2023), and the prototype that came before BoLID; both are told of a person by CLIP alone."""
+"""IP-Adapter (Ye et al. 2023), and BoLID's predecessor; both know a person only by CLIP embeddings."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,11 @@ from torch import Tensor, nn
 
 from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch, Views
-from bolid_train.methods.branched import Branched
+from bolid_train.methods.branched import BranchedMethod
 
 
-class IpAdapter(Branched):
-    """Method `ip-adapter`: the CLIP embedding of one reference photo. Of several photos, whoever makes the batch gives
-    the mean."""
+class IpAdapter(BranchedMethod):
+    """Method `ip-adapter`: the CLIP embedding of one reference photo; for several photos, the batch has their mean."""
 
     def __init__(self, settings: Train, ref_dim: int) -> None:
         super().__init__(settings, ref_dim)
@@ -23,9 +22,9 @@ class IpAdapter(Branched):
         return [batch.image_embeds]
 
 
-class IpAdapterViews(Branched):
-    """Method `ip-adapter-views`: CLIP embeddings of the weighted views, made one by self-attention (method.md, end of
-    section 2). It has no prior: without a view there is no body."""
+class IpAdapterViews(BranchedMethod):
+    """Method `ip-adapter-views`: CLIP embeddings of the weighted views, aggregated by self-attention (method.md, end of
+    section 2). It has no prior: without views the body is zero."""
 
     def __init__(self, settings: Train, ref_dim: int) -> None:
         super().__init__(settings, ref_dim)
@@ -37,24 +36,24 @@ class IpAdapterViews(Branched):
 
 
 class ViewAttention(nn.Module):
-    """Self-attention over views, then their mean by confidence: neither their order nor their padding matters."""
+    """Self-attention over views, then their confidence-weighted mean; independent of order and padding."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         layer = nn.TransformerEncoderLayer(
             width, math.gcd(width, 8), 4 * width, dropout=0, activation="gelu", batch_first=True, norm_first=True
         )
-        # It begins as the mean of the views, which means something, and not as noise that L_diff has to undo.
-        for last in (layer.self_attn.out_proj, layer.linear2):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        # It starts as the mean of the views, which is meaningful, and not as noise that L_diff would have to undo.
+        for linear in (layer.self_attn.out_proj, layer.linear2):
+            nn.init.zeros_(linear.weight)
+            nn.init.zeros_(linear.bias)
         self.layers = nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
 
     def forward(self, views: Views) -> Tensor:
-        """A body (B, D) of embeddings (B, V, D); zeros where a row has no view."""
+        """Embeddings (B, V, D) to bodies (B, D); zeros for a row without views."""
         padding = views.confidence == 0
-        # Padding may hold anything, NaN included; a row of nothing else must keep something to attend to.
+        # Padding may be anything, even NaN; a row of padding alone must keep keys to attend to.
         embeds = views.embeds.masked_fill(padding[..., None], 0)
-        hidden = self.layers(embeds, src_key_padding_mask=padding & views.given()[:, None])
-        share = views.confidence / views.confidence.sum(dim=1, keepdim=True).clamp_min(1e-6)
-        return torch.einsum("bv,bvd->bd", share, hidden.float())
+        hidden = self.layers(embeds, src_key_padding_mask=padding & views.has_views()[:, None])
+        weights = views.confidence / views.confidence.sum(dim=1, keepdim=True).clamp_min(1e-6)
+        return torch.einsum("bv,bvd->bd", weights, hidden.float())

@@ -1,4 +1,4 @@
-"""A DreamBooth-style LoRA of one person (Ruiz et al. 2023, Hu et al. 2022): what one would do without an adapter."""
+"""A DreamBooth-style LoRA of one person (Ruiz et al. 2023, Hu et al. 2022): the alternative to an adapter."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,16 +13,16 @@ from torch import nn
 from bolid_data.errors import BolidError
 from bolid_train.files import read_safetensors, refuse_non_finite, write_safetensors
 from bolid_train.methods.layers.attention import Attention
-from bolid_train.methods.protocol import Source
-from bolid_train.methods.text import Text
+from bolid_train.methods.protocol import Condition
+from bolid_train.methods.text import TextOnly
 
 _ADAPTER, _FILE = "person", "pytorch_lora_weights.safetensors"
 _LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]
 
 
-class Lora(Text):
-    """Method `lora`: low-rank layers on the UNet's attention, trained on the photos of one person. The person is in the
-    weights, so no photo is asked for, and `scale` of the body is the layers' own."""
+class Lora(TextOnly):
+    """Method `lora`: low-rank layers on the UNet's attention, trained on the photos of one person. The weights hold the
+    person, so generation needs no photos, and `scale` of the body scales the layers."""
 
     def install(self, unet: UNet2DConditionModel) -> None:
         self.unet = unet
@@ -32,8 +32,8 @@ class Lora(Text):
         unet.add_adapter(config, adapter_name=_ADAPTER)
         cast_training_params(unet, torch.float32)
 
-    def scale(self, source: Source, weight: float) -> None:
-        if source == "body":
+    def scale(self, condition: Condition, weight: float) -> None:
+        if condition == "body":
             for layer in self._layers():
                 layer.set_scale(_ADAPTER, weight)
 
@@ -50,13 +50,13 @@ class Lora(Text):
     def load(self, folder: Path) -> None:
         stored, file = read_safetensors(folder / _FILE), folder / _FILE
         tensors = {name.removeprefix("unet."): value for name, value in stored.items()}
-        mine = get_peft_model_state_dict(self.unet, adapter_name=_ADAPTER)
-        if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in mine.items()}:
+        expected = get_peft_model_state_dict(self.unet, adapter_name=_ADAPTER)
+        if {k: v.shape for k, v in tensors.items()} != {k: v.shape for k, v in expected.items()}:
             raise BolidError(f"{file} does not fit this base: it was trained on a UNet of another shape or rank")
         refuse_non_finite(stored, file)
         set_peft_model_state_dict(self.unet, tensors, adapter_name=_ADAPTER)
 
     def _layers(self) -> list[LoraLayer]:
-        """Its own: Lightning's may stand in the same UNet."""
+        """The layers of this adapter; Lightning's may be on the same UNet."""
         layers = (module for module in self.unet.modules() if isinstance(module, LoraLayer))
         return [layer for layer in layers if _ADAPTER in layer.lora_A]

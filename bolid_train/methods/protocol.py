@@ -1,4 +1,4 @@
-"""What a method is: everything that conditions the frozen UNet on a person, behind one small interface."""
+"""The interface of a method: everything that conditions the frozen UNet on a person."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,40 +11,40 @@ from bolid_train.data.batch import Batch
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.unet_inputs import UNetInputs
 
-Source = Literal["text", "ref", "body"]
-SOURCES: tuple[Source, ...] = ("text", "ref", "body")
+Condition = Literal["text", "ref", "body"]
+CONDITIONS: tuple[Condition, ...] = ("text", "ref", "body")
 
 
 class Method(Protocol):
-    """A way to keep an identity. It is made by `registry.find`, then installed, then perhaps loaded."""
+    """A way to preserve an identity. Created by `registry.resolve`, then installed, then loaded if it was trained."""
 
     def install(self, unet: UNet2DConditionModel) -> None:
-        """Puts attention processors, a ControlNet or LoRA layers in place; called once, before anything below."""
+        """Adds attention processors, a ControlNet or LoRA layers; called once, before any other method."""
         ...
 
     def condition(self, batch: Batch) -> UNetInputs:
-        """What the UNet gets for a batch. A row whose views all have confidence 0 has no body given: draw one."""
+        """The UNet's inputs for a batch. A row whose views all have confidence 0 has no body: sample one."""
         ...
 
-    def drop(self, inputs: UNetInputs, source: Source, rows: Tensor | None = None) -> UNetInputs:
-        """The inputs without a source, in the rows (bool (B,)) given or in all; what guidance takes as "without"."""
+    def drop(self, inputs: UNetInputs, condition: Condition, rows: Tensor | None = None) -> UNetInputs:
+        """The inputs without a condition in some rows (bool (B,)), or in all: the unconditional input of guidance."""
         ...
 
-    def scale(self, source: Source, weight: float) -> None:
-        """Sets λ of a source; at 0 for ref and body the UNet must give what the bare base gives, bit for bit."""
+    def scale(self, condition: Condition, weight: float) -> None:
+        """Sets λ of a condition; with 0 for ref and body, the UNet must equal the base bit for bit."""
         ...
 
     def blend(self, first: UNetInputs, second: UNetInputs, weight: float) -> UNetInputs:
-        """`first` with the body on the way to that of `second`: 0 stays, 1 arrives. Raises UsageError for a method
-        without a body."""
+        """`first` with its body interpolated towards that of `second`: 0 is the first, 1 the second. Raises UsageError
+        for a method without a body."""
         ...
 
     def losses(self, denoiser: Denoiser, batch: Batch) -> dict[str, Tensor]:
-        """The method's own terms by name, already weighted; the trainer adds them to L_diff."""
+        """The method's loss terms by name, already weighted; the trainer adds them to L_diff."""
         ...
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """All that is trained."""
+        """All trained parameters."""
         ...
 
     def prepare(self, batches: Callable[[int], Batch]) -> None:
@@ -53,13 +53,13 @@ class Method(Protocol):
         ...
 
     def finish(self, batches: Callable[[int], Batch]) -> None:
-        """Trains what follows the adapter, which is frozen by now, such as a prior."""
+        """Trains what follows the adapter, such as a prior; the adapter is no longer trained."""
         ...
 
     def save(self, folder: Path) -> dict[str, str]:
-        """Writes all that was trained, losslessly; returns file name → kind (`ip-adapter`, `body-encoder`, …)."""
+        """Writes all trained weights, losslessly; returns file name → kind (`ip-adapter`, `body-encoder`, …)."""
         ...
 
     def load(self, folder: Path) -> None:
-        """Takes up what `save` wrote."""
+        """Loads what `save` wrote."""
         ...

@@ -8,20 +8,20 @@ from bolid_train.methods.bolid.method import Bolid
 from bolid_train.methods.ip_adapter import IpAdapter, IpAdapterViews
 from bolid_train.methods.lora import Lora
 from bolid_train.methods.protocol import Method
-from bolid_train.methods.text import Text
+from bolid_train.methods.text import TextOnly
 
 METHODS: dict[str, Callable[[Train, int], Method]] = {
-    "text": Text,
+    "text": TextOnly,
     "ip-adapter": IpAdapter,
     "ip-adapter-views": IpAdapterViews,
     "bolid": Bolid,
     "lora": Lora,
 }
-"""Name → what makes the method from the settings and the width of the CLIP image embedding."""
+"""Name → constructor of the method, from the settings and the width of the CLIP image embedding."""
 
 
-def find(name: str) -> Callable[[Train, int], Method]:
-    """Raises UsageError, listing what is known, for an unknown name."""
+def resolve(name: str) -> Callable[[Train, int], Method]:
+    """The constructor of a method. Raises UsageError, listing the known methods, for an unknown name."""
     if name not in METHODS:
         raise UsageError(f"[train] method '{name}' is not known; known methods are {', '.join(sorted(METHODS))}")
     return METHODS[name]

@@ -1,4 +1,4 @@
-"""The base alone, with nothing but the prompt: what an adapter is measured against, and what methods start from."""
+"""The base with the prompt alone: the baseline of adapters, and the base class of methods."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,14 +13,14 @@ from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch
 from bolid_train.diffusion.unet_inputs import UNetInputs
-from bolid_train.methods.protocol import Source
+from bolid_train.methods.protocol import Condition
 
 if TYPE_CHECKING:
     from bolid_train.diffusion.denoiser import Denoiser
 
 
-class Text:
-    """Method `text`: it keeps no one, trains nothing and writes nothing."""
+class TextOnly:
+    """Method `text`: preserves no identity, trains nothing and writes nothing."""
 
     def __init__(self, settings: Train, ref_dim: int) -> None:
         self.settings = settings
@@ -31,18 +31,18 @@ class Text:
     def condition(self, batch: Batch) -> UNetInputs:
         return UNetInputs(batch.prompt_embeds, {"text_embeds": batch.pooled_prompt_embeds, "time_ids": batch.time_ids})
 
-    def drop(self, inputs: UNetInputs, source: Source, rows: Tensor | None = None) -> UNetInputs:
-        """Zeros, as the stock pipeline has for the negative prompt."""
-        if source != "text":
+    def drop(self, inputs: UNetInputs, condition: Condition, rows: Tensor | None = None) -> UNetInputs:
+        """Sets the text to zeros, like the stock pipeline's negative prompt."""
+        if condition != "text":
             return inputs
         added = inputs.added_cond_kwargs
         return replace(
             inputs,
-            encoder_hidden_states=without(inputs.encoder_hidden_states, rows),
-            added_cond_kwargs=added | {"text_embeds": without(added["text_embeds"], rows)},
+            encoder_hidden_states=zeroed(inputs.encoder_hidden_states, rows),
+            added_cond_kwargs=added | {"text_embeds": zeroed(added["text_embeds"], rows)},
         )
 
-    def scale(self, source: Source, weight: float) -> None:
+    def scale(self, condition: Condition, weight: float) -> None:
         """There is nothing to scale."""
 
     def blend(self, first: UNetInputs, second: UNetInputs, weight: float) -> UNetInputs:
@@ -67,8 +67,8 @@ class Text:
         """Nothing was written."""
 
 
-def without(values: Tensor, rows: Tensor | None) -> Tensor:
-    """Zeros in the rows (bool (B,)) of values (B, …), or in all."""
+def zeroed(values: Tensor, rows: Tensor | None) -> Tensor:
+    """Values (B, …) with zeros in some rows (bool (B,)), or in all."""
     if rows is None:
         return torch.zeros_like(values)
     return values.masked_fill(rows.view(-1, *[1] * (values.ndim - 1)), 0)

@@ -1,1 +1,1 @@
-"""A training run: its steps, its checkpoints, its validation pictures."""
+"""A training run: steps, checkpoints and validation pictures."""

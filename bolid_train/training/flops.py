@@ -1,11 +1,11 @@
-"""How much a UNet computes per image, and the share of an accelerator's peak that a run reaches (MFU).
+"""A UNet's FLOPs per image, and the share of an accelerator's peak that a run reaches (MFU).
 
-A forward pass costs F, mostly products of weights with activations. Backward, each such product costs F again for the
-gradient of its activations, and F once more for the gradient of its weights. The weights here are frozen and only
-gradients of activations are taken: a step costs about 2 F, not the 3 F of full training. Two things go beyond: in
-attention both factors are activations, so its share counts three times; and what lies before the first trained layer
-needs no gradient at all. So the pass back is counted as it runs, not guessed. What is computed anew under gradient
-checkpointing is no model FLOP and left out (Chowdhery et al. 2022, appendix B).
+A forward pass costs F, mostly products of weights with activations. In the backward pass, each such product costs F for
+the gradient of its activations, and another F for the gradient of its weights. Here the weights are frozen and only
+gradients of activations are computed, so a step costs about 2 F, not the 3 F of full training. There are two
+exceptions: in attention both factors are activations, so it costs 3 F; and layers before the first trained layer need
+no gradient. The backward pass is therefore counted as it runs, not estimated. Recomputation under gradient
+checkpointing does not count as model FLOPs (Chowdhery et al. 2022, appendix B).
 """
 
 from collections.abc import Callable
@@ -26,38 +26,38 @@ PEAKS = {
     "NVIDIA GeForce RTX 4090": 165.2e12,
     "NVIDIA GeForce RTX 3090": 71e12,
 }
-"""Device, as torch names it → FLOP/s in bfloat16 without sparsity, summed in float32, by NVIDIA's data sheets and its
-white papers of GA102 and Ada."""
+"""Device, as torch names it → dense bfloat16 FLOP/s with float32 accumulation, from NVIDIA's data sheets and its GA102
+and Ada white papers."""
 
 
 @dataclass(frozen=True)
 class Flops:
-    """Floating-point operations; a multiplication with its addition is two."""
+    """Floating-point operations; a multiply-add counts as two."""
 
     forward: int
     backward: int
 
     @property
     def step(self) -> int:
-        """Of a training step."""
+        """FLOPs of a training step."""
         return self.forward + self.backward
 
 
 def count(forward: Callable[[], Tensor]) -> Flops:
-    """Counts a pass forward and back, on tensors of the meta device: nothing is computed, and attention is not hidden
-    in a fused kernel, which the counter may not know."""
-    with FlopCounterMode(display=False) as passed:
+    """Counts a forward and a backward pass on the meta device, where nothing is computed, and attention does not use a
+    fused kernel that the counter may not support."""
+    with FlopCounterMode(display=False) as forward_counter:
         output = forward()
-    with FlopCounterMode(display=False) as returned:
+    with FlopCounterMode(display=False) as backward_counter:
         output.sum().backward()
-    return Flops(passed.get_total_flops(), returned.get_total_flops())
+    return Flops(forward_counter.get_total_flops(), backward_counter.get_total_flops())
 
 
 def unet_flops(config: Any, height: int, width: int, tokens: int = 77) -> Flops:
-    """Per image, of an SDXL-like UNet that is frozen and gets a trained condition of `tokens` tokens.
+    """FLOPs per image of a frozen SDXL-like UNet with a trained condition of `tokens` tokens.
 
-    Args: config, of a UNet2DConditionModel; height and width of the latents. The adapter's own layers are not counted:
-    with 4 tokens a branch they are about a thousandth.
+    Args: config, of a UNet2DConditionModel; height and width of the latents. The adapter's layers are not counted: with
+    4 tokens per branch they add about a thousandth.
     """
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config, encoder_hid_dim_type=None).requires_grad_(False)
@@ -69,10 +69,10 @@ def unet_flops(config: Any, height: int, width: int, tokens: int = 77) -> Flops:
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """FLOP/s that the device's maker promises; None where that is not known, as for processors."""
+    """The device's peak FLOP/s according to its maker; None if unknown, as for CPUs."""
     return PEAKS.get(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
 
 
 def estimate_mfu(flops_per_image: float, images_per_second: float, peak: float | None) -> float | None:
-    """Share of `peak`, in FLOP/s, that training reaches: 0 … 1; None where no peak is known."""
+    """The share of `peak`, in FLOP/s, that training reaches: 0 … 1; None if the peak is unknown."""
     return flops_per_image * images_per_second / peak if peak else None

@@ -1,4 +1,4 @@
-"""The objective: what one batch costs, term by term."""
+"""The training objective: the loss of a batch, term by term."""
 
 import torch
 from torch import Tensor, nn
@@ -11,20 +11,20 @@ from bolid_train.methods.dropout import drop_at_random
 from bolid_train.methods.protocol import Method
 
 
-class Objective(nn.Module):
-    """L = L_diff + the method's own terms + those of pictures (method.md, section 4).
+class TrainingObjective(nn.Module):
+    """L = L_diff + the method's terms + the picture losses (method.md, section 4).
 
-    A module of all that is trained and nothing else, so that DDP averages these gradients and no others.
+    The module's parameters are the trained ones only, so that DDP averages no other gradients.
     """
 
     def __init__(self, method: Method, denoiser: Denoiser, pictures: PictureLosses | None, settings: Train) -> None:
         super().__init__()
-        self._parts = method, denoiser, pictures  # a tuple: the frozen modules in it are not this one's own
+        self._parts = method, denoiser, pictures  # in a tuple, so that frozen modules are not registered as submodules
         self.settings = settings
         self.trained = nn.ParameterList(method.parameters())
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of a batch, already weighted, and their sum, `loss`; every one is a mean over rows."""
+        """The weighted terms of a batch, and their sum `loss`; each is a mean over rows."""
         method, denoiser, pictures = self._parts
         inputs = method.condition(batch)
         dropped = drop_at_random(method, inputs, batch.random, self.settings)

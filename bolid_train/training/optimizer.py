@@ -1,4 +1,4 @@
-"""What turns gradients into new weights: the optimizer, its learning rate, and the average of the weights."""
+"""The optimizer, its learning-rate schedule, and the moving average of the weights."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,12 +17,12 @@ _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine"}
 
 
 class Optimization:
-    """Optimizer, schedule of the learning rate and EMA of some parameters; its state is all that resuming needs."""
+    """Optimizer, learning-rate schedule and EMA of the given parameters; its state is all that resuming needs."""
 
     def __init__(
         self, parameters: Iterable[nn.Parameter], settings: Train, steps: int, accelerator: Accelerator
     ) -> None:
-        """`steps` of the whole run: where a cosine schedule ends. Raises UsageError for an optimizer that is not
+        """`steps`: of the whole run, at which a cosine schedule ends. Raises UsageError for an optimizer that is not
         installed."""
         self.parameters = list(parameters)
         optimizer = _optimizer(self.parameters, settings)
@@ -30,12 +30,12 @@ class Optimization:
             _SCHEDULES[settings.schedule], optimizer, num_warmup_steps=settings.warmup, num_training_steps=steps
         )
         self.optimizer = accelerator.prepare(optimizer)
-        self.ema: EMAModel | None = None  # starts with the first step: weights may be trained beforehand
+        self.ema: EMAModel | None = None  # starts with the first step, because weights may be trained before it
         self._decay = settings.ema
         self._accelerator, self._max_norm = accelerator, settings.max_grad_norm
 
     def step(self) -> Tensor:
-        """Takes the gradients into the weights and forgets them; returns their norm, before it is clipped."""
+        """Updates the weights and clears the gradients; returns the gradients' norm before clipping."""
         if self._decay and not self.ema:
             self.ema = EMAModel(self.parameters, decay=self._decay)
         norm = self._accelerator.clip_grad_norm_(self.parameters, self._max_norm)
@@ -48,7 +48,7 @@ class Optimization:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The average in the place of the weights."""
+        """Replaces the weights by their average."""
         if not self.ema:
             yield
             return
@@ -62,7 +62,7 @@ class Optimization:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values only."""
         parts = {"optimizer": self.optimizer, "schedule": self.schedule, "ema": self.ema}
-        parts["scaler"] = self._accelerator.scaler  # of float16's gradients
+        parts["scaler"] = self._accelerator.scaler  # of gradients in float16
         return {name: part.state_dict() for name, part in parts.items() if part}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A run's folder: its checkpoints and its losses, so that a killed run goes on as if nothing had happened."""
+"""A run's folder: checkpoints and losses, from which a killed run resumes bit for bit."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from bolid_train.training.optimizer import Optimization
 
 
 class _State(TypedDict):
-    """What a checkpoint says beside its weights."""
+    """A checkpoint's state besides its weights."""
 
     step: Annotated[int, Field(ge=0)]
     threads: Annotated[int, Field(ge=1, le=4096)]
@@ -33,21 +33,19 @@ class _State(TypedDict):
 _STATE = TypeAdapter(_State)
 
 
-class Run:
-    """`runs/<run>`: `checkpoints/step-…` (the newest whole one), `losses.jsonl`, TensorBoard events.
+class TrainingRun:
+    """`runs/<run>`: `checkpoints/step-…` (the latest complete one), `losses.jsonl`, TensorBoard events.
 
-    A context manager: within it, no other process can train the same run.
+    As a context manager, it locks the run, so that no other process trains it.
     """
 
     def __init__(self, folder: Path, resume: bool, overwrite: bool, main: bool = True) -> None:
-        """`main`: whether this is the one process of a distributed run that writes. Raises BolidError for a run that
-        exists, unless it is to be resumed or overwritten."""
+        """`main`: whether this is the main process of a distributed run, the only one that writes. Raises BolidError if
+        the run exists, unless it is to be resumed or overwritten."""
         if resume and overwrite:
             raise UsageError("--resume and --overwrite exclude each other")
         if main and folder.exists() and not (resume or overwrite):
-            raise BolidError(
-                f"{folder} exists; --resume goes on with it, --overwrite starts afresh, --run names another"
-            )
+            raise BolidError(f"{folder} exists; --resume continues it, --overwrite starts over, --run names another")
         self.folder = folder
         self.losses = folder / "losses.jsonl"
         self._checkpoints = folder / "checkpoints"
@@ -71,41 +69,41 @@ class Run:
         self._lock.release()
 
     def restore(self, method: Method, optimization: Optimization, identity: dict[str, Any]) -> int:
-        """Takes up the newest checkpoint and forgets the losses after it; returns its step, 0 when there is none.
+        """Loads the latest checkpoint and drops the losses after it; returns its step, or 0 without a checkpoint.
 
-        Raises UsageError, naming the first difference, when the run was started with another `identity`
-        (settings, base, photos): going on would give what neither the old nor the new settings give.
+        Raises UsageError, naming the first difference, if the run was started with another `identity` (settings, base,
+        photos): the result would correspond to neither the old nor the new one.
         """
         step = 0
-        if newest := max(self._checkpoints.glob("step-*"), default=None):
+        if latest := max(self._checkpoints.glob("step-*"), default=None):
             try:
-                state = _STATE.validate_json((newest / "state.json").read_bytes())
+                state = _STATE.validate_json((latest / "state.json").read_bytes())
                 self._check(state["identity"], identity)
-                method.load(newest)
-                optimization.load_state_dict(torch.load(newest / "optimization.pt", weights_only=True))
+                method.load(latest)
+                optimization.load_state_dict(torch.load(latest / "optimization.pt", weights_only=True))
             except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError, SafetensorError) as error:
-                raise BolidError(f"{newest} is damaged ({error}); start afresh with --overwrite") from error
-            # A sum is split among threads: another number of them gives other last digits.
+                raise BolidError(f"{latest} is damaged ({error}); start over with --overwrite") from error
+            # Sums are split among threads, so another number of threads gives other last digits.
             torch.set_num_threads(state["threads"])
             step = state["step"]
         if self._main:
             self._keep_losses(step)
         return step
 
-    def _check(self, before: dict[str, Any], now: dict[str, Any]) -> None:
-        for name, value in now.items():
-            if before.get(name) != value:
+    def _check(self, saved: dict[str, Any], current: dict[str, Any]) -> None:
+        for name, value in current.items():
+            if saved.get(name) != value:
                 raise UsageError(
-                    f"{self.folder} was started with {name} = {before.get(name)!r}, now it is {value!r}; "
-                    "put it back, or start afresh with --overwrite"
+                    f"{self.folder} was started with {name} = {saved.get(name)!r}, now it is {value!r}; "
+                    "change it back, or start over with --overwrite"
                 )
 
     def checkpoint(self, step: int, method: Method, optimization: Optimization, identity: dict[str, Any]) -> None:
-        """Everything a run goes on from, written aside and renamed; older checkpoints go."""
+        """Writes all that resuming needs atomically, and deletes older checkpoints."""
         folder = self._checkpoints / f"step-{step:08d}"
         state = {"step": step, "threads": torch.get_num_threads(), "identity": identity}
         if self.losses.is_file():
-            sync(self.losses)  # a checkpoint goes on from the losses up to its step
+            sync(self.losses)  # resuming from the checkpoint needs the losses up to its step
         with atomic_folder(folder) as unfinished:
             method.save(unfinished)
             write_state(optimization.state_dict(), unfinished / "optimization.pt")
@@ -121,26 +119,26 @@ class Run:
         try:
             return [json.loads(line) for line in self.losses.read_text(encoding="utf-8").splitlines()]
         except (OSError, ValueError, RecursionError) as error:
-            raise BolidError(f"{self.losses}: cannot be read ({error}); start afresh with --overwrite") from error
+            raise BolidError(f"{self.losses}: cannot be read ({error}); start over with --overwrite") from error
 
     def _keep_losses(self, steps: int) -> None:
         lines = self.losses.read_text(encoding="utf-8").splitlines() if self.losses.is_file() else []
         if len(lines) < steps:
-            raise BolidError(f"{self.losses} lacks steps before {steps}; start afresh with --overwrite")
+            raise BolidError(f"{self.losses} lacks steps before {steps}; start over with --overwrite")
         write_text(self.losses, "".join(f"{line}\n" for line in lines[:steps]))
 
 
 class LossLog:
     """Appends a step's losses to `losses.jsonl`, in full precision, and to the tracker."""
 
-    def __init__(self, run: Run, first_step: int, tracker: str = "tensorboard", main: bool = True) -> None:
-        """Steps that a killed run had logged after its last checkpoint are hidden, not shown twice; only the `main`
-        process writes. Raises UsageError for a tracker that is not installed."""
-        self._closing = ExitStack()
+    def __init__(self, run: TrainingRun, first_step: int, tracker: str = "tensorboard", main: bool = True) -> None:
+        """The tracker purges steps that a killed run had logged after its last checkpoint. Only the `main` process
+        writes. Raises UsageError for a tracker that is not installed."""
+        self._exit_stack = ExitStack()
         self._add: Callable[[int, dict[str, float]], None] | None = None
         if main:
-            self._file = self._closing.enter_context(run.losses.open("a", encoding="utf-8", buffering=1))
-            self._add = (_wandb if tracker == "wandb" else _tensorboard)(run.folder, first_step, self._closing)
+            self._file = self._exit_stack.enter_context(run.losses.open("a", encoding="utf-8", buffering=1))
+            self._add = (_wandb if tracker == "wandb" else _tensorboard)(run.folder, first_step, self._exit_stack)
 
     def write(self, step: int, losses: dict[str, float]) -> None:
         if self._add:
@@ -151,12 +149,12 @@ class LossLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing.close()
+        self._exit_stack.close()
 
 
-def _tensorboard(folder: Path, first_step: int, closing: ExitStack) -> Callable[[int, dict[str, float]], None]:
+def _tensorboard(folder: Path, first_step: int, exit_stack: ExitStack) -> Callable[[int, dict[str, float]], None]:
     events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
-    closing.callback(events.close)
+    exit_stack.callback(events.close)
 
     def add(step: int, losses: dict[str, float]) -> None:
         for name, value in losses.items():
@@ -165,7 +163,7 @@ def _tensorboard(folder: Path, first_step: int, closing: ExitStack) -> Callable[
     return add
 
 
-def _wandb(folder: Path, _first_step: int, closing: ExitStack) -> Callable[[int, dict[str, float]], None]:
+def _wandb(folder: Path, _first_step: int, exit_stack: ExitStack) -> Callable[[int, dict[str, float]], None]:
     try:
         import wandb
     except ImportError:
@@ -173,5 +171,5 @@ def _wandb(folder: Path, _first_step: int, closing: ExitStack) -> Callable[[int,
             '[train] tracker "wandb" needs Weights & Biases: `pip install wandb`, or take "tensorboard"'
         ) from None
     events = wandb.init(project="bolid", name=folder.name, dir=folder)
-    closing.callback(events.finish)
+    exit_stack.callback(events.finish)
     return lambda step, losses: events.log(losses, step=step)

@@ -1,4 +1,4 @@
-"""The validation grid: pictures of the same people, prompts and noise at every look, so that one sees what changes."""
+"""The validation grid: pictures with the same people, prompts and noise at every step, so that changes are visible."""
 
 from pathlib import Path
 
@@ -9,24 +9,24 @@ from PIL import Image
 from bolid_data.manifest import Train
 from bolid_train.data.features import FeatureCache
 from bolid_train.data.preflight import usable_people
-from bolid_train.data.sampler import Pick
-from bolid_train.data.shard_dataset import People, Shards
+from bolid_train.data.sampler import BatchItem
+from bolid_train.data.shard_dataset import People, ShardDataset
 from bolid_train.diffusion.sampler import sample
-from bolid_train.evaluate.cases import Case, case_of
+from bolid_train.evaluate.cases import Case, make_case
 from bolid_train.evaluate.grid import write_grid
-from bolid_train.evaluate.painting import conditions_of, to_image
+from bolid_train.evaluate.image_generator import guidance_inputs, to_image
 from bolid_train.methods.protocol import Method
 
 _PEOPLE, _PHOTOS, _PROMPTS = 4, 9, 3
 _STEPS, _GUIDANCE = 10, 5.0
 
 
-def validation_people(shards: Shards, settings: Train) -> People:
-    """Four people of `val` with nine photos each, or, where there is no one, of those trained on with all of theirs:
-    whose features `validate` needs."""
-    trained = usable_people(shards, settings)
-    people = dict(list((usable_people(shards, settings, "val") or trained).items())[:_PEOPLE])
-    return {person: photos if person in trained else photos[:_PHOTOS] for person, photos in people.items()}
+def validation_people(shards: ShardDataset, settings: Train) -> People:
+    """The people and photos whose features `validate` needs: four people of `val` with nine photos each, or, if `val`
+    is empty, four training people with all their photos."""
+    training_people = usable_people(shards, settings)
+    people = dict(list((usable_people(shards, settings, "val") or training_people).items())[:_PEOPLE])
+    return {person: photos if person in training_people else photos[:_PHOTOS] for person, photos in people.items()}
 
 
 @torch.inference_mode()
@@ -39,21 +39,21 @@ def validate(
     step: int,
     seed: int,
 ) -> None:
-    """Writes `step-<step>.png` to `folder`: each person's reference photo, as the VAE has it, and what three prompts
-    give. `method` is installed on `unet`.
+    """Writes `step-<step>.png` to `folder`: for each person, the reference photo as decoded by the VAE, and pictures of
+    three prompts. `method` is installed on `unet`.
 
-    Everything comes from the feature cache: neither photos nor a text encoder are needed. Prompts are captions of the
-    others in the grid, or the person's own where there are none.
+    All inputs come from the feature cache, so neither photos nor text encoders are needed. Prompts are captions of the
+    other people in the grid, or of the same person if there is no other.
     """
     if not people:
         return
-    texts = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
-    pipe = cache.base.pipeline(unet.device, unet=unet, **texts)
+    no_text_encoders = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
+    pipe = cache.base.pipeline(unet.device, unet=unet, **no_text_encoders)
     rows = []
     for person in people:
-        case = case_of(person, people, seed, cache.settings.views, _PROMPTS)
-        drawn = zip(_draw(case, cache, method, pipe), (prompt.caption for prompt in case.prompts), strict=True)
-        rows.append([(_reference(case, cache, pipe), ""), *drawn])
+        case = make_case(person, people, seed, cache.settings.views, _PROMPTS)
+        pictures = zip(_generate(case, cache, method, pipe), (prompt.caption for prompt in case.prompts), strict=True)
+        rows.append([(_reference(case, cache, pipe), ""), *pictures])
     titles = ["reference", *(f"prompt {number + 1}" for number in range(_PROMPTS))]
     write_grid(titles, rows, folder / f"step-{step:08d}.png")
 
@@ -63,15 +63,17 @@ def _reference(case: Case, cache: FeatureCache, pipe: StableDiffusionXLPipeline)
     return to_image(pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample[0].cpu())
 
 
-def _draw(case: Case, cache: FeatureCache, method: Method, pipe: StableDiffusionXLPipeline) -> list[Image.Image]:
-    """A picture a prompt, of the size that its own photo is trained at; those of one size together."""
-    drawn: dict[int, Image.Image] = {}
+def _generate(case: Case, cache: FeatureCache, method: Method, pipe: StableDiffusionXLPipeline) -> list[Image.Image]:
+    """One picture per prompt, of the prompt photo's training size; pictures of one size are generated together."""
+    pictures: dict[int, Image.Image] = {}
     sizes = [cache.size_of(prompt) for prompt in case.prompts]
     for size in dict.fromkeys(sizes):
-        numbers = [number for number, own in enumerate(sizes) if own == size]
-        noise = [case.seeds[number] for number in numbers]
-        picks = [Pick(case.prompts[number], case.reference, case.views, seed=case.seeds[number]) for number in numbers]
+        numbers = [number for number, prompt_size in enumerate(sizes) if prompt_size == size]
+        seeds = [case.seeds[number] for number in numbers]
+        items = [
+            BatchItem(case.prompts[number], case.reference, case.views, seed=case.seeds[number]) for number in numbers
+        ]
         with torch.autocast(pipe.device.type, torch.bfloat16, pipe.device.type != "cpu"):
-            inputs = conditions_of(method, cache.batch(picks).to(pipe.device))
-            drawn |= dict(zip(numbers, sample(pipe, *inputs, _STEPS, _GUIDANCE, size, noise), strict=True))
-    return [drawn[number] for number in range(len(sizes))]
+            inputs = guidance_inputs(method, cache.batch(items).to(pipe.device))
+            pictures |= dict(zip(numbers, sample(pipe, *inputs, _STEPS, _GUIDANCE, size, seeds), strict=True))
+    return [pictures[number] for number in range(len(sizes))]

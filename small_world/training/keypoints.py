@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bolid_train.embedded.backbone import SIDE
-from bolid_train.embedded.keypoints import KeypointNetwork, confidence, expected_places
+from bolid_train.embedded.keypoints import KeypointNetwork, confidence, expected_positions
 from small_world.pixels import pixels
 from small_world.training.augmentation import blur, move, noise, recolour
 from small_world.training.command import main
@@ -40,7 +40,7 @@ def keypoint_loss(heat: Tensor, visible: Tensor, truth: Tensor) -> dict[str, Ten
     """What `KeypointNetwork.maps` gives (B, 17, h, w) against the true keypoints (B, 17, 3). Where joints are is asked
     only of those that the photo shows."""
     places, seen = truth[..., :2] / SIDE, truth[..., 2]
-    distance = (expected_places(heat) - places).abs().sum(2)
+    distance = (expected_positions(heat) - places).abs().sum(2)
     likelihood = -(target(places, heat.shape[-1]) * heat).sum((2, 3))
     return {
         "distance": 10 * (distance * seen).sum() / seen.sum(),

@@ -14,7 +14,7 @@ from PIL import Image
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.shards.lock import verify
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.training.trainer import train
 from small_world.dataset import BUILD, write_dataset
 from small_world.world.photos import Photos, draw_split
@@ -51,7 +51,7 @@ def photos() -> Photos:
 
 
 def test_people_are_in_the_splits_that_training_knows(world: Path) -> None:
-    shards = Shards(world / "shards")
+    shards = ShardDataset(world / "shards")
     people = {split: shards.people(split) for split in ("train", "val", "test")}
     assert {split: [len(own) for own in found.values()] for split, found in people.items()} == {
         "train": [4, 4, 4],
@@ -68,7 +68,7 @@ def _told(photos: Photos, row: int) -> str:
 def test_a_sample_is_the_drawn_photo_with_its_true_keypoints_and_every_second_caption_tells_the_build(
     world: Path, photos: Photos
 ) -> None:
-    shards = Shards(world / "shards")
+    shards = ShardDataset(world / "shards")
     samples = shards.people("train")["train-p0001"]
     captions = {_told(photos, row): row for row in range(4, 8)}
     assert len(samples) == len(captions) == 4
@@ -86,11 +86,11 @@ def test_the_other_caption_stands_with_all_that_is_known_of_a_photo(world: Path,
     query = f"""SELECT sha256, c.caption FROM (SELECT sha256, unnest(captions) AS c
                 FROM '{world / "measurements.parquet"}') WHERE c.prompt = '{BUILD}'"""
     built = dict(duckdb.sql(query).fetchall())
-    samples = [sample for own in Shards(world / "shards").people("train").values() for sample in own]
+    samples = [sample for own in ShardDataset(world / "shards").people("train").values() for sample in own]
     by_caption = {sample.caption: built[sample.sha256] for sample in samples}
     assert by_caption == {_told(photos, row): photos.build_caption(row) for row in range(len(photos))}
     assert len(built) == 18 and sum(plain != said for plain, said in by_caption.items()) >= 2
-    others = [sample for own in Shards(world / "shards").people("val").values() for sample in own]
+    others = [sample for own in ShardDataset(world / "shards").people("val").values() for sample in own]
     assert sum(sample.caption != built[sample.sha256] for sample in others) >= 2, "nobody else's build is told"
 
 
@@ -124,12 +124,12 @@ def test_a_test_set_is_drawn_only_when_it_is_to_be_opened_and_alone(tmp_path: Pa
         write_dataset(tmp_path / "a", ["train", "test_a"], open_test_sets=True)
     assert not (tmp_path / "a").exists()
     write_dataset(tmp_path / "a", ["test_a"], open_test_sets=True)
-    assert list(Shards(tmp_path / "a" / "shards").people("test")) == ["test_a-p0000"]
+    assert list(ShardDataset(tmp_path / "a" / "shards").people("test")) == ["test_a-p0000"]
 
 
 def test_anyone_can_draw_fresh_people_in_the_style_of_a_test_set_without_opening_it(tmp_path: Path) -> None:
     write_dataset(tmp_path, ["test_a"], seed=424242, people=2)
-    shards = Shards(tmp_path / "shards")
+    shards = ShardDataset(tmp_path / "shards")
     assert list(shards.people("val")) == ["test_a-424242-p0000", "test_a-424242-p0001"]
     assert shards.people("test") == {} and verify(Dataset(tmp_path)) == []
     drawn = draw_split(replace(FEW["test_a"], seed=424242, people=2))

@@ -9,8 +9,8 @@ import pytest
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
 from bolid_train.data.preflight import usable_people
-from bolid_train.data.shard_dataset import Shards
-from bolid_train.evaluate.cases import choose
+from bolid_train.data.shard_dataset import ShardDataset
+from bolid_train.evaluate.cases import choose_cases
 from bolid_train.methods import adapter
 from small_world import experiments
 from small_world.experiments import ABLATIONS, METHODS, RUNS, SEEDS, Experiment, loras, train_all
@@ -69,8 +69,8 @@ def folder(tmp_path: Path) -> Path:
 def test_a_lora_is_of_the_very_photos_that_the_other_methods_get(folder: Path) -> None:
     found = loras(folder, "val", people=2, views=(1, 3), seeds=(0, 5))
     assert len(found) == 2 * 2 * 2
-    shards = Shards(folder / "shards")
-    cases = choose(usable_people(shards, Train(), "val"), 0, 3, 4)
+    shards = ShardDataset(folder / "shards")
+    cases = choose_cases(usable_people(shards, Train(), "val"), 0, 3, 4)
     for number, case in enumerate(cases[:2]):
         assert case.person in ("boris", "clara"), "anna has no photo beside the three"
         for count in (1, 3):

@@ -12,8 +12,8 @@ from PIL import Image
 from bolid_data.errors import BolidError
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
-from bolid_train.inference.pipeline import Painter
-from bolid_train.inference.reference_photos import Portrait
+from bolid_train.inference.pipeline import InferencePipeline
+from bolid_train.inference.reference_photos import ReferencePhoto
 from bolid_train.methods import adapter, registry
 from small_world.halve import halve
 from tests.support.drawn_shards import draw_person, write_manifest
@@ -25,10 +25,10 @@ REF_DIM = 64
 def _published(folder: Path, method: str, spread: float = 0.1) -> Path:
     """A run of random weights."""
     settings = write_manifest(folder, method=method, person="anna" if method == "lora" else "").train
-    base = Base.find(settings, folder)
+    base = Base.resolve(settings, folder)
     torch.manual_seed(0)
-    installed = registry.find(method)(settings, REF_DIM)
-    installed.install(Denoiser.of(base, settings, torch.device("cpu")).unet)
+    installed = registry.resolve(method)(settings, REF_DIM)
+    installed.install(Denoiser.from_settings(base, settings, torch.device("cpu")).unet)
     with torch.no_grad():
         for parameter in installed.parameters():
             parameter.add_(spread * torch.randn_like(parameter))
@@ -42,15 +42,15 @@ def _published(folder: Path, method: str, spread: float = 0.1) -> Path:
 
 def _paint(run: Path, *scales: float) -> list[np.ndarray]:
     """Pictures with the adapter scaled."""
-    painter = Painter.of(run, adapter.read(run), small_base())
+    pipeline = InferencePipeline.from_run(run, adapter.read(run), small_base())
     jpeg, keypoints = draw_person(0)
-    person = Portrait(Image.open(io.BytesIO(jpeg)), tuple((x, y, c) for x, y, c in keypoints))
-    conditions = painter.conditions(painter.batch("a photo of a person", [person]), seed=1)
+    person = ReferencePhoto(Image.open(io.BytesIO(jpeg)), tuple((x, y, c) for x, y, c in keypoints))
+    conditions = pipeline.conditions(pipeline.batch("a photo of a person", [person]), seed=1)
     pictures = []
     for scale in scales:
-        painter.method.scale("ref", scale)
-        painter.method.scale("body", scale)
-        pictures.append(np.asarray(painter.paint(conditions, 2, 0.0, seed=1), dtype=float))
+        pipeline.method.scale("ref", scale)
+        pipeline.method.scale("body", scale)
+        pictures.append(np.asarray(pipeline.generate(conditions, 2, 0.0, seed=1), dtype=float))
     return pictures
 
 

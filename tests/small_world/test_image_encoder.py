@@ -31,7 +31,7 @@ def test_it_tells_bodies_apart_that_clip_0_does_not(photos: Photos) -> None:
 
 
 def test_a_manifest_names_it_and_the_base_is_otherwise_its_own(tmp_path: Path) -> None:
-    own, seeing = (Base.find(Train(image_encoder=name), tmp_path) for name in (None, CLIP_BODIES))
+    own, seeing = (Base.resolve(Train(image_encoder=name), tmp_path) for name in (None, CLIP_BODIES))
     assert seeing.image_encoder == weights.find(CLIP_BODIES).path
     assert seeing.folder == own.folder and seeing.encoders_sha256() != own.encoders_sha256()
     assert seeing.pipeline(torch.device("cpu"), unet=None).image_encoder.dtype == torch.float32

@@ -10,7 +10,7 @@ from bolid_data.errors import UsageError
 from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import Shot, draw_photo
 from bolid_train.diffusion.keypoints import load_keypoints
-from bolid_train.embedded.backbone import load_weights
+from bolid_train.embedded.backbone import load_embedded
 from bolid_train.embedded.keypoints import KeypointNetwork
 from small_world.check.keypoints import detect, distances, heights
 from small_world.pixels import pixels
@@ -121,7 +121,7 @@ def test_augmented_joints_stay_on_the_figure(photos: Photos) -> None:
     )
     assert (moved[..., :2] - truth[..., :2]).abs().mean() > 3
     with torch.no_grad():
-        found = load_weights(KeypointNetwork(), "tiny-keypoints")(images)
+        found = load_embedded(KeypointNetwork(), "tiny-keypoints")(images)
     assert distances(found, moved).nanmean() < 0.03 * 64
 
 

@@ -9,7 +9,7 @@ import torch
 from bolid_data.manifest import Manifest
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
-from bolid_train.evaluate.painting import Sampling
+from bolid_train.evaluate.image_generator import Sampling
 from bolid_train.methods import adapter, registry
 from small_world.halve import halve
 from small_world.table import Row, Table, compare, measure
@@ -36,10 +36,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
 
 def _publish(folder: Path, to: Path, method: str, person: str) -> Manifest:
     settings = write_manifest(folder, method=method, person=person)
-    base = Base.find(settings.train, folder)
+    base = Base.resolve(settings.train, folder)
     torch.manual_seed(0)
-    installed = registry.find(method)(settings.train, 64)
-    installed.install(Denoiser.of(base, settings.train, torch.device("cpu")).unet)
+    installed = registry.resolve(method)(settings.train, 64)
+    installed.install(Denoiser.from_settings(base, settings.train, torch.device("cpu")).unet)
     run = folder / "runs" / to.name
     run.mkdir(parents=True)
     (run / "losses.jsonl").write_text("")

@@ -45,7 +45,7 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
         image_embeds=normal(rows, REF_DIM),
         views=seen,
         random=RowRandom(range(1000 * seed, 1000 * seed + rows)),
-        people_keypoints=keypoints(rows, 5),
+        person_keypoints=keypoints(rows, 5),
         step=step,
     )
 

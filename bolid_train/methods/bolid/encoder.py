@@ -1,7 +1,7 @@
-"""The Body-ID encoder (method.md, section 2): the weighted views of one person become one vector `c_body`.
+"""The Body-ID encoder (method.md, section 2): encodes the weighted views of a person to one vector `c_body`.
 
-A view is read in three ways (`reader.py`), each view becomes a feature, and an aggregator makes one of them, whatever
-their order and number. There is no batch normalisation: a row must not depend on the rows beside it.
+Each view is encoded to a feature (`view_encoder.py`), and an aggregator combines any number of features regardless of
+their order. There is no batch normalisation, because a row must not depend on other rows.
 """
 
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from torch.nn.functional import silu
 
 from bolid_train.data.batch import Views
 from bolid_train.data.proportions import PROPORTIONS
-from bolid_train.methods.bolid.reader import ViewReader
+from bolid_train.methods.bolid.view_encoder import ViewEncoder
 
 WIDTH = 256
-_LOG_VARIANCE = -4.0  # at the start: bodies of different people differ by far more than draws of one
-_LOG_VARIANCES = (-10.0, 2.0)
-_TYPICAL = (-3.0, -0.6, -1.3, -0.9, -1.1, -0.6, -0.6)  # log proportions of the average human, to start from
+_INITIAL_LOG_VARIANCE = -4.0  # bodies of different people differ by far more than samples of one
+_LOG_VARIANCE_RANGE = (-10.0, 2.0)
+_TYPICAL_PROPORTIONS = (-3.0, -0.6, -1.3, -0.9, -1.1, -0.6, -0.6)  # log proportions of the average human
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """q(c_body | views) = N(mean, exp(log_variance)) per dimension; a plain encoder knows the mean alone."""
+    """q(c_body | views) = N(mean, exp(log_variance)) per dimension; a plain encoder gives only the mean."""
 
     mean: Tensor  # (B, C)
     log_variance: Tensor | None  # (B, C)
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Bodies (B, C), differentiable, from noise (B, C) of N(0, I) (Kingma and Welling 2014, section 2.4)."""
+        """Bodies (B, C), differentiable, from noise (B, C) ~ N(0, I) (Kingma and Welling 2014, section 2.4)."""
         if self.log_variance is None:
             return self.mean
         return self.mean + (self.log_variance / 2).exp() * noise
@@ -59,44 +59,44 @@ class BodyEncoder(nn.Module):
     ) -> None:
         """Args: view_dim, of the CLIP embeddings; latent_channels, of the VAE; keypoints in use, 17 or 12."""
         super().__init__()
-        self.view = ViewReader(view_dim, latent_channels, WIDTH, keypoints=keypoints, min_confidence=min_confidence)
+        self.view = ViewEncoder(view_dim, latent_channels, WIDTH, keypoints=keypoints, min_confidence=min_confidence)
         self.attention = _attention() if aggregator == "attention" else None
         self.norm = nn.LayerNorm(WIDTH)
         self.mean = nn.Linear(WIDTH, body_dim)
         self.log_variance = nn.Linear(WIDTH, body_dim) if variational else None
         if self.log_variance is not None:
             nn.init.zeros_(self.log_variance.weight)
-            nn.init.constant_(self.log_variance.bias, _LOG_VARIANCE)
+            nn.init.constant_(self.log_variance.bias, _INITIAL_LOG_VARIANCE)
         self.proportions = nn.Linear(body_dim, len(PROPORTIONS))
         with torch.no_grad():
-            self.proportions.bias.copy_(torch.tensor(_TYPICAL))
+            self.proportions.bias.copy_(torch.tensor(_TYPICAL_PROPORTIONS))
 
     def forward(self, views: Views) -> Posterior:
-        """Padding, where `views.confidence` is 0, may hold anything. A row without any view gives finite values that
-        say nothing: the caller draws its body from the prior."""
+        """Padding, where `views.confidence` is 0, may be anything. A row without views gives finite but meaningless
+        values: the caller samples its body from the prior."""
         body = self.norm(self._aggregate(self.view(views), views.confidence))
         if self.log_variance is None:
             return Posterior(self.mean(body), None)
-        return Posterior(self.mean(body), self.log_variance(body).clamp(*_LOG_VARIANCES))
+        return Posterior(self.mean(body), self.log_variance(body).clamp(*_LOG_VARIANCE_RANGE))
 
-    def read_proportions(self, bodies: Tensor) -> Tensor:
-        """The logarithms (B, 7) of `PROPORTIONS` as bodies (B, C) tell them."""
+    def predict_proportions(self, bodies: Tensor) -> Tensor:
+        """Log proportions (B, 7) predicted from bodies (B, C)."""
         return self.proportions(bodies)
 
     def _aggregate(self, features: Tensor, confidence: Tensor) -> Tensor:
-        """Features (B, V, F) and pose confidence (B, V) to (B, F): the mean weighted by confidence, in which k times
-        the same views count like once."""
+        """Features (B, V, F) and pose confidence (B, V) to (B, F): the confidence-weighted mean, which repeating all
+        views does not change."""
         if self.attention is not None:
-            # Added to the scores, log-confidence weights the keys by confidence; a row of -inf alone would give NaN.
+            # Log-confidence added to the scores weights the keys by confidence; a row of only -inf would give NaN.
             bias = confidence.log().masked_fill((confidence == 0).all(dim=1, keepdim=True), 0)
             features = self.attention(features, src_key_padding_mask=bias)
-        share = confidence / confidence.sum(dim=1, keepdim=True).clamp_min(1e-6)
-        return torch.einsum("bv,bvf->bf", share, features)
+        weights = confidence / confidence.sum(dim=1, keepdim=True).clamp_min(1e-6)
+        return torch.einsum("bv,bvf->bf", weights, features)
 
 
 def _attention() -> nn.TransformerEncoder:
     """Self-attention over views: the authors' prototype."""
-    # Not GELU: with it torch takes a shortcut in evaluation that reads the bias of the keys as "left out or not".
+    # Not GELU: with it torch takes a fast path in evaluation that treats the bias of the keys as a boolean mask.
     layer = nn.TransformerEncoderLayer(
         WIDTH, nhead=4, dim_feedforward=2 * WIDTH, dropout=0, activation=silu, batch_first=True, norm_first=True
     )

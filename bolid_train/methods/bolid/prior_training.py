@@ -1,4 +1,4 @@
-"""The prior of bodies given text, trained after the adapter, whose bodies it learns."""
+"""Trains the prior of bodies given text, after the adapter, on the adapter's bodies."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from bolid_train.diffusion.rng import RowRandom
 from bolid_train.methods.bolid.encoder import Posterior
 from bolid_train.methods.bolid.prior import BodyPrior
 
-_TABLE, _ROWS, _LEARNING_RATE = 2048, 64, 1e-3
+_TABLE_SIZE, _BATCH_SIZE, _LEARNING_RATE = 2048, 64, 1e-3
 
 
 def fit_prior(
@@ -19,24 +19,25 @@ def fit_prior(
 ) -> None:
     """Trains the prior for `steps` steps on the people, views and prompts of the batches.
 
-    Bodies are means and variances in a table that is made once, so that a step needs neither the encoder nor files;
-    every step draws them anew, which keeps the prior from learning people by heart. The same batches give the same
-    prior, to the last bit.
+    Means and variances of bodies are computed once and kept in a table, so that a step needs neither the encoder nor
+    files. Every step samples them anew, so that the prior does not memorise people. The same batches give the same
+    prior bit for bit.
     """
     if steps == 0:
         return
-    posterior, prompts = _table(encode, batches, min(_TABLE, steps * _ROWS))
+    posterior, prompts = _table(encode, batches, min(_TABLE_SIZE, steps * _BATCH_SIZE))
     rows = len(prompts)
     random = RowRandom(range(rows), posterior.mean.device)
     prior.fit_scale(posterior.sample(random.normal("body", posterior.mean.shape[1])))
     optimizer = torch.optim.AdamW(prior.parameters(), lr=_LEARNING_RATE)
     order = torch.Generator().manual_seed(0)
     for step in range(1, steps + 1):
-        chosen = torch.randint(rows, (_ROWS,), generator=order)
-        random = RowRandom(range(step * _ROWS + rows, (step + 1) * _ROWS + rows), posterior.mean.device)
-        some = _rows(posterior, chosen)
-        bodies = some.sample(random.normal("body", some.mean.shape[1]))
-        loss = prior.loss(bodies, prompts[chosen].to(bodies), random)
+        indices = torch.randint(rows, (_BATCH_SIZE,), generator=order)
+        seeds = range(step * _BATCH_SIZE + rows, (step + 1) * _BATCH_SIZE + rows)
+        random = RowRandom(seeds, posterior.mean.device)
+        batch = _select(posterior, indices)
+        bodies = batch.sample(random.normal("body", batch.mean.shape[1]))
+        loss = prior.loss(bodies, prompts[indices].to(bodies), random)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -46,19 +47,19 @@ def fit_prior(
 def _table(
     encode: Callable[[Batch], Posterior], batches: Callable[[int], Batch], size: int
 ) -> tuple[Posterior, Tensor]:
-    """Posteriors of about `size` rows, and their prompts' embeddings, kept in half precision: SDXL's are large."""
+    """Posteriors of about `size` rows and their prompts' embeddings, in half precision, because SDXL's are large."""
     means, log_variances, prompts = [], [], []
     first = len(batches(0))
     for number in range(math.ceil(size / first)):
         batch = batches(number)
-        found, given = encode(batch), batch.views.given()
-        means.append(found.mean[given])
-        if found.log_variance is not None:
-            log_variances.append(found.log_variance[given])
-        prompts.append(batch.prompt_embeds[given].half())
+        posterior, has_views = encode(batch), batch.views.has_views()
+        means.append(posterior.mean[has_views])
+        if posterior.log_variance is not None:
+            log_variances.append(posterior.log_variance[has_views])
+        prompts.append(batch.prompt_embeds[has_views].half())
     return Posterior(torch.cat(means), torch.cat(log_variances) if log_variances else None), torch.cat(prompts)
 
 
-def _rows(posterior: Posterior, chosen: Tensor) -> Posterior:
+def _select(posterior: Posterior, indices: Tensor) -> Posterior:
     log_variance = posterior.log_variance
-    return Posterior(posterior.mean[chosen], None if log_variance is None else log_variance[chosen])
+    return Posterior(posterior.mean[indices], None if log_variance is None else log_variance[indices])

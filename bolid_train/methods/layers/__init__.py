@@ -1,1 +1,1 @@
-"""What methods add to the UNet's attention."""
+"""Layers that methods add to the UNet's attention."""

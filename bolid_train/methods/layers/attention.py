@@ -1,5 +1,5 @@
-"""Attention that is quick where it runs: on CPU the fused kernel's backward pass is slow, so with gradients diffusers'
-unfused processors compute the same; without them the fused ones give the base's own bits."""
+"""Attention that is fast on every device. On CPU the fused kernel's backward pass is slow, so diffusers' unfused
+processors compute the same when gradients are needed; otherwise the fused ones reproduce the base bit for bit."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ from torch import Tensor
 
 
 class Attention(AttnProcessor2_0):
-    """The UNet's own attention."""
+    """The UNet's attention without branches."""
 
     def __call__(self, attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        kind = AttnProcessor if _unfused(hidden_states) else AttnProcessor2_0
-        return kind.__call__(self, attn, hidden_states, *args, **kwargs)
+        processor = AttnProcessor if _unfused(hidden_states) else AttnProcessor2_0
+        return processor.__call__(self, attn, hidden_states, *args, **kwargs)
 
 
 class BranchedAttention(IPAdapterAttnProcessor2_0):
     """Cross-attention with IP-Adapter branches."""
 
     def __call__(self, attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        kind = IPAdapterAttnProcessor if _unfused(hidden_states) else IPAdapterAttnProcessor2_0
-        return kind.__call__(self, attn, hidden_states, *args, **kwargs)
+        processor = IPAdapterAttnProcessor if _unfused(hidden_states) else IPAdapterAttnProcessor2_0
+        return processor.__call__(self, attn, hidden_states, *args, **kwargs)
 
 
 def _unfused(hidden_states: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Branches of decoupled cross-attention on one UNet: each is a plain IP-Adapter (Ye et al. 2023), saved as one."""
+"""Branches of decoupled cross-attention on one UNet, each saved as a plain IP-Adapter (Ye et al. 2023)."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bolid_data.errors import BolidError
 from bolid_train.files import read_safetensors, refuse_non_finite, write_safetensors
 from bolid_train.methods.layers.attention import Attention, BranchedAttention
-from bolid_train.methods.protocol import Source
+from bolid_train.methods.protocol import Condition
 
 TOKENS = 4
 _PROJECTION = {"image_embeds": "proj", "norm": "norm"}  # diffusers' name → IP-Adapter's
@@ -20,9 +20,9 @@ _PROJECTION = {"image_embeds": "proj", "norm": "norm"}  # diffusers' name → IP
 class Branches:
     """Z' = Attn(Q, K_t, V_t) + Σ_b λ_b · Attn(Q, K_b, V_b) over named branches b (method.md, section 3)."""
 
-    def __init__(self, unet: UNet2DConditionModel, widths: Mapping[Source, int]) -> None:
-        """Installs a branch per name, its embedding `widths[name]` wide; K_b and V_b start as the UNet's own
-        K and V."""
+    def __init__(self, unet: UNet2DConditionModel, widths: Mapping[Condition, int]) -> None:
+        """Installs a branch per name, with embeddings of width `widths[name]`; K_b and V_b start as the UNet's K and
+        V."""
         self.names: list[str] = list(widths)
         self.processors = {
             name: _processor(unet.get_submodule(name.removesuffix(".processor")), len(self.names))
@@ -53,22 +53,22 @@ class Branches:
 
     @torch.no_grad()
     def load(self, name: str, path: Path) -> None:
-        """Takes up a branch that `save` wrote, for a UNet of the same shape."""
-        stored, mine = read_safetensors(path), self.tensors(name)
-        if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in mine.items()}:
+        """Loads a branch that `save` wrote, for a UNet of the same shape."""
+        stored, tensors = read_safetensors(path), self.tensors(name)
+        if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in tensors.items()}:
             raise BolidError(f"{path} does not fit this base: it was trained on a UNet of another shape")
         refuse_non_finite(stored, path)
-        for key, value in mine.items():
+        for key, value in tensors.items():
             value.copy_(stored[key])
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """What is trained of a branch, by its name in the file; ComfyUI numbers the layers in the same order."""
+        """A branch's trained tensors by their name in the file; layers are numbered in ComfyUI's order."""
         number = self.names.index(name)
         projection = self.projections.image_projection_layers[number]
         tensors = {
-            f"image_proj.{theirs}.{key}": value
-            for ours, theirs in _PROJECTION.items()
-            for key, value in projection.get_submodule(ours).named_parameters()
+            f"image_proj.{ip_adapter_name}.{key}": value
+            for diffusers_name, ip_adapter_name in _PROJECTION.items()
+            for key, value in projection.get_submodule(diffusers_name).named_parameters()
         }
         for position, processor in enumerate(self.processors.values()):
             tensors[f"ip_adapter.{2 * position + 1}.to_k_ip.weight"] = processor.to_k_ip[number].weight

@@ -7,28 +7,28 @@ from pathlib import Path
 import pytest
 
 from bolid_train.data.sampler import PersonSampler
-from bolid_train.data.shard_dataset import Sample, Shards
+from bolid_train.data.shard_dataset import Sample, ShardDataset
 
 
 def test_picks_depend_on_seed_and_step_alone(dataset: Path) -> None:
-    people = Shards(dataset / "shards").people("train")
+    people = ShardDataset(dataset / "shards").people("train")
     first, second = PersonSampler(people, 2, 3, seed=1), PersonSampler(people, 2, 3, seed=1)
     list(map(first.picks, range(5)))
-    assert first.picks(9) == second.picks(9)
-    assert [PersonSampler(people, 2, 3, seed=2).picks(step) for step in range(5)] != list(map(first.picks, range(5)))
+    assert first.items(9) == second.items(9)
+    assert [PersonSampler(people, 2, 3, seed=2).items(step) for step in range(5)] != list(map(first.picks, range(5)))
 
 
 def test_people_are_picked_evenly_however_many_photos_they_have(dataset: Path) -> None:
-    people = Shards(dataset / "shards").people("train")
+    people = ShardDataset(dataset / "shards").people("train")
     sampler = PersonSampler(people, 2, 3, seed=0)
-    counts = Counter(pick.target.person for step in range(600) for pick in sampler.picks(step))
+    counts = Counter(pick.target.person for step in range(600) for pick in sampler.items(step))
     assert all(abs(count / 1200 - 1 / 3) < 0.04 for count in counts.values())
 
 
 def test_target_and_views_are_different_photos_of_one_person(dataset: Path) -> None:
-    people = Shards(dataset / "shards").people("train")
+    people = ShardDataset(dataset / "shards").people("train")
     sampler = PersonSampler(people, 3, 3, seed=0)
-    picks = [pick for step in range(100) for pick in sampler.picks(step)]
+    picks = [pick for step in range(100) for pick in sampler.items(step)]
     sizes = Counter(len(pick.views) for pick in picks if pick.target.person == "anna")
     assert set(sizes) == {1, 2, 3}
     for pick in picks:
@@ -38,26 +38,26 @@ def test_target_and_views_are_different_photos_of_one_person(dataset: Path) -> N
 
 
 def test_rows_draw_from_seeds_of_their_own(dataset: Path) -> None:
-    sampler = PersonSampler(Shards(dataset / "shards").people("train"), 3, 3, seed=0)
-    seeds = [pick.seed for step in range(50) for pick in sampler.picks(step)]
+    sampler = PersonSampler(ShardDataset(dataset / "shards").people("train"), 3, 3, seed=0)
+    seeds = [pick.seed for step in range(50) for pick in sampler.items(step)]
     assert len(set(seeds)) == len(seeds)
 
 
 def test_a_batch_may_be_larger_than_the_number_of_people(dataset: Path) -> None:
-    people = Shards(dataset / "shards").people("train")
-    picks = PersonSampler(people, 16, 3, seed=0).picks(1)
+    people = ShardDataset(dataset / "shards").people("train")
+    picks = PersonSampler(people, 16, 3, seed=0).items(1)
     assert len(picks) == 16 and {pick.target.person for pick in picks} == set(people)
 
 
 def test_two_processes_share_what_one_would_have(dataset: Path) -> None:
-    sampler = PersonSampler(Shards(dataset / "shards").people("train"), 4, 3, seed=0)
-    picks = sampler.picks(3)
+    sampler = PersonSampler(ShardDataset(dataset / "shards").people("train"), 4, 3, seed=0)
+    picks = sampler.items(3)
     assert sorted(pick.seed for rank in (0, 1) for pick in picks[rank::2]) == sorted(pick.seed for pick in picks)
 
 
 def test_proportions_are_measured_on_at_most_16_photos_of_the_person() -> None:
     people = {"many": _photos("many", ["tall"] * 30), "few": _photos("few", ["tall"] * 2)}
-    for pick in PersonSampler(people, 2, 3, seed=0).picks(0):
+    for pick in PersonSampler(people, 2, 3, seed=0).items(0):
         assert len(pick.people) == min(16, len(people[pick.target.person]))
         assert {photo.person for photo in pick.people} == {pick.target.person}
 
@@ -87,7 +87,7 @@ def _size(photo: Sample) -> tuple[int, int]:
 def test_targets_of_a_batch_have_one_size_and_views_may_have_any() -> None:
     people = {person: _photos(person, shapes) for person, shapes in _SHAPES.items()}
     sampler = PersonSampler(people, 2, 3, seed=0, size_of=_size)
-    batches = [sampler.picks(step) for step in range(200)]
+    batches = [sampler.items(step) for step in range(200)]
     assert all(len({_size(pick.target) for pick in picks}) == 1 for picks in batches)
     assert {_size(picks[0].target) for picks in batches} == set(_SIZES.values())
     assert any(_size(view) != _size(pick.target) for picks in batches for pick in picks for view in pick.views)
@@ -96,7 +96,7 @@ def test_targets_of_a_batch_have_one_size_and_views_may_have_any() -> None:
 def test_people_are_as_likely_as_each_other_whatever_shapes_their_photos_have() -> None:
     people = {person: _photos(person, shapes) for person, shapes in _SHAPES.items()}
     sampler = PersonSampler(people, 1, 3, seed=0, size_of=_size)
-    targets = [pick.target for step in range(3000) for pick in sampler.picks(step)]
+    targets = [pick.target for step in range(3000) for pick in sampler.items(step)]
     counts = Counter(target.person for target in targets)
     assert all(count / len(targets) == pytest.approx(1 / len(people), abs=0.025) for count in counts.values())
     annas = Counter(target.key for target in targets if target.person == "anna")

@@ -11,7 +11,7 @@ from bolid_train.data.buckets import size_of, sizes
 from bolid_train.data.crops import crop, crop_face
 from bolid_train.data.features import FeatureCache
 from bolid_train.data.sampler import PersonSampler
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
 from tests.support.drawn_shards import write_manifest
 
@@ -34,7 +34,7 @@ def test_the_sizes_at_1024_are_those_the_paper_lists() -> None:
 
 def test_a_photo_is_trained_at_the_nearest_aspect_ratio(dataset: Path, tmp_path: Path) -> None:
     settings = write_manifest(tmp_path, buckets=True).train
-    photo = Shards(dataset / "shards").people("train")["anna"][0]
+    photo = ShardDataset(dataset / "shards").people("train")["anna"][0]
     shapes = {(300, 300): (64, 64), (240, 320): (56, 72), (100, 900): (48, 80), (900, 100): (80, 48)}
     for (width, height), size in shapes.items():
         assert size_of(dataclasses.replace(photo, width=width, height=height), settings) == size
@@ -42,7 +42,7 @@ def test_a_photo_is_trained_at_the_nearest_aspect_ratio(dataset: Path, tmp_path:
 
 
 def test_the_crop_keeps_the_person_and_its_keypoints(dataset: Path) -> None:
-    shards = Shards(dataset / "shards")
+    shards = ShardDataset(dataset / "shards")
     sample = shards.people("train")["anna"][0]
     square, keypoints, time_ids = crop(shards.photo(sample), sample.keypoints, (64, 64))
     assert square.size == (64, 64)
@@ -102,9 +102,9 @@ def test_without_a_visible_face_the_whole_photo_is_the_reference() -> None:
 
 def test_a_batch_of_features_has_one_shape_and_says_its_size(dataset: Path, tmp_path: Path) -> None:
     settings = write_manifest(tmp_path, buckets=True).train
-    cache = FeatureCache(tmp_path / "features", Base.find(settings, tmp_path), settings)
-    shards = Shards(dataset / "shards")
+    cache = FeatureCache(tmp_path / "features", Base.resolve(settings, tmp_path), settings)
+    shards = ShardDataset(dataset / "shards")
     people = cache.fill(shards, shards.people("train"), torch.device("cpu"))
-    batch = cache.batch(PersonSampler(people, 2, 3, seed=0, size_of=cache.size_of).picks(0))
+    batch = cache.batch(PersonSampler(people, 2, 3, seed=0, size_of=cache.size_of).items(0))
     assert batch.latents.shape == (2, 4, 18, 14)
     assert batch.time_ids[:, 4:].tolist() == [[72, 56]] * 2

@@ -18,29 +18,29 @@ from PIL import Image
 
 from bolid_data.shards.write import shard
 from bolid_train.data import epoch, range_reader
-from bolid_train.data.epoch import Photo, read_photos
+from bolid_train.data.epoch import PhotoOrError, read_photos
 from bolid_train.data.features import FeatureCache
-from bolid_train.data.shard_dataset import Sample, Shards
+from bolid_train.data.shard_dataset import Sample, ShardDataset
 from bolid_train.diffusion.base import Base
 from tests.bolid_data.shards.test_shards import finish, manifest, tars
 from tests.support.drawn_shards import draw_person, drawn_people, write_manifest, write_shards
 from tests.support.measured_dataset import World, jpeg
 
 
-def all_samples(shards: Shards) -> list[Sample]:
+def all_samples(shards: ShardDataset) -> list[Sample]:
     return [sample for photos in shards.people("train").values() for sample in photos]
 
 
-def shown(photo: Photo) -> bytes | str:
+def shown(photo: PhotoOrError) -> bytes | str:
     return photo.tobytes() if isinstance(photo, Image.Image) else str(photo)
 
 
-def by_pieces(shards: Shards, samples: list[Sample]) -> list[bytes | str]:
+def by_pieces(shards: ShardDataset, samples: list[Sample]) -> list[bytes | str]:
     """What ranged reads alone give: pixels, or why there are none."""
     return [shown(epoch._photo(shards, sample, None)) for sample in samples]
 
 
-def as_epoch(shards: Shards, samples: list[Sample]) -> list[bytes | str]:
+def as_epoch(shards: ShardDataset, samples: list[Sample]) -> list[bytes | str]:
     read = list(read_photos(shards, samples))
     assert [sample for sample, _ in read] == samples
     return [shown(photo) for _, photo in read]
@@ -69,7 +69,7 @@ def test_tars_as_they_are_sharded_are_read_whole(tmp_path: Path, opened: list[st
             world.photo(person, data=jpeg(10 * number + shot, 300, 400))
     finish(world)
     shard(manifest(tmp_path, "max_size = 60_000\nsplits = { train = 1.0 }"), world.dataset)
-    shards = Shards(world.dataset.shards)
+    shards = ShardDataset(world.dataset.shards)
     samples = all_samples(shards)
     expected = by_pieces(shards, samples)
     assert as_epoch(shards, samples) == expected and len(expected) == 25
@@ -91,7 +91,7 @@ def test_one_sample_at_a_time_is_held(tmp_path: Path) -> None:
     noise.save(out, "JPEG", quality=95)
     rows = [("train", out.getvalue() + bytes([shot]), draw_person(0)[1], "a photo") for shot in range(60)]
     write_shards(tmp_path / "shards", {"anna": rows})
-    shards = Shards(tmp_path / "shards")
+    shards = ShardDataset(tmp_path / "shards")
     samples = all_samples(shards)
     size = sum(sample.size for sample in samples)
     list(read_photos(shards, samples[:1]))
@@ -175,11 +175,11 @@ def test_a_tar_that_is_not_as_the_index_says_is_read_by_pieces(
     name: str, tmp_path: Path, opened: list[str], dataset: Path
 ) -> None:
     folder = Path(shutil.copytree(dataset / "shards", tmp_path / "shards"))
-    tar, samples = folder / "train-000000.tar", all_samples(Shards(folder))
+    tar, samples = folder / "train-000000.tar", all_samples(ShardDataset(folder))
     last = samples[-1].offset + samples[-1].size
     changed = STRANGE[name](tar.read_bytes()[: last if name == "one more behind" else None], samples[1])
     tar.write_bytes(changed)
-    shards = Shards(folder)
+    shards = ShardDataset(folder)
     assert as_epoch(shards, samples) == by_pieces(shards, samples)
     assert opened == []
 
@@ -188,11 +188,11 @@ def test_a_photo_that_is_damaged_is_named_and_the_rest_is_read(
     dataset: Path, tmp_path: Path, opened: list[str]
 ) -> None:
     folder = Path(shutil.copytree(dataset / "shards", tmp_path / "shards"))
-    samples = all_samples(Shards(folder))
+    samples = all_samples(ShardDataset(folder))
     with (folder / "train-000000.tar").open("r+b") as tar:
         tar.seek(samples[2].offset + 512)
         tar.write(bytes(2000))
-    shards = Shards(folder)
+    shards = ShardDataset(folder)
     found = as_epoch(shards, samples)
     assert found == by_pieces(shards, samples) and opened == ["train-000000.tar"]
     assert [type(photo) for photo in found].count(str) == 1 and samples[2].key in str(found[2])
@@ -203,7 +203,7 @@ def test_a_tar_that_changes_while_it_is_read_is_gone_on_with_by_pieces(
 ) -> None:
     monkeypatch.setattr(epoch, "_is_as_expected", lambda *_: True)
     folder = Path(shutil.copytree(dataset / "shards", tmp_path / "shards"))
-    tar, samples = folder / "train-000000.tar", all_samples(Shards(folder))
+    tar, samples = folder / "train-000000.tar", all_samples(ShardDataset(folder))
     whole = tar.read_bytes()
     swapped = member("more.jpg", b"x")
     for changed in (
@@ -213,7 +213,7 @@ def test_a_tar_that_changes_while_it_is_read_is_gone_on_with_by_pieces(
         whole[: samples[3].offset],
     ):
         tar.write_bytes(changed)
-        shards = Shards(folder)
+        shards = ShardDataset(folder)
         found = as_epoch(shards, samples)
         assert found == by_pieces(shards, samples)
         assert all(isinstance(photo, bytes) for photo in found[:3])
@@ -222,7 +222,7 @@ def test_a_tar_that_changes_while_it_is_read_is_gone_on_with_by_pieces(
 
 @pytest.mark.parametrize("name", ["a{0..3}b", "pipe:true", "a%20b", "http:"])
 def test_the_folders_name_is_a_name(name: str, dataset: Path, tmp_path: Path, opened: list[str]) -> None:
-    shards = Shards(Path(shutil.copytree(dataset / "shards", tmp_path / name)))
+    shards = ShardDataset(Path(shutil.copytree(dataset / "shards", tmp_path / name)))
     assert as_epoch(shards, all_samples(shards)) == by_pieces(shards, all_samples(shards))
     assert opened == ["train-000000.tar"]
 
@@ -232,7 +232,7 @@ def test_a_tar_in_s3_is_one_request_and_leaves_no_copy(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     address, sent = bucket
-    here, there = Shards(dataset / "shards"), Shards(address)
+    here, there = ShardDataset(dataset / "shards"), ShardDataset(address)
     samples = all_samples(there)
     sent.clear()
     assert as_epoch(there, samples) == by_pieces(here, samples)
@@ -241,16 +241,16 @@ def test_a_tar_in_s3_is_one_request_and_leaves_no_copy(
     assert opened == ["train-000000.tar"]
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["index.duckdb"]
     sent.clear()
-    monkeypatch.setattr(range_reader, "_LARGEST_COPY", end - 1)
+    monkeypatch.setattr(range_reader, "_MAX_COPY", end - 1)
     assert as_epoch(there, samples) == by_pieces(here, samples)
     assert len(sent) == len(samples), "a large one is read by pieces"
 
 
 def test_a_tar_in_a_store_that_ends_early_is_read_by_pieces(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(range_reader, "_PIECE", 1000)
+    monkeypatch.setattr(range_reader, "_CHUNK", 1000)
     store = fsspec.filesystem("memory")
     store.put(str(dataset / "shards"), "/epoch/shards", recursive=True)
-    shards = Shards("memory://epoch/shards")
+    shards = ShardDataset("memory://epoch/shards")
     samples = all_samples(shards)
     whole = store.cat_file("/epoch/shards/train-000000.tar")
     expected = by_pieces(shards, samples)
@@ -264,14 +264,17 @@ def test_a_tar_in_a_store_that_ends_early_is_read_by_pieces(dataset: Path, monke
 def test_features_are_the_same_bit_for_bit(tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     write_shards(tmp_path / "shards", drawn_people({"anna": 7, "anna-1": 5, "anna_b": 1, "boris": 6}))
     with (tmp_path / "shards" / "train-000000.tar").open("r+b") as tar:
-        broken = Shards(tmp_path / "shards").people("train")["anna"][2]
+        broken = ShardDataset(tmp_path / "shards").people("train")["anna"][2]
         tar.seek(broken.offset + 512)
         tar.write(bytes(2000))
     settings = write_manifest(tmp_path).train
 
     def fill(root: Path) -> dict[str, bytes]:
-        shards, cache = Shards(tmp_path / "shards"), FeatureCache(root, Base.find(settings, tmp_path), settings)
-        monkeypatch.setattr("bolid_train.data.features._BROKEN", 0.1)
+        shards, cache = (
+            ShardDataset(tmp_path / "shards"),
+            FeatureCache(root, Base.resolve(settings, tmp_path), settings),
+        )
+        monkeypatch.setattr("bolid_train.data.features._MAX_BROKEN", 0.1)
         cache.fill(shards, shards.people("train"), torch.device("cpu"))
         return {str(path.relative_to(root)): path.read_bytes() for path in root.glob("*/*/*")}
 

@@ -11,8 +11,8 @@ from bolid_data.errors import BolidError
 from bolid_train.data.crops import crop
 from bolid_train.data.encoders import Encoders
 from bolid_train.data.features import FeatureCache, People
-from bolid_train.data.sampler import Pick
-from bolid_train.data.shard_dataset import Sample, Shards
+from bolid_train.data.sampler import BatchItem
+from bolid_train.data.shard_dataset import Sample, ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.clip import load_clip
 from tests.support.drawn_shards import draw_person, drawn_people, write_manifest, write_shards
@@ -23,7 +23,7 @@ CLOSE = {"atol": 2e-3, "rtol": 2e-3}
 
 def make_cache(folder: Path, **train: object) -> FeatureCache:
     settings = write_manifest(folder, **train).train
-    return FeatureCache(folder / "features", Base.find(settings, folder), settings)
+    return FeatureCache(folder / "features", Base.resolve(settings, folder), settings)
 
 
 def _files(cache: FeatureCache) -> dict[Path, bytes]:
@@ -35,7 +35,7 @@ def filled(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset's folder whose cache is whole; do not change it."""
     folder = tmp_path_factory.mktemp("filled")
     shutil.copytree(dataset / "shards", folder / "shards")
-    shards = Shards(folder / "shards")
+    shards = ShardDataset(folder / "shards")
     make_cache(folder).fill(shards, shards.people("train"), CPU)
     return folder
 
@@ -47,14 +47,14 @@ def folder(filled: Path, tmp_path: Path) -> Path:
 
 
 def test_a_whole_cache_loads_no_encoder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shards, cache = Shards(folder / "shards"), make_cache(folder)
+    shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
     monkeypatch.setattr(Base, "pipeline", lambda *_, **__: pytest.fail("an encoder was loaded"))
     people = shards.people("train")
     assert cache.fill(shards, people, CPU) == people
 
 
 def test_what_is_missing_is_made_again_to_the_same_bytes(folder: Path) -> None:
-    shards, cache = Shards(folder / "shards"), make_cache(folder)
+    shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
     files = _files(cache)
     assert len(files) == 8
     for path in list(files)[:3]:
@@ -64,9 +64,9 @@ def test_what_is_missing_is_made_again_to_the_same_bytes(folder: Path) -> None:
 
 
 def test_the_cache_holds_what_the_encoders_say(folder: Path) -> None:
-    shards, cache = Shards(folder / "shards"), make_cache(folder)
+    shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
     target, reference, view = shards.people("train")["anna"][:3]
-    batch = cache.batch([Pick(target, reference, [view, reference], [target, view], seed=5)])
+    batch = cache.batch([BatchItem(target, reference, [view, reference], [target, view], seed=5)])
     encoders = Encoders(cache.base.pipeline(CPU), cache.settings)
     photos = [shards.photo(sample) for sample in (view, reference)]
     views = encoders.views(photos, [view.keypoints, reference.keypoints])
@@ -79,17 +79,19 @@ def test_the_cache_holds_what_the_encoders_say(folder: Path) -> None:
     torch.testing.assert_close(batch.latents.float(), encoders.latents([square]), **CLOSE)
     assert torch.equal(batch.keypoints[0], keypoints) and torch.equal(batch.time_ids[0], time_ids)
     assert torch.equal(batch.reference_keypoints[0], crop(photos[1], reference.keypoints, (64, 64))[1])
-    assert torch.equal(batch.people_keypoints[0], torch.tensor([target.keypoints, view.keypoints]))
+    assert torch.equal(batch.person_keypoints[0], torch.tensor([target.keypoints, view.keypoints]))
     assert (batch.clip_texts, batch.clip_references, batch.random.seeds) == (None, None, [5])
 
 
 def test_short_rows_are_padded_with_what_has_no_confidence(folder: Path) -> None:
-    shards, cache = Shards(folder / "shards"), make_cache(folder)
+    shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
     anna, boris = (shards.people("train")[name] for name in ("anna", "boris"))
-    batch = cache.batch([Pick(anna[0], anna[1], anna[1:], anna), Pick(boris[0], boris[1], boris[1:2], boris[:1])])
+    batch = cache.batch(
+        [BatchItem(anna[0], anna[1], anna[1:], anna), BatchItem(boris[0], boris[1], boris[1:2], boris[:1])]
+    )
     assert batch.views.latents.shape == (2, 3, 4, 16, 16)
     assert (batch.views.confidence > 0).tolist() == [[True] * 3, [True, False, False]]
-    assert (batch.people_keypoints[..., 2] > 0).all(dim=2).tolist() == [[True] * 4, [True, False, False, False]]
+    assert (batch.person_keypoints[..., 2] > 0).all(dim=2).tolist() == [[True] * 4, [True, False, False, False]]
     assert batch.views.keypoints[0, 0, :, :2].max() <= 1 and batch.views.sizes[0, 0].tolist() == [240, 320]
 
 
@@ -100,13 +102,13 @@ def test_settings_that_change_features_make_another_cache(folder: Path) -> None:
     settings = make_cache(folder).settings
     for objective in objectives:
         other = settings.model_copy(update={"objective": settings.objective.model_copy(update=objective)})
-        digests.append(FeatureCache(folder, Base.find(other, folder), other).digest)
+        digests.append(FeatureCache(folder, Base.resolve(other, folder), other).digest)
     assert len(set(digests)) == len(changes) + len(objectives)
     assert make_cache(folder, learning_rate=0.1).digest == digests[0]
 
 
 def test_unweighted_views_are_the_photos_themselves(folder: Path) -> None:
-    shards = Shards(folder / "shards")
+    shards = ShardDataset(folder / "shards")
     sample = shards.people("train")["anna"][0]
     pipe = make_cache(folder).base.pipeline(CPU)
     bare = Encoders(pipe, write_manifest(folder, weighting=False).train)
@@ -121,11 +123,14 @@ def test_clip_embeddings_are_there_when_the_objective_asks_for_them(folder: Path
     settings = make_cache(folder).settings
     objective = settings.objective.model_copy(update={"clip_text": 0.5, "clip_style": 0.5})
     settings = settings.model_copy(update={"objective": objective})
-    cache, shards = FeatureCache(folder / "features", Base.find(settings, folder), settings), Shards(folder / "shards")
+    cache, shards = (
+        FeatureCache(folder / "features", Base.resolve(settings, folder), settings),
+        ShardDataset(folder / "shards"),
+    )
     people = {"boris": shards.people("train")["boris"]}
     cache.fill(shards, people, CPU)
     target, reference, _ = people["boris"]
-    batch = cache.batch([Pick(target, reference, [reference])])
+    batch = cache.batch([BatchItem(target, reference, [reference])])
     clip = load_clip("clip-0")
     torch.testing.assert_close(batch.clip_texts, clip.embed_texts([target.caption]), **CLOSE)
     square = crop(shards.photo(reference), reference.keypoints, (64, 64))[0]
@@ -135,13 +140,13 @@ def test_clip_embeddings_are_there_when_the_objective_asks_for_them(folder: Path
 
 def test_another_caption_makes_other_features_and_a_person_gone_leaves_none(folder: Path) -> None:
     before = make_cache(folder)
-    shards = Shards(folder / "shards")
+    shards = ShardDataset(folder / "shards")
     old = before.path(shards.people("train")["anna"][0])
     people = drawn_people({"anna": 2})
     people["anna"][0] = ("train", *draw_person(0), "another caption")
     shutil.rmtree(folder / "shards")
     write_shards(folder / "shards", people)
-    shards, cache = Shards(folder / "shards"), make_cache(folder)
+    shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
     cache.fill(shards, shards.people("train"), CPU)
     assert [path.name for path in cache.folder.glob("*/")] == ["anna"]
     assert len(list(cache.folder.glob("anna/*"))) == 2
@@ -149,16 +154,16 @@ def test_another_caption_makes_other_features_and_a_person_gone_leaves_none(fold
 
 
 def test_features_of_people_who_are_not_trained_on_now_stay(folder: Path) -> None:
-    shards, cache = Shards(folder / "shards"), make_cache(folder)
+    shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
     files = _files(cache)
     cache.fill(shards, {"anna": shards.people("train")["anna"]}, CPU)
     assert _files(cache) == files
 
 
-def _many(folder: Path, photos: int, broken: int) -> tuple[Shards, People, list[Sample]]:
+def _many(folder: Path, photos: int, broken: int) -> tuple[ShardDataset, People, list[Sample]]:
     """Someone with that many photos, of which some are overwritten in the shard."""
     write_shards(folder / "shards", drawn_people({"anna": photos}))
-    shards = Shards(folder / "shards")
+    shards = ShardDataset(folder / "shards")
     people = shards.people("train")
     with (folder / "shards" / "train-000000.tar").open("r+b") as tar:
         for sample in people["anna"][:broken]:
@@ -175,7 +180,7 @@ def test_a_broken_photo_is_left_out_and_not_tried_again(
     assert cache.fill(shards, people, CPU) == {"anna": people["anna"][1:]}
     assert "1 of 20 photos cannot be read and are left out" in capsys.readouterr().err
     monkeypatch.setattr(Base, "pipeline", lambda *_, **__: pytest.fail("an encoder was loaded"))
-    monkeypatch.setattr(Shards, "photo", lambda *_: pytest.fail("a photo was read"))
+    monkeypatch.setattr(ShardDataset, "photo", lambda *_: pytest.fail("a photo was read"))
     assert cache.fill(shards, people, CPU) == {"anna": people["anna"][1:]}
     mended = dataclasses.replace(broken[0], sha256="0" * 64)  # another photo in its place is another sample
     with pytest.raises(pytest.fail.Exception):
@@ -189,12 +194,12 @@ def test_many_broken_photos_are_refused_until_they_are_mended(tmp_path: Path) ->
         cache.fill(shards, people, CPU)
     shutil.rmtree(tmp_path / "shards")
     write_shards(tmp_path / "shards", drawn_people({"anna": 4}))
-    assert cache.fill(Shards(tmp_path / "shards"), people, CPU) == people
+    assert cache.fill(ShardDataset(tmp_path / "shards"), people, CPU) == people
 
 
 def test_a_damaged_file_of_features_says_what_to_do(folder: Path) -> None:
     cache = make_cache(folder)
-    sample = Shards(folder / "shards").people("train")["anna"][0]
+    sample = ShardDataset(folder / "shards").people("train")["anna"][0]
     cache.path(sample).write_bytes(b"no")
     with pytest.raises(BolidError, match="delete it and run"):
         cache.read(sample, "latents")

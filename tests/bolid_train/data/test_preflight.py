@@ -9,13 +9,13 @@ import pytest
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
 from bolid_train.data import preflight
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 from tests.support.drawn_shards import Row, draw_person, drawn_people, write_manifest, write_shards
 
 
-def _shards(folder: Path, people: dict[str, list[Row]]) -> Shards:
+def _shards(folder: Path, people: dict[str, list[Row]]) -> ShardDataset:
     write_shards(folder / "shards", people)
-    return Shards(folder / "shards")
+    return ShardDataset(folder / "shards")
 
 
 def _settings(folder: Path, **train: object) -> Train:
@@ -48,7 +48,7 @@ def test_the_report_counts_people_and_what_is_odd(tmp_path: Path) -> None:
 
 def test_a_dataset_in_order_has_nothing_odd(tmp_path: Path) -> None:
     report = preflight.examine(_shards(tmp_path, drawn_people({"anna": 2, "boris": 3})), _settings(tmp_path))
-    assert str(report) == "2 people, 5 photos; nothing odd"
+    assert str(report) == "2 people, 5 photos; nothing unusual"
 
 
 def test_a_person_in_two_splits_is_refused(tmp_path: Path) -> None:
@@ -87,14 +87,14 @@ def test_one_photo_of_each_person_is_refused_where_views_are_needed(tmp_path: Pa
 
 
 def test_a_lora_is_trained_on_one_person_of_whatever_split(dataset: Path, tmp_path: Path) -> None:
-    shards = Shards(dataset / "shards")
+    shards = ShardDataset(dataset / "shards")
     for person, photos in (("boris", 3), ("daria", 2)):
         people = preflight.usable_people(shards, _settings(tmp_path, method="lora", person=person))
         assert {name: len(own) for name, own in people.items()} == {person: photos}
 
 
 def test_a_lora_of_nobody_names_who_is_near(dataset: Path, tmp_path: Path) -> None:
-    shards = Shards(dataset / "shards")
+    shards = ShardDataset(dataset / "shards")
     with pytest.raises(UsageError, match="no such person; the nearest are boris"):
         preflight.usable_people(shards, _settings(tmp_path, method="lora", person="borris"))
     with pytest.raises(UsageError, match=r"name them in \[train\] person"):
@@ -102,7 +102,7 @@ def test_a_lora_of_nobody_names_who_is_near(dataset: Path, tmp_path: Path) -> No
 
 
 def test_a_lora_may_be_trained_on_some_photos_alone(dataset: Path, tmp_path: Path) -> None:
-    shards = Shards(dataset / "shards")
+    shards = ShardDataset(dataset / "shards")
     chosen = [photo.sha256 for photo in shards.people("train")["boris"]][::2]
     settings = _settings(tmp_path, method="lora", person="boris", photos=chosen)
     assert [photo.sha256 for photo in preflight.usable_people(shards, settings)["boris"]] == chosen
@@ -117,4 +117,4 @@ def test_a_lora_may_be_trained_on_some_photos_alone(dataset: Path, tmp_path: Pat
 
 
 def test_people_of_another_split_are_found_too(dataset: Path, tmp_path: Path) -> None:
-    assert list(preflight.usable_people(Shards(dataset / "shards"), _settings(tmp_path), "test")) == ["daria"]
+    assert list(preflight.usable_people(ShardDataset(dataset / "shards"), _settings(tmp_path), "test")) == ["daria"]

@@ -9,11 +9,11 @@ import fsspec
 import pytest
 
 from bolid_data.errors import BolidError, UsageError
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 
 
 def test_a_ranged_read_gives_what_the_tar_holds(dataset: Path) -> None:
-    shards = Shards(dataset / "shards")
+    shards = ShardDataset(dataset / "shards")
     samples = [sample for photos in shards.people("train").values() for sample in photos]
     assert len(samples) == 8
     with tarfile.open(dataset / "shards" / "train-000000.tar") as tar:
@@ -27,7 +27,7 @@ def test_a_ranged_read_gives_what_the_tar_holds(dataset: Path) -> None:
 
 
 def test_people_are_those_of_the_split(dataset: Path) -> None:
-    shards = Shards(dataset / "shards")
+    shards = ShardDataset(dataset / "shards")
     assert {person: len(photos) for person, photos in shards.people("train").items()} == {
         "anna": 4,
         "boris": 3,
@@ -39,20 +39,20 @@ def test_people_are_those_of_the_split(dataset: Path) -> None:
 
 def test_without_an_index_the_error_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="run `bolid shard` first"):
-        Shards(tmp_path)
+        ShardDataset(tmp_path)
 
 
 def test_an_index_that_is_none_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "index.duckdb").write_text("not a database, whatever its name")
     with pytest.raises(BolidError, match="cannot be read"):
-        Shards(tmp_path).people("train")
+        ShardDataset(tmp_path).people("train")
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "overwritten"])
 def test_a_damaged_shard_is_named_with_its_sample(dataset: Path, tmp_path: Path, damage: str) -> None:
     shutil.copytree(dataset / "shards", tmp_path / "shards")
     shard = tmp_path / "shards" / "train-000000.tar"
-    sample = Shards(shard.parent).people("train")["clara"][0]
+    sample = ShardDataset(shard.parent).people("train")["clara"][0]
     if damage == "missing":
         shard.unlink()
     elif damage == "cut":
@@ -62,13 +62,13 @@ def test_a_damaged_shard_is_named_with_its_sample(dataset: Path, tmp_path: Path,
         content[sample.offset : sample.offset + sample.size] = b"x" * sample.size
         shard.write_bytes(content)
     with pytest.raises(BolidError, match=rf"train-000000\.tar.*{sample.key}.*bolid verify"):
-        Shards(shard.parent).photo(sample)
+        ShardDataset(shard.parent).photo(sample)
 
 
 def test_a_store_that_fsspec_reaches_gives_the_same_photos(dataset: Path) -> None:
     store = fsspec.filesystem("memory")
     store.put(str(dataset / "shards"), "/somewhere/shards", recursive=True)
-    here, there = Shards(str(dataset / "shards")), Shards("memory://somewhere/shards")
+    here, there = ShardDataset(str(dataset / "shards")), ShardDataset("memory://somewhere/shards")
     assert there.people("train") == here.people("train")
     for sample in here.people("train")["anna"]:
         assert there.photo(sample).tobytes() == here.photo(sample).tobytes()
@@ -76,18 +76,18 @@ def test_a_store_that_fsspec_reaches_gives_the_same_photos(dataset: Path) -> Non
     with pytest.raises(BolidError, match=r"memory://somewhere/shards/train-000000\.tar.*bolid verify"):
         there.photo(sample)
     with pytest.raises(UsageError, match="run `bolid shard` first"):
-        Shards("memory://elsewhere")
+        ShardDataset("memory://elsewhere")
     with pytest.raises(UsageError, match="nosuch"):
-        Shards("nosuch://bucket/shards")
+        ShardDataset("nosuch://bucket/shards")
 
 
 def test_photos_in_s3_are_ranged_reads_of_their_size(bucket: tuple[str, list[dict[str, Any]]], dataset: Path) -> None:
     address, sent = bucket
-    shards = Shards(address)
+    shards = ShardDataset(address)
     samples = [sample for photos in shards.people("train").values() for sample in photos]
     sent.clear()
     for sample in samples:
-        assert shards.photo(sample).tobytes() == Shards(dataset / "shards").photo(sample).tobytes()
+        assert shards.photo(sample).tobytes() == ShardDataset(dataset / "shards").photo(sample).tobytes()
     asked = [(request["path"].rpartition("/")[2], request["Range"]) for request in sent]
     assert asked == [(s.shard, f"bytes={s.offset}-{s.offset + s.size - 1}") for s in samples]
     tar = (dataset / "shards" / "train-000000.tar").stat().st_size

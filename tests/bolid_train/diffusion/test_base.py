@@ -33,8 +33,8 @@ def test_a_base_kept_in_half_precision_runs_in_single_on_a_cpu(tmp_path: Path) -
 
 
 def test_the_default_base_needs_no_hub_and_is_the_same_wherever_the_manifest_lies(tmp_path: Path) -> None:
-    base = Base.find(Train(), tmp_path)
-    assert (base.name, Base.find(Train(), tmp_path / "elsewhere")) == ("small-sdxl", base)
+    base = Base.resolve(Train(), tmp_path)
+    assert (base.name, Base.resolve(Train(), tmp_path / "elsewhere")) == ("small-sdxl", base)
     assert _dtypes(base) == {torch.float32}
 
 
@@ -56,5 +56,5 @@ def test_a_base_that_lacks_something_says_what(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a diffusers pipeline"):
         Base.at("mine", tmp_path)
     (tmp_path / "model_index.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"no image_encoder of its own; name one in \[train\] image_encoder"):
+    with pytest.raises(UsageError, match=r"no image_encoder; name one in \[train\] image_encoder"):
         Base.at("mine", tmp_path)

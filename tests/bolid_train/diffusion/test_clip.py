@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_folder_is_found_near_the_manifest_and_loaded_frozen(folder: Path) -> None:
-    model = load_clip("mine", near=folder.parent).model
+    model = load_clip("mine", relative_to=folder.parent).model
     assert not model.training and not any(value.requires_grad for value in model.parameters())
 
 
@@ -42,7 +42,7 @@ def test_photos_that_are_not_square_are_seen_as_the_stock_processor_sees_them(fo
 
 def test_what_is_no_clip_of_images_and_texts_is_refused() -> None:
     with pytest.raises(UsageError, match="clip_vision_model"):
-        load_clip("image_encoder", near=small_base())
+        load_clip("image_encoder", relative_to=small_base())
 
 
 def test_a_damaged_file_is_one_clear_error(folder: Path, tmp_path: Path) -> None:

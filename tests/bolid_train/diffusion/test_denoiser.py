@@ -56,7 +56,7 @@ def _inputs(rows: int, text: int = 80, pooled: int = 48) -> UNetInputs:
 def _small_sdxl(**settings: Any) -> Denoiser:
     """The committed one, for Lightning pictures."""
     train = Train(objective=ObjectiveSettings(pictures="lightning", identity=1.0), **settings)
-    return Denoiser.of(Base.at("small-sdxl", FOLDER), train, CPU)
+    return Denoiser.from_settings(Base.at("small-sdxl", FOLDER), train, CPU)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,7 +93,7 @@ def test_a_base_that_predicts_something_else_is_refused() -> None:
 
 def test_estimates_start_from_no_later_than_the_timestep_given() -> None:
     seen: list[Tensor] = []
-    denoiser = Denoiser.of(Base.at("random", small_base()), Train(), CPU)
+    denoiser = Denoiser.from_settings(Base.at("random", small_base()), Train(), CPU)
     denoiser.unet.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
     with torch.no_grad():
         denoiser.clean(torch.randn(40, 4, 4, 4), _inputs(40), RowRandom(range(40)), max_timestep=3)
@@ -102,7 +102,7 @@ def test_estimates_start_from_no_later_than_the_timestep_given() -> None:
 
 def test_later_timesteps_are_drawn_in_proportion_to_them() -> None:
     settings = Train(objective=ObjectiveSettings(timestep_bias="later"))
-    denoiser, seen = Denoiser.of(Base.at("random", small_base()), settings, CPU), []
+    denoiser, seen = Denoiser.from_settings(Base.at("random", small_base()), settings, CPU), []
     denoiser.unet.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
     with torch.no_grad():
         denoiser.loss(torch.randn(300, 4, 8, 8), _inputs(300), RowRandom(range(300)))
@@ -111,12 +111,12 @@ def test_later_timesteps_are_drawn_in_proportion_to_them() -> None:
 
 
 def test_the_parts_of_a_batch_have_the_losses_of_the_whole() -> None:
-    denoiser = Denoiser.of(Base.at("random", small_base()), Train(objective=ObjectiveSettings(min_snr=5)), CPU)
+    denoiser = Denoiser.from_settings(Base.at("random", small_base()), Train(objective=ObjectiveSettings(min_snr=5)), CPU)
     latents, inputs, random = torch.randn(4, 4, 16, 16), _inputs(4), RowRandom(range(4))
     parts = [slice(part, None, 2) for part in range(2)]
     with torch.no_grad():
         whole = denoiser.loss(latents, inputs, random)
-        halves = [denoiser.loss(latents[part], inputs.rows(part), random.rows(part)) for part in parts]
+        halves = [denoiser.loss(latents[part], inputs.select(part), random.select(part)) for part in parts]
     assert whole.item() == pytest.approx(sum(halves).item() / 2, rel=1e-5)
 
 
@@ -188,6 +188,6 @@ def test_gradients_pass_the_unet_and_are_the_same_with_gradient_checkpointing(pi
 
 
 def test_without_lightning_weights_the_error_says_which_setting_asks_for_them() -> None:
-    denoiser = Denoiser.of(Base.at("random", small_base()), Train(), CPU)
+    denoiser = Denoiser.from_settings(Base.at("random", small_base()), Train(), CPU)
     with pytest.raises(BolidError, match="pictures"):
         denoiser.lightning(_inputs(1), RowRandom([0]), (4, 16, 16))

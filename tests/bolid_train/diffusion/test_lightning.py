@@ -116,7 +116,7 @@ def test_whole_unet_weights_replace_the_unet(fused: UNet2DConditionModel, tmp_pa
     assert pipe.scheduler.config.timestep_spacing == "trailing"
     with torch.no_grad():
         assert torch.equal(_predict(pipe.unet), _predict(fused))
-    with pytest.raises(UsageError, match="a whole UNet; training needs"):
+    with pytest.raises(UsageError, match="a full UNet; training needs"):
         attach(_unet(), tmp_path / "unet.safetensors")
 
 

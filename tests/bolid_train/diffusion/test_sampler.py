@@ -66,14 +66,14 @@ def test_a_row_is_what_it_is_alone_whatever_else_is_in_the_batch(
     together = _pixels(sample(branched, positive, negative, 3, guidance, 64, SEEDS))
     for row, seed in enumerate(SEEDS):
         only = slice(row, row + 1)
-        (alone,) = _pixels(sample(branched, positive.rows(only), negative.rows(only), 3, guidance, 64, [seed]))
+        (alone,) = _pixels(sample(branched, positive.select(only), negative.select(only), 3, guidance, 64, [seed]))
         assert np.abs(together[row] - alone).max() <= 1
     assert len({image.tobytes() for image in together}) == 3
 
 
 @torch.no_grad()
 def test_a_prompt_alone_gives_the_stock_pipelines_picture_in_any_shape(pipe: StableDiffusionXLPipeline) -> None:
-    positive, negative = (part.rows(slice(1)) for part in _inputs(pipe))
+    positive, negative = (part.select(slice(1)) for part in _inputs(pipe))
     (ours,) = sample(pipe, positive, negative, 3, 5.0, (48, 80), [7])
     (stock,) = pipe(
         PROMPTS[0],

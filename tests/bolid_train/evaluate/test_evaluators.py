@@ -12,15 +12,15 @@ from torch import Tensor
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.weights import embedded_path
 from bolid_train.data.crops import crop
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.evaluate import metrics
-from bolid_train.evaluate.bodies import load_bodies, person_box
-from bolid_train.evaluate.cases import choose
-from bolid_train.evaluate.evaluators import SMALL_WORLD, evaluators_of, load_evaluators
-from bolid_train.evaluate.measuring import Yardstick
-from bolid_train.evaluate.painting import to_pixels
-from bolid_train.evaluate.quality import look
+from bolid_train.evaluate.body_embedding import load_body_embedder, person_box
+from bolid_train.evaluate.cases import choose_cases
+from bolid_train.evaluate.evaluators import SMALL_WORLD, choose_evaluators, load_evaluators
+from bolid_train.evaluate.image_generator import to_pixels
+from bolid_train.evaluate.quality import batched_inference
+from bolid_train.evaluate.scorer import Scorer
 from bolid_train.evaluate.table import interval
 from tests.support.drawn_shards import drawn_people, write_shards
 from tests.support.small_base import small_base
@@ -76,10 +76,10 @@ def test_evaluators_that_do_not_exist_are_refused(name: str) -> None:
 
 def test_evaluators_follow_from_the_base_and_photos_are_not_judged_by_those_of_the_small_world(tmp_path: Path) -> None:
     small, large = Base.at("small", small_base()), Base.at("large", _large(tmp_path / "large"))
-    assert evaluators_of(small) == evaluators_of(small, SMALL_WORLD) == SMALL_WORLD
-    assert evaluators_of(large) == evaluators_of(large, "photos") == "photos"
+    assert choose_evaluators(small) == choose_evaluators(small, SMALL_WORLD) == SMALL_WORLD
+    assert choose_evaluators(large) == choose_evaluators(large, "photos") == "photos"
     with pytest.raises(UsageError, match=r"trained on drawn people of 64 pixels, and the base 'large' .* of 1024"):
-        evaluators_of(large, SMALL_WORLD)
+        choose_evaluators(large, SMALL_WORLD)
 
 
 def _large(folder: Path) -> Path:
@@ -93,7 +93,7 @@ def _large(folder: Path) -> Path:
 
 
 def test_a_person_is_the_same_wherever_they_stand_and_whatever_is_around(bodies: Path) -> None:
-    network = load_bodies(str(bodies), CPU)
+    network = load_body_embedder(str(bodies), CPU)
     shown = [_person(20, 15, (100, 80), 0.0), _person(60, 90, (200, 150), -0.8), _person(60, 90, (200, 150), 0.9)]
     first, second, third = (network(picture[None], keypoints[None])[0] for picture, keypoints in shown)
     assert torch.allclose(first, second, atol=1e-4)
@@ -117,13 +117,13 @@ def test_the_box_holds_the_joints_that_are_seen_and_stays_on_the_picture() -> No
 
 
 def test_a_folder_that_is_no_timm_model_is_refused(tmp_path: Path, bodies: Path) -> None:
-    with pytest.raises(UsageError, match=r"no timm model: .* has no model.safetensors"):
+    with pytest.raises(UsageError, match=r"not a timm model: .* has no model.safetensors"):
         (tmp_path / "config.json").write_text("{}")
-        load_bodies(str(tmp_path), CPU)
+        load_body_embedder(str(tmp_path), CPU)
     (tmp_path / "config.json").write_bytes((bodies / "config.json").read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"not tensors")
     with pytest.raises(BolidError, match="cannot be loaded"):
-        load_bodies(str(tmp_path), CPU)
+        load_body_embedder(str(tmp_path), CPU)
 
 
 def test_large_pictures_are_looked_at_a_few_at_a_time_and_all_are_seen() -> None:
@@ -134,27 +134,27 @@ def test_large_pictures_are_looked_at_a_few_at_a_time_and_all_are_seen() -> None
         return [pictures[:, 0, 0, 0]]
 
     numbers = torch.arange(70.0)
-    (seen,) = look(numbers[:, None, None, None].expand(-1, 3, 1024, 1024), read, CPU)
+    (seen,) = batched_inference(numbers[:, None, None, None].expand(-1, 3, 1024, 1024), read, CPU)
     assert seen.tolist() == numbers.tolist()
     assert max(batches) == 4
     batches.clear()
-    (seen,) = look(numbers[:, None, None, None].expand(-1, 3, 64, 64), read, CPU)
+    (seen,) = batched_inference(numbers[:, None, None, None].expand(-1, 3, 64, 64), read, CPU)
     assert seen.tolist() == numbers.tolist()
     assert max(batches) > 4
 
 
 def test_without_garments_the_leak_is_empty_and_breaks_nothing() -> None:
     none = torch.empty(6, 0, dtype=torch.long)
-    worn = metrics.colours_worn(none, none, none)
+    worn = metrics.reference_colour_share(none, none, none)
     leak = interval(metrics.clothes_leak(worn, worn).view(3, 2).nanmean(1))
     assert leak == {"mean": None, "low": None, "high": None, "people": 0}
 
 
 def test_the_peoples_own_photos_are_nearer_to_photos_than_noise_is(tmp_path: Path) -> None:
     write_shards(tmp_path / "shards", drawn_people({"anna": 4, "boris": 4, "clara": 4}, "val"))
-    shards = Shards(tmp_path / "shards")
-    cases = choose(shards.people("val"), seed=0, views=2, prompts=4)
-    yardstick = Yardstick(load_evaluators(SMALL_WORLD), cases, shards, SIDE, least=6)
+    shards = ShardDataset(tmp_path / "shards")
+    cases = choose_cases(shards.people("val"), seed=0, views=2, prompts=4)
+    scorer = Scorer(load_evaluators(SMALL_WORLD), cases, shards, SIDE, min_keypoints=6)
     own = torch.stack(
         [
             to_pixels(crop(shards.photo(photo), photo.keypoints, (SIDE, SIDE))[0])
@@ -163,7 +163,7 @@ def test_the_peoples_own_photos_are_nearer_to_photos_than_noise_is(tmp_path: Pat
         ]
     )
     noise = torch.rand(12, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    mine, strange = yardstick.quality(own)["fd_small"], yardstick.quality(noise)["fd_small"]
-    assert mine["mean"] < 1e-6 * strange["mean"], "the very photos that the yardstick was made of"
+    mine, strange = scorer.quality(own)["fd_small"], scorer.quality(noise)["fd_small"]
+    assert mine["mean"] < 1e-6 * strange["mean"], "the very photos that the scorer was made of"
     assert mine["people"] == 3
-    assert yardstick.quality(noise[:8])["fd_small"]["people"] == 2, "some of the people"
+    assert scorer.quality(noise[:8])["fd_small"]["people"] == 2, "some of the people"

@@ -44,7 +44,7 @@ PLAIN = Realism("distance", "variety", _first_channel)
 
 def _quality(photos: Tensor) -> Quality:
     quality = Quality(PLAIN, CPU)
-    quality.see(_as_pictures(photos))
+    quality.add_photos(_as_pictures(photos))
     return quality
 
 
@@ -59,8 +59,8 @@ def test_both_numbers_are_what_torchmetrics_makes_of_the_pictures() -> None:
     network = small_realism(load_attributes())
     photos, pictures = _pictures(90, 0), _pictures(64, 1)
     quality = Quality(network, CPU)
-    quality.see(photos[:50])
-    quality.see(photos[50:])
+    quality.add_photos(photos[:50])
+    quality.add_photos(photos[50:])
     found = quality.score(pictures, 16)
     assert found.keys() == {"fd_small", "is_small"}, "never FID: no Inception has looked"
 
@@ -157,5 +157,5 @@ def test_another_file_is_not_taken_for_inception(monkeypatch: pytest.MonkeyPatch
     torch.save({"network": Reading(print)}, path)
     with pytest.raises(BolidError, match="not the Inception of FID"):
         quality.inception_realism(CPU)
-    with pytest.raises(BolidError, match=r"holds no Inception .*[Ww]eights"):
+    with pytest.raises(BolidError, match=r"is not an Inception network .*[Ww]eights"):
         quality.load_inception(path)  # not unpickled either

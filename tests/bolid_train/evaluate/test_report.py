@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bolid_train.evaluate.report import Measured, Result, differences
+from bolid_train.evaluate.report import Measurements, Result, differences
 from bolid_train.evaluate.table import interval
 
 PEOPLE = 3 * torch.randn(30, generator=torch.Generator().manual_seed(0))
@@ -12,7 +12,7 @@ SETS = {"drawn/val": list(range(30)), "drawn/val, some": [0, 1, 2]}
 
 def _result(method: str, views: int, values: Tensor, *of: str) -> Result:
     quality: dict[str, dict] = {name: {} for name in of or SETS}
-    return Result(method, views, Measured({"body_sim": values}, quality, (float(values.mean()),)), {})
+    return Result(method, views, Measurements({"body_sim": values}, quality, (float(values.mean()),)), {})
 
 
 RESULTS = [
@@ -34,7 +34,7 @@ def test_each_method_is_compared_with_the_next_in_the_ranking_and_with_the_base(
 
 
 def test_a_difference_is_told_where_the_methods_own_intervals_overlap() -> None:
-    [better, good] = [interval(RESULTS[number].measured.scores["body_sim"]) for number in (2, 1)]
+    [better, good] = [interval(RESULTS[number].measurements.scores["body_sim"]) for number in (2, 1)]
     assert better["low"] < good["high"], "people differ more than methods do"
     row = differences(RESULTS, SETS)[1]
     assert 0.2 < row["low"] < row["mean"] < row["high"] < 0.4 and row["people"] == 30

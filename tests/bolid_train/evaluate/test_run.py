@@ -15,8 +15,8 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
-from bolid_train.evaluate.painting import Sampling
-from bolid_train.evaluate.run import evaluate, numbers, sampling
+from bolid_train.evaluate.image_generator import Sampling
+from bolid_train.evaluate.run import choose_sampling, evaluate, parse_view_counts
 from bolid_train.methods import adapter, registry
 from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 from tests.support.small_base import small_base
@@ -48,10 +48,10 @@ def _write_run(
 ) -> Manifest:
     """A finished run with random weights. Returns its manifest."""
     settings = write_manifest(folder, method=method, **train)
-    base = Base.find(settings.train, folder)
+    base = Base.resolve(settings.train, folder)
     torch.manual_seed(seed)
-    installed = registry.find(method)(settings.train, ref_dim)
-    installed.install(Denoiser.of(base, settings.train, torch.device("cpu")).unet)
+    installed = registry.resolve(method)(settings.train, ref_dim)
+    installed.install(Denoiser.from_settings(base, settings.train, torch.device("cpu")).unet)
     with torch.no_grad():
         for parameter in installed.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -64,7 +64,7 @@ def _write_run(
 @pytest.fixture(scope="module")
 def result(made: tuple[Path, Manifest]) -> dict:
     """What is returned of all runs with no and two photos."""
-    return evaluate(made[1], made[0], views=(0, 2), how=FAST)
+    return evaluate(made[1], made[0], views=(0, 2), sampling=FAST)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def again(made: tuple[Path, Manifest], told: Path, tmp_path_factory: pytest.Temp
     elsewhere = tmp_path_factory.mktemp("adapters")
     shutil.copytree(made[0] / "runs" / "bolid", elsewhere / "bolid")
     shutil.copytree(made[0] / "runs" / "lora-0", elsewhere / "lora-0")
-    return evaluate(made[1], made[0], views=(1, 2), how=FAST, runs_in=elsewhere)
+    return evaluate(made[1], made[0], views=(1, 2), sampling=FAST, runs_in=elsewhere)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_a_lora_is_measured_on_its_own_person_and_the_others_beside_it_on_the_sa
     assert all(row["people"] <= 2 for row in loras.values()), "nobody but the two"
     assert loras["bolid", 2, "clip_i"]["mean"] != table["bolid", 2, "clip_i"]["mean"]
     anna = _rows(again, "lora's people")
-    boris = _rows(evaluate(made[1], made[0], ["lora-1"], views=(2,), how=FAST), "lora's people")
+    boris = _rows(evaluate(made[1], made[0], ["lora-1"], views=(2,), sampling=FAST), "lora's people")
     for metric in ("body_sim", "limb_error", "clip_t", "clip_i"):
         values = [one["lora", 2, metric]["mean"] for one in (anna, boris)]
         assert loras["lora", 2, metric]["mean"] == pytest.approx(sum(values) / 2)
@@ -179,10 +179,10 @@ def test_runs_that_look_at_photos_through_other_image_encoders_stand_in_one_tabl
     CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "eyes")
     manifest = _write_run(tmp_path, "own", "ip-adapter", seed=0)
     _write_run(tmp_path, "other", "ip-adapter", seed=0, ref_dim=48, image_encoder="eyes")
-    found = evaluate(manifest, tmp_path, views=(1, 2), how=FAST)
+    found = evaluate(manifest, tmp_path, views=(1, 2), sampling=FAST)
     [own, other] = [_means(found, method) for method in ("own", "other")]
     assert own.keys() == other.keys() and own["clip_i", 2] != other["clip_i", 2]
-    assert own == _means(evaluate(manifest, tmp_path, ["own"], views=(1, 2), how=FAST), "own")
+    assert own == _means(evaluate(manifest, tmp_path, ["own"], views=(1, 2), sampling=FAST), "own")
 
 
 def _means(result: dict, method: str) -> dict[tuple[str, int], float]:
@@ -194,7 +194,7 @@ def test_test_people_wait(made: tuple[Path, Manifest]) -> None:
     with pytest.raises(BolidError, match="test people wait until nothing of the method will change"):
         evaluate(made[1], made[0], split="test")
     with pytest.raises(BolidError, match="0 people of the split"):
-        evaluate(made[1], made[0], split="test", how=FAST, open_test_sets=True)
+        evaluate(made[1], made[0], split="test", sampling=FAST, open_test_sets=True)
 
 
 def test_what_cannot_be_measured_is_said(made: tuple[Path, Manifest], tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_what_cannot_be_measured_is_said(made: tuple[Path, Manifest], tmp_path: 
     with pytest.raises(UsageError, match="holds no finished run"):
         evaluate(manifest, folder, runs_in=tmp_path)
     with pytest.raises(UsageError, match="1,x"):
-        numbers("1,x")
+        parse_view_counts("1,x")
     with pytest.raises(UsageError, match="give one of them"):
-        sampling(manifest, "small-lightning", steps=20)
-    assert numbers("8,0,1") == [0, 1, 8]
+        choose_sampling(manifest, "small-lightning", steps=20)
+    assert parse_view_counts("8,0,1") == [0, 1, 8]

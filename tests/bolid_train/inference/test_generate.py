@@ -22,8 +22,8 @@ from bolid_data.manifest import Manifest, ObjectiveSettings, Train
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base
 from bolid_train.inference.generate import Request, generate
-from bolid_train.inference.pipeline import Painter
-from bolid_train.inference.reference_photos import find_people
+from bolid_train.inference.pipeline import InferencePipeline
+from bolid_train.inference.reference_photos import detect_people
 from bolid_train.methods import adapter, registry
 from small_world.world.photos import draw_split
 from small_world.world.splits import HELD_OUT
@@ -89,8 +89,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
 
 def _publish(data: Path, name: str, settings: Train) -> None:
     torch.manual_seed(0)
-    base = Base.find(settings, data)
-    method = registry.find(settings.method)(settings, 64)
+    base = Base.resolve(settings, data)
+    method = registry.resolve(settings.method)(settings, 64)
     method.install(base.unet(CPU))
     with torch.no_grad():
         for parameter in method.parameters():
@@ -140,11 +140,11 @@ def stock(
 ) -> dict[str, np.ndarray]:
     """Images by stock diffusers in a process that imports nothing of ours, and ours from the same photos."""
     out, run = tmp_path_factory.mktemp("stock"), runs[0] / "runs" / "bolid"
-    painter = Painter.of(run, adapter.read(run), runs[0])
+    pipeline = InferencePipeline.from_run(run, adapter.read(run), runs[0])
     for source in ("ref", "body"):
-        painter.method.scale(source, 0.8)
-    given, negative = painter.conditions(painter.batch(PROMPT, find_people(people[0], painter.settings, CPU)), 3)
-    painter.paint((given, negative), steps=4, guidance=5.0, seed=3).save(out / "ours.png")
+        pipeline.method.scale(source, 0.8)
+    given, negative = pipeline.conditions(pipeline.batch(PROMPT, detect_people(people[0], pipeline.settings, CPU)), 3)
+    pipeline.generate((given, negative), steps=4, guidance=5.0, seed=3).save(out / "ours.png")
     ref, body = given.added_cond_kwargs["image_embeds"]
     embeds = {"ref": torch.cat([0 * ref, ref]), "body": torch.cat([0 * body, body])}
     save_file(embeds, out / "embeds.safetensors")

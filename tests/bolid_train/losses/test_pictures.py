@@ -10,7 +10,7 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Tensor, nn
 
 from bolid_data.manifest import ObjectiveSettings, Train
-from bolid_train.data.batch import Batch, no_views
+from bolid_train.data.batch import Batch, empty_views
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.clip import load_clip
 from bolid_train.diffusion.denoiser import Denoiser
@@ -60,10 +60,10 @@ def batch(photos: Photos, pipe: StableDiffusionXLPipeline) -> Batch:
         pooled,
         torch.tensor([[64.0, 64, 0, 0, 64, 64]]).expand(4, -1),
         torch.zeros(4, 8),
-        no_views(4, 8, (8, 16, 16)),
+        empty_views(4, 8, (8, 16, 16)),
         RowRandom([5, 6, 7, 8]),
         reference_keypoints=fractions,
-        people_keypoints=keypoints[:, None],
+        person_keypoints=keypoints[:, None],
         clip_texts=clip.embed_texts([str(photos.caption(row)) for row in rows]),
         clip_references=clip.embed_images(images),
     )
@@ -75,16 +75,16 @@ def _inputs(batch: Batch) -> UNetInputs:
 
 def _chain(**objective: Any) -> tuple[Denoiser, PictureLosses]:
     settings = Train(objective=ObjectiveSettings(**ALL | objective))
-    losses = PictureLosses.of(BASE, settings, CPU)
+    losses = PictureLosses.from_settings(BASE, settings, CPU)
     assert losses
-    return Denoiser.of(BASE, settings, CPU), losses
+    return Denoiser.from_settings(BASE, settings, CPU), losses
 
 
 @pytest.mark.parametrize("pictures", ["one-step", "lightning"])
 def test_every_term_teaches_the_adapter_and_changes_nothing_that_is_frozen(batch: Batch, pictures: str) -> None:
     denoiser, losses = _chain(pictures=pictures)
     adapter = Branches(denoiser.unet, {"ref": 8})
-    batch = batch.rows(slice(1))
+    batch = batch.select(slice(1))
     inputs = _inputs(batch)
     inputs.added_cond_kwargs["image_embeds"] = [torch.ones(1, 1, 8)]
     trained = list(adapter.parameters())
@@ -107,11 +107,11 @@ def test_every_term_teaches_the_adapter_and_changes_nothing_that_is_frozen(batch
 @pytest.mark.parametrize("form", ["absolute", "proportions", "retargeted"])
 def test_a_decoded_photo_costs_less_with_its_own_person_than_with_another(batch: Batch, form: str) -> None:
     _, losses = _chain(identity_form=form)
-    assert batch.reference_keypoints is not None and batch.people_keypoints is not None
+    assert batch.reference_keypoints is not None and batch.person_keypoints is not None
     other = replace(
         batch,
         reference_keypoints=batch.reference_keypoints.roll(1, 0),
-        people_keypoints=batch.people_keypoints.roll(1, 0),
+        person_keypoints=batch.person_keypoints.roll(1, 0),
     )
     with torch.no_grad():
         pictures = losses.decode(batch.latents)
@@ -134,7 +134,7 @@ def test_the_parts_of_a_batch_have_the_losses_of_the_whole(batch: Batch) -> None
     parts = [slice(part, None, 2) for part in range(2)]  # as the trainer deals rows out to processes
     with torch.no_grad():
         whole = losses(denoiser, _inputs(batch), batch)
-        halves = [losses(denoiser, _inputs(batch).rows(part), batch.rows(part)) for part in parts]
+        halves = [losses(denoiser, _inputs(batch).select(part), batch.select(part)) for part in parts]
     for name, value in whole.items():
         assert value.item() == pytest.approx((halves[0][name] + halves[1][name]).item() / 2, rel=1e-4)
 
@@ -158,14 +158,14 @@ def test_weights_scale_their_terms_and_without_any_there_are_no_pictures(batch: 
     assert twice["identity"].item() == pytest.approx(2 * once["identity"].item(), rel=1e-4)
     assert twice["clip_text"].item() == pytest.approx(3 * once["clip_text"].item(), rel=1e-4)
     assert sorted(once) == ["clip_text", "identity"]
-    assert PictureLosses.of(BASE, Train(), CPU) is None
+    assert PictureLosses.from_settings(BASE, Train(), CPU) is None
 
 
 def test_following_the_gradient_lowers_the_loss_also_in_bfloat16(batch: Batch) -> None:
     denoiser, losses = _chain(identity_form="proportions", clip_style=0.0, clip_text=0.0, share=0.5)
     inputs = _inputs(batch)
     text = inputs.encoder_hidden_states.clone().requires_grad_()
-    other = replace(batch, people_keypoints=batch.people_keypoints.roll(1, 0))  # type: ignore[union-attr]
+    other = replace(batch, person_keypoints=batch.person_keypoints.roll(1, 0))  # type: ignore[union-attr]
     values = []
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bolid_data.errors import UsageError
-from bolid_train.data.batch import no_views
+from bolid_train.data.batch import empty_views
 from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.methods import registry
 from bolid_train.methods.registry import METHODS
@@ -40,7 +40,7 @@ def test_what_is_saved_is_what_was_trained(name: str, tmp_path: Path) -> None:
     assert set(method.save(tmp_path)) == {file.name for file in tmp_path.iterdir()}
     again, its_unet = installed(name)
     again.load(tmp_path)
-    for rows in (other, replace(other, views=no_views(3, REF_DIM, (4, 16, 16)))):
+    for rows in (other, replace(other, views=empty_views(3, REF_DIM, (4, 16, 16)))):
         with torch.no_grad():
             first, second = method.condition(rows), again.condition(rows)
         assert torch.equal(predict(unet, rows, first), predict(its_unet, rows, second))
@@ -136,13 +136,13 @@ def test_neither_the_order_of_views_nor_their_padding_matters(name: str) -> None
 
 def test_without_views_the_prototype_has_no_body() -> None:
     method, _ = installed("ip-adapter-views")
-    batch = replace(drawn_batch(), views=no_views(3, REF_DIM, (4, 16, 16)))
+    batch = replace(drawn_batch(), views=empty_views(3, REF_DIM, (4, 16, 16)))
     assert not _embeds(method.condition(batch))[0].any()
 
 
 def test_an_unknown_method_is_named_with_those_there_are() -> None:
     with pytest.raises(UsageError, match=r"'lroa' is not known; known methods are bolid, ip-adapter, .*, lora, text"):
-        registry.find("lroa")
+        registry.resolve("lroa")
 
 
 def _embeds(inputs: UNetInputs) -> list[Tensor]:

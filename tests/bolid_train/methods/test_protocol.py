@@ -22,7 +22,7 @@ from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.inference.generate import Request, generate
 from bolid_train.methods import registry
-from bolid_train.methods.protocol import Source
+from bolid_train.methods.protocol import Condition
 from bolid_train.training.trainer import train
 from tests.support.drawn_shards import write_manifest
 
@@ -63,14 +63,14 @@ class Toy:
     def _middle(self, noisy: Tensor) -> tuple[int, ...]:
         return self._shapes(noisy)[-1]
 
-    def drop(self, inputs: UNetInputs, source: Source, rows: Tensor | None = None) -> UNetInputs:
-        if source != "text":
+    def drop(self, inputs: UNetInputs, condition: Condition, rows: Tensor | None = None) -> UNetInputs:
+        if condition != "text":
             return inputs
         keep = torch.ones(len(inputs.encoder_hidden_states)) if rows is None else (~rows).float()
         return replace(inputs, encoder_hidden_states=inputs.encoder_hidden_states * keep[:, None, None])
 
-    def scale(self, source: Source, weight: float) -> None:
-        self.weights[source] = weight
+    def scale(self, condition: Condition, weight: float) -> None:
+        self.weights[condition] = weight
 
     def blend(self, first: UNetInputs, second: UNetInputs, weight: float) -> UNetInputs:
         middle = torch.lerp(first.encoder_hidden_states, second.encoder_hidden_states, weight)

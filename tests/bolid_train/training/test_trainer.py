@@ -18,7 +18,7 @@ from bolid_data.manifest import Manifest
 from bolid_data.weights import file_sha256
 from bolid_train.data.features import FeatureCache
 from bolid_train.data.sampler import PersonSampler
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.methods import adapter, registry
@@ -159,14 +159,14 @@ def test_overwriting_starts_afresh(folder: Path) -> None:
 
 def test_the_loss_falls_on_a_batch_seen_again_and_the_base_stays(trained: tuple[Path, Manifest]) -> None:
     folder, settings = trained
-    base = Base.find(settings.train, folder)
-    people = Shards(folder / "shards").people("train")
+    base = Base.resolve(settings.train, folder)
+    people = ShardDataset(folder / "shards").people("train")
     cache = FeatureCache(folder / "features", base, settings.train)
-    batch = cache.batch(PersonSampler(people, 3, 3, seed=0).picks(1)).to(torch.device("cpu"))
+    batch = cache.batch(PersonSampler(people, 3, 3, seed=0).items(1)).to(torch.device("cpu"))
     torch.manual_seed(0)
-    denoiser = Denoiser.of(base, settings.train, torch.device("cpu"))
+    denoiser = Denoiser.from_settings(base, settings.train, torch.device("cpu"))
     before = {name: value.clone() for name, value in denoiser.unet.state_dict().items()}
-    method = registry.find("bolid")(settings.train, 64)
+    method = registry.resolve("bolid")(settings.train, 64)
     method.install(denoiser.unet)
     optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3)
     losses = []
@@ -218,7 +218,7 @@ def test_a_run_may_start_from_a_finished_one_of_its_kind(folder: Path) -> None:
         train(write_manifest(folder, start="bolid", body_dim=16), folder, steps=1, run="third")
     with pytest.raises(UsageError, match="no such run"):
         train(write_manifest(folder, start="nobody"), folder, steps=1, run="third")
-    with pytest.raises(UsageError, match="looked at photos through the base's own image encoder"):
+    with pytest.raises(UsageError, match="used the base's image encoder; name the same image_encoder"):
         train(write_manifest(folder, start="bolid", image_encoder="clip-bodies"), folder, steps=1, run="third")
 
 
@@ -236,7 +236,7 @@ def test_a_lora_is_trained_on_the_one_person_and_tells_nobodys_name(folder: Path
 
 
 def test_a_lora_of_some_photos_knows_how_many_and_resumes_on_no_others(folder: Path) -> None:
-    photos = [photo.sha256 for photo in Shards(folder / "shards").people("train")["anna"]]
+    photos = [photo.sha256 for photo in ShardDataset(folder / "shards").people("train")["anna"]]
     settings = write_manifest(folder, method="lora", person="anna", photos=photos[:2])
     assert train(settings, folder, steps=1)["photos"] == 2
     run = folder / "runs" / "lora"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bolid_data.manifest import Manifest
 from bolid_train.data.features import FeatureCache
-from bolid_train.data.shard_dataset import Shards
+from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.methods import registry
@@ -41,13 +41,13 @@ def _grid(folder: Path, out: Path, change: float = 0.0) -> np.ndarray:
 
 
 def _installed(settings: Manifest, folder: Path) -> tuple[Method, FeatureCache, torch.nn.Module, dict]:
-    shards = Shards(folder / "shards")
+    shards = ShardDataset(folder / "shards")
     people = validation_people(shards, settings.train)
-    cache = FeatureCache(folder / "features", Base.find(settings.train, folder), settings.train)
+    cache = FeatureCache(folder / "features", Base.resolve(settings.train, folder), settings.train)
     people = cache.fill(shards, people, CPU)
     torch.manual_seed(0)
-    denoiser = Denoiser.of(cache.base, settings.train, CPU)
-    method = registry.find(settings.train.method)(settings.train, cache.ref_dim(people))
+    denoiser = Denoiser.from_settings(cache.base, settings.train, CPU)
+    method = registry.resolve(settings.train.method)(settings.train, cache.ref_dim(people))
     method.install(denoiser.unet)
     return method, cache, denoiser.unet, people
 
@@ -70,11 +70,11 @@ def test_what_was_learnt_in_between_is_seen(folder: Path, before: np.ndarray, tm
 
 
 def test_people_who_are_not_trained_on_are_looked_at_with_nine_photos_at_most(folder: Path) -> None:
-    people = validation_people(Shards(folder / "shards"), write_manifest(folder).train)
+    people = validation_people(ShardDataset(folder / "shards"), write_manifest(folder).train)
     assert {person: len(photos) for person, photos in people.items()} == {"clara": 9, "daria": 3}
 
 
 def test_without_others_those_who_are_trained_on_are_looked_at_with_all_their_photos(tmp_path: Path) -> None:
     write_shards(tmp_path / "shards", drawn_people({"anna": 12, "boris": 1}))
-    people = validation_people(Shards(tmp_path / "shards"), write_manifest(tmp_path).train)
+    people = validation_people(ShardDataset(tmp_path / "shards"), write_manifest(tmp_path).train)
     assert {person: len(photos) for person, photos in people.items()} == {"anna": 12, "boris": 1}

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from bolid_train.data.batch import Views, no_views
+from bolid_train.data.batch import Views, empty_views
 from bolid_train.methods.bolid.encoder import BodyEncoder, Posterior
-from bolid_train.methods.bolid.reader import around, log_distances
+from bolid_train.methods.bolid.view_encoder import log_distances, patches_at
 
 CLIP, CHANNELS, BODY = 10, 4, 24
 both_aggregators = pytest.mark.parametrize("aggregator", ["mean", "attention"])
@@ -88,7 +88,7 @@ def test_a_surer_view_counts_more(aggregator: Aggregator) -> None:
 
 @both_aggregators
 def test_without_any_view_the_body_is_finite(aggregator: Aggregator) -> None:
-    encoder, views = _encoder(aggregator), no_views(2, CLIP, (CHANNELS, 8, 8))
+    encoder, views = _encoder(aggregator), empty_views(2, CLIP, (CHANNELS, 8, 8))
     posterior = encoder(views)
     assert bool(posterior.mean.isfinite().all()) and bool(posterior.kl(0.0).isfinite().all())
     posterior.mean.sum().backward()
@@ -140,7 +140,7 @@ def test_latents_are_read_where_the_joint_is() -> None:
     latents[0, :, 2, 12] = torch.tensor([3.0, 5.0])
     places = torch.tensor([[(12 + 0.5) / 16, (2 + 0.5) / 8], [(11 + 0.5) / 16, (2 + 0.5) / 8], [0.1, 0.9]])
     seen = torch.ones(1, 17, dtype=torch.bool)
-    found = around(latents, torch.cat([places, torch.full((14, 2), 0.1)])[None], seen)
+    found = patches_at(latents, torch.cat([places, torch.full((14, 2), 0.1)])[None], seen)
     found = found.unflatten(2, (2, 3, 3))  # channel, x, y
     assert_close(found[0, 0, :, 1, 1], torch.tensor([3.0, 5.0]))  # under the joint
     assert_close(found[0, 1, :, 2, 1], torch.tensor([3.0, 5.0]))  # one to the right of it
@@ -181,6 +181,6 @@ def test_every_weight_learns(aggregator: Aggregator, variational: bool) -> None:
     for step in range(2):  # the variance's weights start at zero, which holds nothing else back
         posterior = encoder(_views(3, 4, seed=step))
         bodies = posterior.sample(torch.randn(3, BODY))
-        (encoder.read_proportions(bodies).square().sum() + posterior.kl(0.0).sum()).backward()
+        (encoder.predict_proportions(bodies).square().sum() + posterior.kl(0.0).sum()).backward()
     still = [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == []

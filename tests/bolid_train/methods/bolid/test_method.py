@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bolid_train.data.batch import Batch, no_views
+from bolid_train.data.batch import Batch, empty_views
 from bolid_train.data.proportions import SPREAD, proportions
 from bolid_train.methods.bolid.method import Bolid
 from tests.support.drawn_batches import REF_DIM, drawn_batch, installed
@@ -46,18 +46,18 @@ def test_kl_is_in_nats_a_dimension_and_grows_over_the_first_steps() -> None:
 def test_proportions_are_the_mean_of_the_persons_photos_where_they_are_seen() -> None:
     method, _ = _bolid(objective={"proportions": 0.5})
     batch = drawn_batch(rows=2)
-    assert batch.people_keypoints is not None
-    people = batch.people_keypoints.clone()
+    assert batch.person_keypoints is not None
+    people = batch.person_keypoints.clone()
     people[0, :, 9:11, 2] = 0  # no wrist in any photo of the first person
     people[1, 2:, :, 2] = 0  # and only two photos of the second
-    told = method.encoder.read_proportions(_bodies(method, batch))
+    told = method.encoder.predict_proportions(_bodies(method, batch))
     first = proportions(people[0])[:, [0, 1, 2, 3, 5, 6]].mean(0)
     second = proportions(people[1, :2]).mean(0)
     spread = torch.tensor(SPREAD)
     apart = [(told[0, [0, 1, 2, 3, 5, 6]] - first) / spread[[0, 1, 2, 3, 5, 6]], (told[1] - second) / spread]
     rows = [torch.where(row.abs() < 1, row.square() / 2, row.abs() - 0.5).mean() for row in apart]
     smooth = torch.stack(rows).mean()
-    got = method.losses(None, replace(batch, people_keypoints=people))["proportions"]
+    got = method.losses(None, replace(batch, person_keypoints=people))["proportions"]
     torch.testing.assert_close(got, 0.5 * smooth)
 
 
@@ -74,7 +74,7 @@ def test_before_the_adapter_the_encoder_learns_its_own_terms_and_nothing_of_it_i
 
 def test_rows_without_views_cost_nothing() -> None:
     method, _ = _bolid()
-    batch = replace(drawn_batch(), views=no_views(3, REF_DIM, (4, 16, 16)))
+    batch = replace(drawn_batch(), views=empty_views(3, REF_DIM, (4, 16, 16)))
     assert {name: term.item() for name, term in method.losses(None, batch).items()} == {"kl": 0.0, "proportions": 0.0}
 
 
@@ -99,7 +99,7 @@ def test_without_a_photo_the_body_follows_the_text_and_else_the_seed_alone() -> 
         return replace(batch, views=views, prompt_embeds=words[kinds] + 0.1 * batch.prompt_embeds)
 
     method.finish(lambda number: told(number % 2))
-    drawn = replace(told(9), views=no_views(rows, REF_DIM, (4, 16, 16)))
+    drawn = replace(told(9), views=empty_views(rows, REF_DIM, (4, 16, 16)))
     with torch.no_grad():
         bodies, prior = _bodies(method, told(9)), _bodies(method, drawn)
         assert torch.equal(prior, _bodies(method, drawn))

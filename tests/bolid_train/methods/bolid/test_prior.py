@@ -120,5 +120,5 @@ def test_a_batch_loses_the_mean_of_what_its_halves_lose() -> None:
     words = torch.arange(8) % 2
     bodies, prompts, random = _bodies(words, 3), _prompts(words), RowRandom(range(8))
     whole = _trained().loss(bodies, prompts, random)
-    halves = [_trained().loss(bodies[rows], prompts[rows], random.rows(rows)) for rows in (slice(0, 4), slice(4, 8))]
+    halves = [_trained().loss(bodies[rows], prompts[rows], random.select(rows)) for rows in (slice(0, 4), slice(4, 8))]
     torch.testing.assert_close(whole, torch.stack(halves).mean())

@@ -8,7 +8,7 @@ import pytest
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
-from bolid_train.evaluate.compared import find, loras_of
+from bolid_train.evaluate.finished_runs import find_runs, loras_by_person
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def _write(folder: Path, name: str, method: str = "bolid", person: str = "erik",
 
 
 def _found(runs: Path, *names: str) -> list[tuple[str, str]]:
-    return [(run.folder.name, run.name) for run in find(runs, names)]
+    return [(run.folder.name, run.name) for run in find_runs(runs, names)]
 
 
 def test_a_name_is_a_run_or_the_seeds_of_one(runs: Path) -> None:
@@ -48,9 +48,9 @@ def test_a_run_is_never_mixed_with_seeds_of_its_name_and_that_is_said(
 def test_a_name_of_nothing_says_what_there_is(runs: Path) -> None:
     for name in ("magic", "../bolid", "lora"):
         with pytest.raises(UsageError, match=f"no such run as '{name}'; there are bolid, bolid-seed0, ip-seed0"):
-            find(runs, [name])
+            find_runs(runs, [name])
     with pytest.raises(BolidError, match="unfinished is not finished"):
-        find(runs, ["unfinished"])
+        find_runs(runs, ["unfinished"])
 
 
 def test_loras_are_one_method_and_only_those_of_the_people_and_photos_asked_for_count(
@@ -61,9 +61,9 @@ def test_loras_are_one_method_and_only_those_of_the_people_and_photos_asked_for_
         ("c-8", "clara", 8), ("e-8", "erik", 8), ("a-2", "anna", 2), ("old", "anna", None),
     ):  # fmt: skip
         _write(runs, f"lora-{name}", "lora", person, photos)
-    found = find(runs, ["lora"])
+    found = find_runs(runs, ["lora"])
     assert len(found) == 9 and {run.name for run in found} == {"lora"}
-    chosen = loras_of(found, ["clara", "boris", "anna"], (0, 1, 8))
+    chosen = loras_by_person(found, ["clara", "boris", "anna"], (0, 1, 8))
     names = {
         photos: {person: [run.folder.name for run in own] for person, own in people.items()}
         for photos, people in chosen.items()

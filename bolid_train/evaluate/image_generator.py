@@ -1,0 +1,151 @@
+"""Generates the pictures to evaluate, with the same people, prompts and noise for every method."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionXLPipeline
+from PIL import Image
+from torch import Tensor
+
+from bolid_train.data.batch import Batch, empty_views
+from bolid_train.data.features import FeatureCache
+from bolid_train.data.sampler import BatchItem
+from bolid_train.diffusion import lightning
+from bolid_train.diffusion.base import Base, pick_device
+from bolid_train.diffusion.sampler import sample
+from bolid_train.diffusion.unet_inputs import UNetInputs
+from bolid_train.evaluate.cases import Case
+from bolid_train.evaluate.finished_runs import FinishedRun
+from bolid_train.inference.pipeline import InferencePipeline
+from bolid_train.methods.protocol import CONDITIONS, Method
+from bolid_train.methods.text import TextOnly
+
+_MAX_ROWS, _MAX_PIXELS = 32, 2**22  # of a batch
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are generated: by the base, or, with Lightning's weights, in few steps without guidance."""
+
+    steps: int
+    guidance: float
+    lightning: Path | None = None
+
+    def __str__(self) -> str:
+        guidance = "Lightning, no guidance" if self.lightning else f"guidance {self.guidance:g}"
+        return f"{self.steps} steps, {guidance}"
+
+
+@dataclass(frozen=True)
+class GeneratedImages:
+    """N pictures, one for each person and prompt: all prompts of the first person, then of the next."""
+
+    pictures: Tensor  # (N, 3, H, W) in -1..1
+    seconds: Tensor  # (N,): time for each, without encoders
+
+
+class ImageGenerator:
+    """Generates the cases' pictures with a base, and with runs on it."""
+
+    def __init__(
+        self, base: Base, sampling: Sampling, cases: Sequence[Case], caches: Sequence[FeatureCache], relative_to: Path
+    ) -> None:
+        """`caches`: filled, one for each distinct `feature_settings` of the runs; `relative_to`: the folder to which
+        paths in runs' settings are relative."""
+        self.base, self.sampling, self.cases, self.caches, self.relative_to = base, sampling, cases, caches, relative_to
+
+    def generate_baseline(self) -> GeneratedImages:
+        """The base's pictures of the prompts."""
+        no_text_encoders = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
+        pipe = self.base.pipeline(pick_device(), **no_text_encoders)
+        if self.sampling.lightning:
+            lightning.load(pipe, self.sampling.lightning)
+        return self._generate(pipe, TextOnly(self.caches[0].settings, 0), self.caches[0], 1)
+
+    def generate(self, run: FinishedRun, views: Iterable[int]) -> Iterator[tuple[int, GeneratedImages]]:
+        """A run's pictures by number of views. Without views, the body is sampled given the prompt, and there is no
+        reference."""
+        [cache] = [cache for cache in self.caches if cache.settings == run.feature_settings]
+        pipeline = InferencePipeline.from_run(
+            run.folder, run.adapter, self.relative_to, lightning_file=self.sampling.lightning
+        )
+        for count in views:
+            pipeline.method.scale("ref", 1.0 if count else 0.0)
+            yield count, self._generate(pipeline.pipe, pipeline.method, cache, count)
+
+    def generate_loras(self, runs: Mapping[int, FinishedRun], baseline: GeneratedImages) -> GeneratedImages:
+        """The LoRAs' pictures, generated without photos. For people without a LoRA, the pictures are the base's and
+        seconds are NaN. `runs`: by their person's number."""
+        pictures, seconds = baseline.pictures.clone(), torch.full_like(baseline.seconds, torch.nan)
+        for person, run in runs.items():
+            generator = ImageGenerator(self.base, self.sampling, [self.cases[person]], self.caches, self.relative_to)
+            [(_, images)] = generator.generate(run, [0])
+            rows = slice(person * len(images.pictures), (person + 1) * len(images.pictures))
+            pictures[rows], seconds[rows] = images.pictures, images.seconds
+        return GeneratedImages(pictures, seconds)
+
+    def _generate(
+        self, pipe: StableDiffusionXLPipeline, method: Method, cache: FeatureCache, views: int
+    ) -> GeneratedImages:
+        pictures: list[Tensor] = []
+        seconds: list[float] = []
+        steps, guidance, side = self.sampling.steps, self.sampling.guidance, cache.settings.resolution
+        for batch, seeds in self._batches(cache, views):
+            started_at = time.monotonic()
+            with torch.inference_mode():
+                positive, negative = guidance_inputs(method, batch.to(pipe.device))
+                images = sample(pipe, positive, negative, steps, guidance, side, seeds)
+            seconds += [(time.monotonic() - started_at) / len(images)] * len(images)
+            pictures += [to_pixels(image) for image in images]
+        return GeneratedImages(torch.stack(pictures), torch.tensor(seconds))
+
+    def _batches(self, cache: FeatureCache, views: int) -> Iterator[tuple[Batch, list[int]]]:
+        items = [
+            BatchItem(prompt, case.reference, case.views[: max(views, 1)], seed=seed)
+            for case in self.cases
+            for prompt, seed in zip(case.prompts, case.seeds, strict=True)
+        ]
+        batch_size = min(_MAX_ROWS, max(1, _MAX_PIXELS // cache.settings.resolution**2))
+        for start in range(0, len(items), batch_size):
+            batch_items = items[start : start + batch_size]
+            batch = make_batch(cache, batch_items)
+            yield batch if views else without_views(batch), [item.seed for item in batch_items]
+
+
+def make_batch(cache: FeatureCache, items: Sequence[BatchItem]) -> Batch:
+    """A batch with the targets' captions as prompts and the mean of all views as reference, as in `bolid generate`, so
+    that methods without a body use the same photos."""
+    references = [torch.stack([cache.read(view, "image_embeds")[0] for view in item.views]) for item in items]
+    means = torch.stack([embeds.float().mean(0) for embeds in references])
+    return replace(cache.batch(items), image_embeds=means)
+
+
+def guidance_inputs(method: Method, batch: Batch) -> tuple[UNetInputs, UNetInputs]:
+    """The UNet's inputs, and the same without any condition, for guidance."""
+    positive = negative = method.condition(batch)
+    for condition in CONDITIONS:
+        negative = method.drop(negative, condition)
+    return positive, negative
+
+
+def without_views(batch: Batch) -> Batch:
+    """The batch without photos of the people."""
+    latents = batch.views.latents
+    views = empty_views(
+        len(batch), batch.views.embeds.shape[-1], (latents.shape[2], latents.shape[3], latents.shape[4])
+    )
+    return replace(batch, image_embeds=torch.zeros_like(batch.image_embeds), views=views)
+
+
+def to_pixels(image: Image.Image) -> Tensor:
+    """(3, H, W) in -1..1."""
+    return torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """The inverse of `to_pixels`."""
+    return Image.fromarray(((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
