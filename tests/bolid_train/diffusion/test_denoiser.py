@@ -111,7 +111,9 @@ def test_later_timesteps_are_drawn_in_proportion_to_them() -> None:
 
 
 def test_the_parts_of_a_batch_have_the_losses_of_the_whole() -> None:
-    denoiser = Denoiser.from_settings(Base.at("random", small_base()), Train(objective=ObjectiveSettings(min_snr=5)), CPU)
+    denoiser = Denoiser.from_settings(
+        Base.at("random", small_base()), Train(objective=ObjectiveSettings(min_snr=5)), CPU
+    )
     latents, inputs, random = torch.randn(4, 4, 16, 16), _inputs(4), RowRandom(range(4))
     parts = [slice(part, None, 2) for part in range(2)]
     with torch.no_grad():
