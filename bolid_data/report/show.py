@@ -73,7 +73,7 @@ def _print_coverage(people: list[dict[str, Any]]) -> None:
     kept = [row for row in people if row["kept"]]
     if not kept:
         return
-    title = f"kept photos by framing and facing: {' · '.join(FACINGS)}"
+    title = f"kept photos by facing: {' · '.join(FACINGS)}"
     table = Table("person", *(framing.replace("_", " ") for framing in FRAMINGS), title=title)
     for row in kept:
         counts = ([str(row["views"].get(f"{framing} {facing}", "–")) for facing in FACINGS] for framing in FRAMINGS)

@@ -92,5 +92,5 @@ def test_status_lists_the_missing_framings_and_facings(tmp_path: Path, capsys: p
     assert "full front" not in anna["missing_views"]
     show.print_status(status)
     text = capsys.readouterr().out
-    assert "kept photos by framing and facing: front · side · back" in text
+    assert "kept photos by facing: front · side · back" in text
     assert "1 · – · –" in text
