@@ -1,4 +1,4 @@
-"""The embedded gallery: synthetic people that real models find, on a site like those the crawler reads."""
+"""The embedded gallery: drawn people that real models detect, on a site like those that are crawled."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ __all__ = ["Site", "draw_gallery", "serve_gallery"]
 
 
 def draw_gallery(people: int = 8, photos: int = 24, seed: int = 0, cache: Path | None = None) -> Path:
-    """See `bolid_data.gallery.draw.draw_gallery`; what draws is imported only when something is drawn."""
+    """See `bolid_data.gallery.draw.draw_gallery`; the drawing code is imported only when a gallery is drawn."""
     from bolid_data.gallery.draw import draw_gallery as draw
 
     return draw(people, photos, seed, cache)

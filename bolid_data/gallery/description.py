@@ -1,4 +1,4 @@
-"""What is true of a drawn photo, in words: one sentence, and the words that may stand in it."""
+"""The true description of a drawn photo: one sentence, and its vocabulary."""
 
 import re
 from dataclasses import dataclass, fields
@@ -19,7 +19,7 @@ SCENE = {
 
 @dataclass(frozen=True)
 class Description:
-    """What a caption says, in its own words; `bottom` and `legs` are "" where the photo ends above them."""
+    """The attributes in a caption, as its words; `bottom` and `legs` are "" where the photo ends above them."""
 
     framing: str
     hair: str
@@ -38,7 +38,7 @@ class Description:
         )
 
     def words(self) -> list[str]:
-        """Its words, without the commas between them."""
+        """The words of the sentence, without commas."""
         return str(self).replace(",", "").split()
 
 
@@ -53,7 +53,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "arms": tuple(ARMS.values()),
     "background": tuple(SCENE.values()),
 }
-"""What each attribute may be; the last four but the background may also be ""."""
+"""The values of each attribute; the last four but the background may also be ""."""
 _SENTENCE = re.compile(
     r"a (?P<framing>\S+) photo of a person with (?P<hair>\S+) hair, in a (?P<sleeves>\S+) (?P<top>\S+) top"
     r"(?: and (?:a )?(?P<bottom>\S+) (?P<legs>\w+))?, (?P<arms>[^,]+), (?P<background>[^,]+)"
@@ -61,6 +61,6 @@ _SENTENCE = re.compile(
 
 
 def read(caption: str) -> Description | None:
-    """The description that a caption is the sentence of; None for any other text."""
-    found = _SENTENCE.fullmatch(caption)
-    return found and Description(**found.groupdict(default=""))
+    """Parses a caption of this form; None for any other text."""
+    match = _SENTENCE.fullmatch(caption)
+    return match and Description(**match.groupdict(default=""))

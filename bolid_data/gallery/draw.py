@@ -1,4 +1,4 @@
-"""Draws a whole gallery into a folder, once: people, their photos, nuisances, and what is true of each file."""
+"""Draws a gallery into a folder, once: people, their photos, nuisances, and the truth about each file."""
 
 import hashlib
 import io
@@ -20,20 +20,20 @@ from PIL import Image
 
 from bolid_data.atomic_io import sync_tree
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.gallery.nuisance import DRAWN, REASONS, Nuisance, deal, derive, encode, may, size_of
+from bolid_data.gallery.nuisance import DRAWN, REASONS, Nuisance, derive, distribute, encode, may, size_of
 from bolid_data.gallery.overlay import overlay
 from bolid_data.gallery.people import Person, draw_people
 from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.progress import bar
 
-_APART = 10  # bits of perceptual hash between any two pictures drawn of one person
+_MIN_DISTANCE = 10  # bits of perceptual hash between any two pictures of one person
 _ATTEMPTS = 40
 _QUALITY = (85, 93)
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A line of truth.jsonl: a file and what should be found in it."""
+    """A line of truth.jsonl: a file and what should be detected in it."""
 
     file: str
     person: str
@@ -50,18 +50,18 @@ class Truth:
 
 @dataclass(frozen=True)
 class _Task:
-    """A picture to be drawn, in a process of its own, and the files that it fills."""
+    """A picture to draw, in a worker process, and the files that it fills."""
 
     shot: Shot
     nuisance: Nuisance
-    truths: tuple[Truth, ...]  # one a file; several hold the same bytes
+    truths: tuple[Truth, ...]  # one per file; several files hold the same bytes
 
 
 def draw_gallery(people: int = 8, photos: int = 24, seed: int = 0, cache: Path | None = None) -> Path:
-    """Draw a gallery of `people`, `photos` clean ones of each and nuisances besides, unless the cache has it.
+    """Draws a gallery of `people`, with `photos` clean photos of each and nuisances besides, unless it is in the cache.
 
-    Returns its folder: `truth.jsonl`, a line a file, and `files/archive/<slug>/img/<file>.jpg`. The same arguments
-    give the same bytes, however many processes draw. The cache is the user's own unless `cache` names a folder.
+    Returns its folder: `truth.jsonl`, a line per file, and `files/archive/<slug>/img/<file>.jpg`. The same arguments
+    give the same bytes, whatever the number of processes. The cache is the user's unless `cache` names a folder.
     Raises UsageError for counts below one.
     """
     if people < 1 or photos < 1 or seed < 0:
@@ -79,29 +79,29 @@ def draw_gallery(people: int = 8, photos: int = 24, seed: int = 0, cache: Path |
         sync_tree(part)
         try:
             part.rename(folder)
-        except OSError:  # another process drew the same meanwhile
+        except OSError:  # another process was faster
             if not folder.is_dir():
                 raise
     return folder
 
 
 def _code_hash() -> str:
-    """Changes with the drawing code, so that a cached gallery is never that of older code."""
+    """A hash of the drawing code, so that a cached gallery is never that of older code."""
     code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem != "site")
     return hashlib.sha256(code).hexdigest()[:12]
 
 
 def _fill(root: Path, people: int, photos: int, seed: int) -> list[Truth]:
-    who = draw_people(people, seed)
-    names = {person.slug: _file_names(person.slug, seed) for person in who}
-    hands = deal(people, photos, seed)
-    tasks = [task for index in range(people) for task in _tasks(who, index, photos, hands[index], seed, names)]
-    for person in who:
+    cast = draw_people(people, seed)
+    names = {person.slug: _file_names(person.slug, seed) for person in cast}
+    nuisances = distribute(people, photos, seed)
+    tasks = [task for index in range(people) for task in _tasks(cast, index, photos, nuisances[index], seed, names)]
+    for person in cast:
         (root / "files/archive" / person.slug / "img").mkdir(parents=True)
     truths = _draw(root / "files", tasks)
-    for index, person in enumerate(who):
+    for index, person in enumerate(cast):
         clean = [truth for truth in truths if truth.person == person.slug and truth.kind == "clean"]
-        derived = [nuisance.kind for nuisance in hands[index] if nuisance.kind not in DRAWN]
+        derived = [nuisance.kind for nuisance in nuisances[index] if nuisance.kind not in DRAWN]
         rng = np.random.default_rng((seed, index, 1))
         order = [clean[i] for i in rng.permutation(len(clean))]
         for kind, original in zip(derived, cycle(order), strict=False):
@@ -110,18 +110,18 @@ def _fill(root: Path, people: int, photos: int, seed: int) -> list[Truth]:
 
 
 def _tasks(
-    who: list[Person], index: int, photos: int, hand: list[Nuisance], seed: int, names: dict[str, Iterator[str]]
+    cast: list[Person], index: int, photos: int, nuisances: list[Nuisance], seed: int, names: dict[str, Iterator[str]]
 ) -> Iterator[_Task]:
-    """What is to be drawn for one person: the clean photos, then the nuisances with a picture of their own."""
-    person = who[index]
+    """The pictures to draw for one person: the clean photos, then the nuisances with a picture of their own."""
+    person = cast[index]
     clean = [Nuisance("clean", None)] * photos
-    for number, nuisance in enumerate([*clean, *(n for n in hand if n.kind in DRAWN)]):
+    for number, nuisance in enumerate([*clean, *(n for n in nuisances if n.kind in DRAWN)]):
         rng = np.random.default_rng((seed, index, 2, number))
         shot = _shot(rng, person, nuisance.kind, (seed, index, 3, number, 0))
         framing = shot.framing if shot.people else None
         owners = [person.slug]
         if nuisance.kind == "two_names":
-            owners.append(str(rng.choice([other.slug for other in who if other is not person])))
+            owners.append(str(rng.choice([other.slug for other in cast if other is not person])))
         truth = Truth(
             "", "", nuisance.kind, framing, nuisance.strength, *shot.size,
             reason=REASONS.get(nuisance.kind), may=tuple(may(nuisance.kind, framing)),
@@ -141,7 +141,7 @@ def _shot(rng: np.random.Generator, person: Person, kind: str, seed: tuple[int, 
 
 
 def _file_names(slug: str, seed: int) -> Iterator[str]:
-    """Addresses of a person's files, without end: numbers that tell nothing, none twice."""
+    """Yields names for a person's files, endlessly: distinct random numbers."""
     rng = np.random.default_rng((seed, *slug.encode()))
     used: set[int] = set()
     while True:
@@ -152,49 +152,51 @@ def _file_names(slug: str, seed: int) -> Iterator[str]:
 
 
 def _draw(files: Path, tasks: list[_Task]) -> list[Truth]:
-    """Draw every task's picture; one that resembles an earlier one of the same person is drawn anew."""
+    """Draws every task's picture; one that resembles an earlier one of the same person is drawn again."""
     truths: list[list[Truth]] = [[] for _ in tasks]
     hashes: list[int] = [0] * len(tasks)
     workers = max(1, min(os.cpu_count() or 1, len(tasks) // 4))
-    # Spawned, not forked: the caller may run threads of its own.
+    # Spawned, not forked: the caller may have threads.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread) as pool, bar() as progress:
         line = progress.add_task("drawing the gallery", total=len(tasks))
         todo = list(range(len(tasks)))
         for attempt in range(_ATTEMPTS):
-            again = {pool.submit(_work, files, replace(tasks[i], shot=_anew(tasks[i].shot, attempt))): i for i in todo}
-            for future in as_completed(again):
-                truths[again[future]], hashes[again[future]] = future.result()
+            running = {
+                pool.submit(_work, files, replace(tasks[i], shot=_reseed(tasks[i].shot, attempt))): i for i in todo
+            }
+            for future in as_completed(running):
+                truths[running[future]], hashes[running[future]] = future.result()
                 progress.advance(line)
-            todo = _too_near(tasks, hashes)
+            todo = _too_similar(tasks, hashes)
             if not todo:
                 return [truth for group in truths for truth in group]
             progress.update(line, total=(progress.tasks[0].total or 0) + len(todo))
-    raise BolidError(f"no {len(tasks)} pictures that differ enough were found; ask for fewer photos a person")
+    raise BolidError(f"could not draw {len(tasks)} pictures that differ enough; ask for fewer photos per person")
 
 
 def _one_thread() -> None:
-    cv2.setNumThreads(1)  # one process a core is enough
+    cv2.setNumThreads(1)  # one process per core is enough
 
 
-def _anew(shot: Shot, attempt: int) -> Shot:
+def _reseed(shot: Shot, attempt: int) -> Shot:
     return replace(shot, seed=(*shot.seed[:-1], attempt))
 
 
-def _too_near(tasks: list[_Task], hashes: list[int]) -> list[int]:
-    """Tasks whose picture is within `_APART` bits of an earlier one of the same person."""
-    near = []
+def _too_similar(tasks: list[_Task], hashes: list[int]) -> list[int]:
+    """Tasks whose picture is within `_MIN_DISTANCE` bits of an earlier one of the same person."""
+    similar = []
     earlier: dict[str, list[int]] = {}
     for index, task in enumerate(tasks):
         for truth in task.truths:
             others = earlier.setdefault(truth.person, [])
-            if any((hashes[index] ^ other).bit_count() < _APART for other in others) and index not in near:
-                near.append(index)
+            if any((hashes[index] ^ other).bit_count() < _MIN_DISTANCE for other in others) and index not in similar:
+                similar.append(index)
             others.append(hashes[index])
-    return near
+    return similar
 
 
 def _work(files: Path, task: _Task) -> tuple[list[Truth], int]:
-    """Draw one picture, write its files; returns their truths and the picture's hash."""
+    """Draws one picture and writes its files. Returns their truths and the picture's hash."""
     photo = draw_photo(task.shot)
     rng = np.random.default_rng((*task.shot.seed, 1))
     image, nuisance = photo.image, task.nuisance
@@ -217,5 +219,7 @@ def _derive(files: Path, kind: str, original: Truth, file: str, rng: np.random.G
         return replace(truth, width=None, height=None)
     width, height = Image.open(io.BytesIO(data)).size
     share = width / (original.width or width)
-    points = truth.keypoints and [[round(x * share, 1), round(y * share, 1), seen] for x, y, seen in truth.keypoints]
+    points = truth.keypoints and [
+        [round(x * share, 1), round(y * share, 1), visible] for x, y, visible in truth.keypoints
+    ]
     return replace(truth, width=width, height=height, keypoints=points)

@@ -11,7 +11,7 @@ SIDES = ("left", "right")
 
 
 def draw_figure(canvas: Canvas, person: Person, outfit: Outfit, figure: Figure) -> None:
-    """Paint `person` in `outfit` as posed in `figure`, from what is farthest to what is nearest."""
+    """Paints `person` in `outfit` as posed in `figure`, from the farthest part to the nearest."""
     draw_hair_behind(canvas, person, figure)
     _legs(canvas, person, outfit, figure)
     _neck(canvas, person, figure)
@@ -123,7 +123,7 @@ def _between(figure: Figure, along: float) -> Point:
     joints = figure.joints
     down = figure.camera.scale * np.array([-np.sin(figure.camera.tilt), np.cos(figure.camera.tilt)])
     hips = (joints["left_hip"] + joints["right_hip"]) / 2
-    # A raised arm lifts its shoulder; the trunk's top does not follow.
+    # A raised arm lifts its shoulder, but not the top of the trunk.
     top = joints["neck"] + 0.032 * down
     return top + along * (hips - top)
 

@@ -15,7 +15,7 @@ _WHITE: Colour = (1.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class _Brush:
-    """Paints on one head, in its own lengths."""
+    """Paints on one head, in head heights."""
 
     canvas: Canvas
     figure: Figure
@@ -43,14 +43,14 @@ class _Brush:
 
 
 def draw_hair_behind(canvas: Canvas, person: Person, figure: Figure) -> None:
-    """What hangs behind the neck and shoulders; painted before the body."""
+    """The hair behind the neck and shoulders; painted before the body."""
     brush = _Brush(canvas, figure, person.build.head_width / 2)
     length = {"bob": 0.50, "long": 0.98}.get(person.haircut)
     if length:
         sides = [(1.08, -0.42), (1.34, -0.1), (1.36, length * 0.5), (1.22, length), (0.7, length * 1.06)]
         outline = [(brush.half * x, y) for x, y in sides] + [(-brush.half * x, y) for x, y in reversed(sides)]
         brush.shape(outline, 0.2, HAIR[person.hair], "hair")
-    if person.haircut == "curly":  # one scalloped shape: single curls pass for faces
+    if person.haircut == "curly":  # one scalloped shape: single curls are detected as faces
         turns = np.linspace(0, 2 * np.pi, 90, endpoint=False)
         reach = 1 + 0.05 * np.sin(13 * turns)
         across, down = brush.half * 1.42 * reach * np.cos(turns), 0.60 * reach * np.sin(turns) - 0.07
@@ -152,8 +152,8 @@ def _hair_in_front(brush: _Brush, person: Person) -> None:
     part = 0.35 * half if person.haircut in ("bob", "long", "short") else 0.0
     hairline = [(-0.98, 0.0), (-0.88, -0.16), (-0.62, -0.27), (0.0, -0.335), (0.62, -0.27), (0.88, -0.16), (0.98, 0.0)]
     brush.shape(outer + [(half * x + part * (1 - x * x), y) for x, y in hairline], 0.16, colour, "hair")
-    if person.haircut == "bun":
-        knot = [(-0.19, -0.52), (-0.15, -0.63), (0.0, -0.67), (0.15, -0.63), (0.19, -0.52)]  # a ball passes for a head
+    if person.haircut == "bun":  # a flat knot: a ball is detected as a head
+        knot = [(-0.19, -0.52), (-0.15, -0.63), (0.0, -0.67), (0.15, -0.63), (0.19, -0.52)]
         brush.shape(knot, 0.08, colour, "hair")
     if person.haircut in ("bob", "long"):
         low = 0.48 if person.haircut == "bob" else 0.72

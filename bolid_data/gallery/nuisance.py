@@ -1,4 +1,4 @@
-"""What a real gallery has beside clean photos, and what a judge should say of each kind."""
+"""Nuisances: what a real gallery has besides clean photos, and the reason expected for each kind."""
 
 import io
 from dataclasses import dataclass
@@ -26,33 +26,33 @@ _SMALLEST_CLEAN = 1000
 
 @dataclass(frozen=True)
 class Nuisance:
-    """A kind that a person's gallery gets; `strength` for watermarks only."""
+    """A nuisance among a person's photos; `strength` is for watermarks only."""
 
     kind: str
     strength: str | None
 
 
 def may(kind: str, framing: str | None) -> list[str]:
-    """Reasons that would be right as well: what is cropped below the chest may show too few keypoints."""
+    """Other reasons that are also correct: a photo cropped below the chest may show too few keypoints."""
     return [*_MAY.get(kind, []), *(["few_keypoints"] if framing == "bust" else [])]
 
 
-def deal(people: int, photos: int, seed: int) -> list[list[Nuisance]]:
-    """The nuisances of each person: about 0.4 a clean photo, and every kind at least once among two people or more."""
+def distribute(people: int, photos: int, seed: int) -> list[list[Nuisance]]:
+    """The nuisances of each person: about 0.4 per clean photo; every kind occurs at least once among two or more."""
     rng = np.random.default_rng((seed, people, photos))
     kinds = [kind for kind in KINDS if people > 1 or kind != "two_names"]
-    each = max(-(-len(kinds) // people), round(photos * 0.4))
-    deck: list[Nuisance] = []
-    while len(deck) < each * people:
-        strengths = iter(("faint", "strong") * 2 if len(deck) // len(kinds) % 2 else ("strong", "faint") * 2)
-        deck += [Nuisance(kind, next(strengths) if kind in overlay.KINDS else None) for kind in kinds]
-    deck = deck[: each * people]
-    order = rng.permutation(len(deck))
-    return [[deck[i] for i in order[person::people]] for person in range(people)]
+    per_person = max(-(-len(kinds) // people), round(photos * 0.4))
+    nuisances: list[Nuisance] = []
+    while len(nuisances) < per_person * people:
+        strengths = iter(("faint", "strong") * 2 if len(nuisances) // len(kinds) % 2 else ("strong", "faint") * 2)
+        nuisances += [Nuisance(kind, next(strengths) if kind in overlay.KINDS else None) for kind in kinds]
+    nuisances = nuisances[: per_person * people]
+    order = rng.permutation(len(nuisances))
+    return [[nuisances[i] for i in order[person::people]] for person in range(people)]
 
 
 def size_of(rng: np.random.Generator, kind: str) -> tuple[int, int]:
-    """Width and height in pixels that a picture of this kind has."""
+    """A width and height in pixels for a picture of this kind."""
     if kind == "small":
         return int(rng.integers(640, 960)), int(rng.integers(900, 1300))
     if kind in ("two_people", "three_people"):
@@ -80,7 +80,7 @@ def derive(kind: str, original: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _reencode(original: bytes, rng: np.random.Generator) -> bytes:
-    """The same picture in fewer bytes, sometimes a little smaller, its perceptual hash within 2 bits."""
+    """The same picture in fewer bytes, sometimes slightly smaller, with a perceptual hash within 2 bits."""
     image = Image.open(io.BytesIO(original))
     smaller = max(0.92, _SMALLEST_CLEAN / min(image.size))
     shares = [smaller, 1.0] if rng.random() < 0.5 else [1.0]

@@ -19,7 +19,7 @@ _CREDITS = ("© {site}", "{site}", "www.{site}", "© {year} {site}", "Photo: {si
 
 
 def overlay(image: Image.Image, kind: str, strength: str, rng: np.random.Generator) -> Image.Image:
-    """Return a copy of `image` (any mode, returned as RGB, same size) with a watermark drawn on it.
+    """Returns a copy of `image` (any mode, returned as RGB, same size) with a watermark drawn on it.
 
     `kind` is one of `KINDS`, `strength` one of `OPACITY` (KeyError for another); position, angle, ink, size
     and words come from `rng`.
@@ -29,7 +29,7 @@ def overlay(image: Image.Image, kind: str, strength: str, rng: np.random.Generat
     mask = draw(base.size, rng)
     opacity = rng.uniform(*OPACITY[strength])
     marked = base
-    if rng.random() < 0.5:  # a shadow, so that the mark is seen on its own colour as well
+    if rng.random() < 0.5:  # a shadow makes the mark visible on its own colour too
         shift = max(1, min(base.size) // 400)
         shadow = Image.new("L", base.size, 0)
         shadow.paste(mask, (shift, shift))
@@ -72,7 +72,7 @@ def _text(text: str, size: float, stroke: int = 0) -> Image.Image:
 
 
 def _text_of_width(text: str, width: float, stroke: int = 0) -> Image.Image:
-    """The text set so large that it is about `width` pixels wide."""
+    """The text at a size at which it is about `width` pixels wide."""
     probe = _text(text, 40)
     return _text(text, max(10.0, 40 * width / probe.width), stroke)
 
@@ -129,7 +129,7 @@ def _logo(size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
 
 def _mark(side: int, rng: np.random.Generator) -> Image.Image:
     """A simple emblem as a square mask: a ring, badge, shield or camera with a letter, star or lens in it."""
-    unit = side * 4  # drawn four times as large: ImageDraw does not smooth its edges
+    unit = side * 4  # drawn at four times the size, as ImageDraw does not antialias
     mark = Image.new("L", (unit, unit), 0)
     pen = ImageDraw.Draw(mark)
     shape = str(rng.choice(["ring", "badge", "shield", "camera"]))

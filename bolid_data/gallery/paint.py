@@ -1,6 +1,6 @@
-"""A canvas that paints shaded solids: every part is lit as if round, and shades the figure beneath it.
+"""A canvas that paints shaded solids: every part is lit as if it were round, and casts a shadow on the figure beneath.
 
-Detectors trained on photographs do not find flat drawings; they do find lit ones.
+Detectors trained on photographs do not detect flat drawings, but they do detect lit ones.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Light:
 
 @dataclass
 class Canvas:
-    """Pixels (height, width, 3) in 0..1 with the figure painted on them; sizes and places are in pixels."""
+    """Pixels (height, width, 3) in 0..1 with the figure painted on them; sizes and positions are in pixels."""
 
     pixels: Pixels
     light: Light
@@ -50,7 +50,7 @@ class Canvas:
     ) -> None:
         """A tapered capsule from `a` (radius `ra`) to `b` (radius `rb`), lit as a tube: its ends show no seam.
 
-        `joined`: it goes on from what is beneath it, on which it casts no shadow.
+        `joined`: it continues the part beneath it and casts no shadow on it.
         """
         box = self._box(np.array([a, b]), max(ra, rb) * 1.5 + 2)
         if box is None:
@@ -60,11 +60,11 @@ class Canvas:
         squared = max(dx * dx + dy * dy, 1e-6)
         along = np.clip(((x - x0) * dx + (y - y0) * dy) / squared, 0, 1)
         radius = ra + along * (rb - ra)
-        away = np.hypot(x - x0 - along * dx, y - y0 - along * dy) / radius
+        distance = np.hypot(x - x0 - along * dx, y - y0 - along * dy) / radius
         if not joined:
-            self._shadow(box, np.clip((1.45 - away) / 0.45, 0, 1))
+            self._shadow(box, np.clip((1.45 - distance) / 0.45, 0, 1))
         aside = ((x - x0) * -dy + (y - y0) * dx) / (squared * radius)
-        alpha = np.clip((1 - away) * radius + 0.5, 0, 1)
+        alpha = np.clip((1 - distance) * radius + 0.5, 0, 1)
         self._lay(box, alpha, aside * -dy, aside * dx, colour, self._folds if cloth else None)
 
     def ball(self, centre: Point, rx: float, ry: float, colour: Colour, angle: float = 0.0) -> None:
@@ -73,13 +73,13 @@ class Canvas:
         if box is None:
             return
         off_x, off_y, cos, sin = _ellipse(box, centre, rx, ry, angle)
-        away = np.hypot(off_x, off_y)
-        self._shadow(box, np.clip((1.4 - away) / 0.4, 0, 1))
+        distance = np.hypot(off_x, off_y)
+        self._shadow(box, np.clip((1.4 - distance) / 0.4, 0, 1))
         nx, ny = off_x * cos - off_y * sin, off_x * sin + off_y * cos
-        self._lay(box, np.clip((1 - away) * min(rx, ry) + 0.5, 0, 1), nx, ny, colour, None)
+        self._lay(box, np.clip((1 - distance) * min(rx, ry) + 0.5, 0, 1), nx, ny, colour, None)
 
     def shape(self, points: Point, depth: float, colour: Colour, texture: str = "") -> None:
-        """A closed outline through about `points` (n, 2), round towards its edges over `depth` pixels.
+        """A closed outline roughly through `points` (n, 2), rounded towards its edges over `depth` pixels.
 
         `texture` is "cloth", "hair" or "".
         """
@@ -100,7 +100,7 @@ class Canvas:
 
     def spot(self, centre: Point, rx: float, ry: float, colour: Colour, opacity: float, angle: float = 0.0,
              edge: float = 1.0) -> None:  # fmt: skip
-        """A flat ellipse of colour; `edge` 1 fades from the middle on, near 0 has a crisp rim."""
+        """A flat ellipse of colour; with `edge` 1 it fades from the centre, near 0 it has a crisp rim."""
         box = self._box(centre[None], max(rx, ry) + 2)
         if box is None:
             return
@@ -151,7 +151,7 @@ class Canvas:
 
 
 def rgb(red: float, green: float, blue: float) -> Pixels:
-    """A colour (3,) in 0..1 that scales and mixes."""
+    """A colour in 0..1 as an array (3,)."""
     return np.array((red, green, blue), np.float32)
 
 
@@ -164,7 +164,7 @@ def smooth(points: Point) -> Point:
 
 
 def noise(rng: np.random.Generator, size: tuple[int, int], cells: tuple[int, int]) -> Pixels:
-    """Smooth noise (height, width) of about -1..1, `cells` random values high and wide."""
+    """Smooth noise (height, width) of about -1..1, interpolated from `cells` random values."""
     rough = rng.uniform(-1, 1, (max(2, cells[0]), max(2, cells[1]))).astype(np.float32)
     return np.asarray(cv2.resize(rough, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 
@@ -178,7 +178,7 @@ def _grid(box: tuple[int, int, int, int]) -> tuple[Pixels, Pixels]:
 def _ellipse(
     box: tuple[int, int, int, int], centre: Point, rx: float, ry: float, angle: float
 ) -> tuple[Pixels, Pixels, np.float32, np.float32]:
-    """Offsets from the centre in half-axes, along the ellipse's own axes, and the turn's cosine and sine."""
+    """Offsets from the centre along the ellipse's axes, in half-axes, and the cosine and sine of its angle."""
     y, x = _grid(box)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     dx, dy = x - np.float32(centre[0]), y - np.float32(centre[1])

@@ -1,4 +1,4 @@
-"""Who is drawn: a person's proportions, skin, hair and wardrobe, which stay the same on every photo."""
+"""The drawn people: proportions, skin, hair and wardrobe, which are the same on all photos of a person."""
 
 from dataclasses import dataclass, replace
 
@@ -35,7 +35,7 @@ _EYES: tuple[Colour, ...] = ((0.25, 0.15, 0.09), (0.22, 0.36, 0.50), (0.24, 0.36
 
 @dataclass(frozen=True)
 class Build:
-    """Lengths and half-widths as fractions of the stature; joints, not outlines, end a length."""
+    """Lengths (from joint to joint) and half-widths, as fractions of the stature."""
 
     head: float
     head_width: float  # of the head's height
@@ -54,7 +54,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Outfit:
-    """What is worn: colour names, sleeves "long", "short" or "none", legs "trousers", "shorts" or "skirt"."""
+    """An outfit: colour names, sleeves "long", "short" or "none", legs "trousers", "shorts" or "skirt"."""
 
     top: str
     bottom: str
@@ -80,11 +80,11 @@ class Person:
 
 
 def draw_people(count: int, seed: int) -> list[Person]:
-    """`count` people of their own, the same for the same seed; a larger count only adds people."""
+    """`count` distinct people, the same for the same seed; a larger count only adds people."""
     people: dict[str, Person] = {}
     for index in range(count):
         person = _person(np.random.default_rng((seed, index, 0)), index)
-        while person.slug in people:  # names run out: a second, third, … of the name
+        while person.slug in people:  # the name is taken
             person = replace(person, name=f"{person.name} {index + 1}", slug=f"{person.slug}_{index + 1}")
         people[person.slug] = person
     return list(people.values())
@@ -112,7 +112,7 @@ def _person(rng: np.random.Generator, index: int) -> Person:
 
 
 def _build(rng: np.random.Generator, woman: bool) -> Build:
-    """Proportions about those of adults: a head is 1/7.6 of the stature, the hips halve it."""
+    """Approximate proportions of adults: the head is 1/7.6 of the stature, the hips are half-way."""
     stout = rng.uniform(0.88, 1.25)
     shoulders = rng.uniform(0.098, 0.108) if woman else rng.uniform(0.112, 0.126)
     hip_height = rng.uniform(0.475, 0.505)
@@ -134,7 +134,7 @@ def _build(rng: np.random.Generator, woman: bool) -> Build:
 
 
 def draw_outfit(rng: np.random.Generator, woman: bool) -> Outfit:
-    """What a woman or a man of the gallery might wear; the trousers are never of the top's colour."""
+    """A random outfit for a woman or a man; trousers never have the colour of the top."""
     top = str(rng.choice(list(CLOTHES)))
     bottom = str(rng.choice([name for name in _BOTTOMS if name != top]))
     legs = ("trousers", "trousers", "skirt", "shorts") if woman else ("trousers", "trousers", "shorts")

@@ -1,4 +1,4 @@
-"""One photo of the gallery: who, how and where, composed, painted and finished like a camera's picture."""
+"""One photo of the gallery: people, pose and scene, composed, painted and finished like a camera's picture."""
 
 from dataclasses import dataclass
 
@@ -14,17 +14,17 @@ from bolid_data.gallery.pose import ARMS, COCO, Camera, Figure, Pose, draw_pose,
 from bolid_data.gallery.scenes import SCENES, draw_scene
 
 FRAMINGS = {"full": 0.45, "knees_up": 0.35, "bust": 0.2}
-"""How much of a person is shown, and how often."""
-# Painted at this share of the final size and enlarged: as soft as a photo, in less than half the time.
-_PAINTED = 0.62
-# Other arms leave the picture, and come back as limbs of nobody.
+"""How much of a person is shown, and with which probability."""
+# Painted at this fraction of the final size and enlarged: as soft as a photo, in less than half the time.
+_PAINT_SCALE = 0.62
+# Other arms would leave the picture, and hands would reappear without an arm.
 _ARMS = {"full": ARMS, "knees_up": tuple(arms for arms in ARMS if arms != "spread"), "bust": ("down", "folded")}
 _REACH = {"raised": 0.13, "waving": 0.13}  # how far hands stand above the crown, in statures
 
 
 @dataclass(frozen=True)
 class Shot:
-    """What is decided before a photo is drawn; all else follows from `seed`. No people: only the scene."""
+    """What is decided before a photo is drawn; the rest follows from `seed`. Without people, only the scene."""
 
     people: tuple[Person, ...]  # the main one first
     framing: str
@@ -35,34 +35,34 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A drawn photo and what is true of its main person."""
+class DrawnPhoto:
+    """A drawn photo and the truth about its main person."""
 
     image: Image.Image
     keypoints: list[list[float]] | None  # 17 × (x, y, visible), COCO order, pixels of the image
     facts: dict[str, str] | None
 
 
-def draw_photo(shot: Shot) -> Photo:
-    """Draw a shot; the same shot gives the same pixels."""
+def draw_photo(shot: Shot) -> DrawnPhoto:
+    """Draws a shot; the same shot gives the same pixels."""
     rng = np.random.default_rng(shot.seed)
-    width, height = (round(side * _PAINTED) for side in shot.size)
-    # An empty studio is a grey blur, in which the pose model may see anything.
+    width, height = (round(side * _PAINT_SCALE) for side in shot.size)
+    # An empty studio is a grey blur, in which the pose model may detect anything.
     scene = str(rng.choice([word for word in shot.scenes if shot.people or word != "studio"]))
     canvas = shot.canvas(draw_scene(rng, (height, width), scene), _light(rng), rng)
-    seen: tuple[Figure, Outfit] | None = None
+    drawn: tuple[Figure, Outfit] | None = None
     cameras = _cameras(rng, shot, (width, height))
-    # The main person is painted last, so nearest; the truth is about them.
+    # The main person, about whom the truth is, is painted last and so in front.
     for person, (camera, arms) in reversed(list(zip(shot.people, cameras, strict=True))):
         outfit = person.outfits[int(rng.integers(len(person.outfits)))]
         figure = place(person.build, draw_pose(rng, arms), camera)
         _ground(canvas, figure)
         draw_figure(canvas, person, outfit, figure)
-        seen = figure, outfit
+        drawn = figure, outfit
     image = _develop(canvas.pixels, shot.size, rng)
-    if seen is None:
-        return Photo(image, None, None)
-    figure, outfit = seen
+    if drawn is None:
+        return DrawnPhoto(image, None, None)
+    figure, outfit = drawn
     main = shot.people[0]
     facts = {
         "top": outfit.top,
@@ -71,7 +71,7 @@ def draw_photo(shot: Shot) -> Photo:
         "arms": figure.pose.arms,
         "background": scene,
     }
-    return Photo(image, _keypoints(figure, main, shot.size), facts)
+    return DrawnPhoto(image, _keypoints(figure, main, shot.size), facts)
 
 
 def _light(rng: np.random.Generator) -> Light:
@@ -81,7 +81,7 @@ def _light(rng: np.random.Generator) -> Light:
 
 
 def _cameras(rng: np.random.Generator, shot: Shot, size: tuple[int, int]) -> list[tuple[Camera, str]]:
-    """A place in the picture and the arms' pose for each of the shot's people."""
+    """A camera and the arms' pose for each of the shot's people."""
     count = len(shot.people)
     if count == 0:
         return []
@@ -101,7 +101,7 @@ def _camera(rng: np.random.Generator, framing: str, arms: str, size: tuple[int, 
     above = _REACH.get(arms, 0.0)  # room for the hands, in statures
     top, bottom = rng.uniform(0.05, 0.09), rng.uniform(0.03, 0.06) if framing == "full" else 0.0
     scale = height * (1 - top - bottom) / (shown + above)
-    if arms == "spread":  # narrower than high: stand lower, fit the width
+    if arms == "spread":  # spread arms must fit the width
         scale = min(scale, width * rng.uniform(0.97, 1.04))
         top = 1 - bottom - scale / height
     tilt = float(np.radians(rng.normal(0, 1.6)))
@@ -119,7 +119,7 @@ def _ground(canvas: Canvas, figure: Figure) -> None:
 
 
 def _develop(pixels: Pixels, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
-    """Tint, enlarge and grain."""
+    """Tints, enlarges and adds grain."""
     warmth, gain = rng.uniform(-0.04, 0.04), rng.uniform(0.92, 1.08)
     tinted = pixels * rgb(255 * gain * (1 + warmth), 255 * gain, 255 * gain * (1 - warmth))
     large = cv2.resize(np.clip(tinted, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC)
@@ -130,10 +130,10 @@ def _develop(pixels: Pixels, size: tuple[int, int], rng: np.random.Generator) ->
 
 
 def _keypoints(figure: Figure, person: Person, size: tuple[int, int]) -> list[list[float]]:
-    """The joints in COCO's order, in pixels of the finished photo; visible where in it and not under hair."""
+    """The joints in COCO's order, in pixels of the finished photo; visible if inside it and not covered by hair."""
     points = []
     for name in COCO:
-        x, y = (float(value) / _PAINTED for value in figure.joints[name])
+        x, y = (float(value) / _PAINT_SCALE for value in figure.joints[name])
         inside = 0 <= x < size[0] and 0 <= y < size[1]
         points.append([round(x, 1), round(y, 1), int(inside and not _hidden(name, person, figure.pose))])
     return points

@@ -1,4 +1,4 @@
-"""Where a person's joints are: a pose, seen by a camera."""
+"""The positions of a person's joints: a pose seen by a camera."""
 
 from dataclasses import dataclass, replace
 
@@ -28,19 +28,19 @@ LEGS = tuple(_LEGS)
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in degrees; `arms` and `legs` name what each side's angles are near."""
+    """Angles in degrees; `arms` names the pose that the arms' angles vary around."""
 
     arms: str
     angles: tuple[tuple[float, float], ...]  # (outwards, forwards) of upper arm, forearm, thigh, shin; left then right
-    yaw: float  # the body's turn; positive shows more of the person's right side
-    head_yaw: float  # on top of the body's
+    yaw: float  # of the body; positive shows more of the person's right side
+    head_yaw: float  # in addition to the body's
     head_roll: float
     sway: float  # hips to the side, as a fraction of the stature
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the crown stands in the picture, pixels per stature, and the picture's tilt in radians."""
+    """The position of the crown in the picture, pixels per stature, and the picture's tilt in radians."""
 
     x: float
     y: float
@@ -49,18 +49,18 @@ class Camera:
 
 
 def draw_pose(rng: np.random.Generator, arms: str) -> Pose:
-    """A pose with its arms as named in `ARMS`, the rest by chance, mostly facing the camera."""
+    """A random pose with the named arms (one of `ARMS`), mostly facing the camera."""
     legs = _LEGS[str(rng.choice(LEGS))]
     stride = int(rng.choice([-1, 1]))
     waving = int(rng.integers(2))
     angles: list[tuple[float, float]] = []
     for side in range(2):
-        word = "down" if arms == "waving" and side != waving else arms
-        upper, lower = _ARMS[word]
+        side_arms = "down" if arms == "waving" and side != waving else arms
+        upper, lower = _ARMS[side_arms]
         out, forward, shin_out, shin_forward = legs
         step = stride if side == 0 else -stride
-        near = [upper, lower, (out, forward * step), (shin_out, forward * step * 0.4 + shin_forward)]
-        angles += [(a + float(rng.normal(0, 4)), f + float(rng.normal(0, 3))) for a, f in near]
+        base = [upper, lower, (out, forward * step), (shin_out, forward * step * 0.4 + shin_forward)]
+        angles += [(a + float(rng.normal(0, 4)), f + float(rng.normal(0, 3))) for a, f in base]
     return Pose(
         arms=arms,
         angles=tuple(angles),
@@ -73,7 +73,7 @@ def draw_pose(rng: np.random.Generator, arms: str) -> Pose:
 
 @dataclass(frozen=True)
 class Figure:
-    """A posed person in the picture: where each joint is in pixels, and how to place points of the head."""
+    """A posed person in the picture: the joints in pixels, and how to place points of the head."""
 
     joints: dict[str, NDArray[np.float64]]
     camera: Camera
@@ -91,7 +91,7 @@ class Figure:
 
     @property
     def head_angle(self) -> float:
-        """The head's turn in the picture's plane, in radians."""
+        """The head's rotation in the picture plane, in radians."""
         return self.camera.tilt + float(np.radians(self.pose.head_roll))
 
 
@@ -106,11 +106,11 @@ def place(build: Build, pose: Pose, camera: Camera) -> Figure:
         "right_eye": (-half * 0.46, -0.01, half * 0.85), "left_ear": (half * 1.02, 0.05, -0.04),
         "right_ear": (-half * 1.02, 0.05, -0.04),
     }  # fmt: skip
-    return replace(figure, joints=joints | {name: figure.face(*where) for name, where in landmarks.items()})
+    return replace(figure, joints=joints | {name: figure.face(*point) for name, point in landmarks.items()})
 
 
 def _skeleton(build: Build, pose: Pose) -> dict[str, NDArray[np.float64]]:
-    """Joints in statures, in the body's own frame: x to the person's left, y down from the crown, z forwards."""
+    """Joints in statures, in the body's frame: x to the person's left, y down from the crown, z forwards."""
     joints = {"neck": np.array([0.0, build.head * 1.0 + 0.018, 0.0])}
     ankle = 0.95
     shoulder_y = build.head + 0.050

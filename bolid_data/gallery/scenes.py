@@ -1,4 +1,4 @@
-"""Backgrounds: a studio, a room, a garden, the sea, a street. Nothing on them looks like a person or like writing."""
+"""Backgrounds: a studio, a room, a garden, the sea, a street. Nothing in them resembles a person or text."""
 
 from collections.abc import Callable
 
@@ -10,12 +10,12 @@ from bolid_data.gallery.paint import Colour, Pixels, noise, rgb
 Size = tuple[int, int]  # height, width
 
 
-def draw_scene(rng: np.random.Generator, size: Size, word: str) -> Pixels:
+def draw_scene(rng: np.random.Generator, size: Size, scene: str) -> Pixels:
     """A background (height, width, 3) in 0..1.
 
-    `word` is one of `SCENES`. Patches of light and shade lie over all of it, so that two of one kind differ.
+    `scene` is one of `SCENES`. Patches of light and shade cover it, so that two backgrounds of one kind differ.
     """
-    pixels = SCENES[word](rng, size)
+    pixels = SCENES[scene](rng, size)
     patches = 1 + np.float32(0.42) * noise(rng, size, (4, 3)) + np.float32(0.12) * noise(rng, size, (9, 7))
     return np.clip(pixels * patches[..., None], 0.01, 1).astype(np.float32)
 
@@ -130,7 +130,7 @@ def _garden(rng: np.random.Generator, size: Size) -> Pixels:
     _bushes(rng, pixels, floor, green, 150, rng.uniform(0.02, 0.12))
     grass = rgb(*green) * np.float32(rng.uniform(1.1, 1.6))
     _box(pixels, 0, floor, 1, 1, grass)
-    pixels = _blur(pixels, rng.uniform(0.03, 0.05))  # a sharp crown on a trunk passes for a person
+    pixels = _blur(pixels, rng.uniform(0.03, 0.05))  # a sharp crown on a trunk is detected as a person
     blades = noise(rng, size, (size[0] // 4, size[1] // 2))
     blades[: int(floor * size[0])] = 0
     pixels *= (1 + np.float32(0.18) * blades)[..., None]
@@ -138,7 +138,7 @@ def _garden(rng: np.random.Generator, size: Size) -> Pixels:
 
 
 def _sea(rng: np.random.Generator, size: Size) -> Pixels:
-    # Above the waist: a horizon at the belt cuts the figure into two people.
+    # Above the waist: a horizon at the belt makes detectors see two people.
     horizon = rng.uniform(0.18, 0.30)
     shore = horizon + rng.uniform(0.05, 0.12)
     warm = rng.random() < 0.4  # an evening

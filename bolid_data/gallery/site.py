@@ -21,7 +21,7 @@ _ROBOTS = "User-agent: *\nAllow: /\nDisallow: /admin/\n"
 
 @dataclass
 class Site:
-    """A running gallery site; `requests` grows by (path with query, status, bytes of the body) as they are answered."""
+    """A running gallery site; `requests` collects (path with query, status, bytes of the body) of each response."""
 
     base_url: str
     requests: list[tuple[str, int, int]] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Site:
 
 @contextmanager
 def serve_gallery(folder: Path, port: int = 0) -> Iterator[Site]:
-    """Serve what `draw_gallery` drew on 127.0.0.1, in a thread, until the context ends; port 0 takes a free one.
+    """Serves a gallery of `draw_gallery` on 127.0.0.1, in a thread, until the context ends; port 0 takes a free one.
 
     Raises UsageError for a folder without a gallery, BolidError for a port that is taken.
     """
@@ -85,7 +85,7 @@ def _application(folder: Path) -> web.Application:
 
 
 def _photos(folder: Path) -> dict[str, dict[str, str]]:
-    """For each person, in the site's order, the photos' numbers and addresses."""
+    """For each person, in the site's order, the numbers and addresses of the photos."""
     people: dict[str, dict[str, str]] = {}
     for line in (folder / "truth.jsonl").read_text(encoding="utf-8").splitlines():
         truth = json.loads(line)
@@ -100,20 +100,20 @@ class _Pages:
     def __init__(self, people: dict[str, dict[str, str]]) -> None:
         self._people = people
         self._names = {slug: slug.replace("_", " ").title() for slug in people}
-        # A template that names what is not there is a mistake of ours, not an empty place on the page.
+        # An undefined name in a template is a bug, not an empty string.
         loader = PackageLoader("bolid_data.gallery")
         self._templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
 
     def _page(self, request: web.Request, template: str, **values: object) -> web.Response:
-        """A page, or, as well-kept sites do it, word that it has not changed."""
+        """A page, or 304 if it has not changed."""
         html = self._templates.get_template(template).render(names=self._names, people=self._people, **values)
         etag = hashlib.sha256(html.encode()).hexdigest()[:16]
-        if any(known.value == etag for known in request.if_none_match or ()):
-            answer = web.Response(status=304)
+        if any(validator.value == etag for validator in request.if_none_match or ()):
+            response = web.Response(status=304)
         else:
-            answer = web.Response(text=html, content_type="text/html", charset="utf-8")
-        answer.etag = etag
-        return answer
+            response = web.Response(text=html, content_type="text/html", charset="utf-8")
+        response.etag = etag
+        return response
 
     async def robots(self, request: web.Request) -> web.Response:
         return web.Response(text=_ROBOTS)

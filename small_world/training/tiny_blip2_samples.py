@@ -19,7 +19,7 @@ from bolid_data.curate.measurers.measurer import Keypoints
 from bolid_data.gallery.description import ARMS, ATTRIBUTES, FRAMING, SCENE, SLEEVES, WORDS, Description
 from bolid_data.gallery.nuisance import encode, size_of
 from bolid_data.gallery.people import Person, draw_people
-from bolid_data.gallery.photo import FRAMINGS, Photo, Shot, draw_photo
+from bolid_data.gallery.photo import FRAMINGS, DrawnPhoto, Shot, draw_photo
 
 SIDE = 128
 """Pixels of the square that photos are squashed to."""
@@ -45,7 +45,7 @@ DrawSize = Callable[[np.random.Generator], tuple[int, int]]
 
 def draw_described(
     seed: int, index: int, number: int, size: tuple[int, int], person: Person
-) -> tuple[Photo, Description]:
+) -> tuple[DrawnPhoto, Description]:
     """Photo `number` of `person`, the `index`-th of `seed`, of `size` (width, height), and what is true of it."""
     rng = np.random.default_rng((seed, index, 4, number))
     outfit = person.outfits[int(rng.integers(len(person.outfits)))]
@@ -66,7 +66,7 @@ def draw_described(
     )
 
 
-def draw_samples(seed: int, people: int, photos: int, draw_size: DrawSize) -> Iterator[tuple[Photo, Description]]:
+def draw_samples(seed: int, people: int, photos: int, draw_size: DrawSize) -> Iterator[tuple[DrawnPhoto, Description]]:
     """`photos` of each of `people`."""
     for index, person in enumerate(draw_people(people, seed)):
         for number in range(photos):

@@ -1,4 +1,4 @@
-"""One small gallery for the tests of this folder."""
+"""A small gallery for the tests in this folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A drawn gallery: the same for the same seed, with a truth for every file, and found by the real models."""
+"""A drawn gallery: reproducible, with a truth for every file, and detected by the real models."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from PIL import Image
 from bolid_data.errors import UsageError
 from bolid_data.gallery import draw_gallery
 from bolid_data.gallery.draw import draw_gallery as draw
-from bolid_data.gallery.nuisance import KINDS, deal
+from bolid_data.gallery.nuisance import KINDS, distribute
 from bolid_data.images import BrokenPhotoError, read_header, read_upright
 from bolid_data.weights import find
 from tests.bolid_data.gallery.conftest import PEOPLE, PHOTOS, SEED
@@ -27,9 +27,9 @@ def truths(folder: Path) -> list[dict[str, Any]]:
 
 
 def _of(truths: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    found = [truth for truth in truths if truth["kind"] == kind]
-    assert found, f"the gallery has no {kind}"
-    return found
+    of_kind = [truth for truth in truths if truth["kind"] == kind]
+    assert of_kind, f"the gallery has no {kind}"
+    return of_kind
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_bytes_however_many_processes_draw(
     assert _bytes(draw(PEOPLE, PHOTOS, SEED, tmp_path)) == _bytes(folder)
 
 
-def test_a_drawn_gallery_is_found_again_and_nothing_unfinished_stays(folder: Path) -> None:
+def test_a_drawn_gallery_is_reused_and_no_scratch_folder_stays(folder: Path) -> None:
     before = (folder / "truth.jsonl").stat().st_mtime_ns
     assert draw_gallery(PEOPLE, PHOTOS, SEED, folder.parent) == folder
     assert (folder / "truth.jsonl").stat().st_mtime_ns == before
@@ -72,15 +72,15 @@ def test_every_file_has_its_truth_and_every_kind_occurs(folder: Path, truths: li
 
 
 def test_the_default_gallery_has_every_kind_twice_and_every_watermark_faint_and_strong() -> None:
-    hands = deal(8, 24, 0)
-    counts = Counter(nuisance.kind for hand in hands for nuisance in hand)
+    nuisances = distribute(8, 24, 0)
+    counts = Counter(nuisance.kind for of_person in nuisances for nuisance in of_person)
     assert set(counts) == set(KINDS) and min(counts.values()) >= 2
-    assert all(8 <= len(hand) <= 11 for hand in hands)
-    marks = {(n.kind, n.strength) for hand in hands for n in hand if n.strength}
+    assert all(8 <= len(of_person) <= 11 for of_person in nuisances)
+    marks = {(n.kind, n.strength) for of_person in nuisances for n in of_person if n.strength}
     assert len(marks) == 6
 
 
-def test_sizes_are_what_the_truth_says(folder: Path, truths: list[dict[str, Any]]) -> None:
+def test_sizes_match_the_truth(folder: Path, truths: list[dict[str, Any]]) -> None:
     for truth in truths:
         if truth["kind"] == "html":
             with pytest.raises(BrokenPhotoError):
@@ -97,7 +97,7 @@ def test_truncated_files_have_a_header_and_no_picture(folder: Path, truths: list
             read_upright(folder / "files" / truth["file"])
 
 
-def test_repeated_pictures_are_repeated_as_said(folder: Path, truths: list[dict[str, Any]]) -> None:
+def test_copies_are_those_in_the_truth(folder: Path, truths: list[dict[str, Any]]) -> None:
     data = {truth["file"]: (folder / "files" / truth["file"]).read_bytes() for truth in truths}
     for truth in _of(truths, "same_bytes"):
         owners = [t["person"] for t in truths if data[t["file"]] == data[truth["file"]]]
@@ -108,17 +108,17 @@ def test_repeated_pictures_are_repeated_as_said(folder: Path, truths: list[dict[
         assert {t["reason"] for t in twins} == {"two_names"}
     clean = _of(truths, "clean")
     for truth in _of(truths, "reencoded"):
-        originals = [t for t in clean if t["person"] == truth["person"] and _apart(data, t, truth) <= 4]
+        originals = [t for t in clean if t["person"] == truth["person"] and _hash_distance(data, t, truth) <= 4]
         assert [len(data[truth["file"]]) < len(data[t["file"]]) for t in originals] == [True]
 
 
 def test_clean_photos_of_a_person_differ(folder: Path, truths: list[dict[str, Any]]) -> None:
     data = {truth["file"]: (folder / "files" / truth["file"]).read_bytes() for truth in truths}
     pairs = [(a, b) for a, b in combinations(_of(truths, "clean"), 2) if a["person"] == b["person"]]
-    assert min(_apart(data, a, b) for a, b in pairs) >= 8
+    assert min(_hash_distance(data, a, b) for a, b in pairs) >= 8
 
 
-def _apart(data: dict[str, bytes], a: dict[str, Any], b: dict[str, Any]) -> int:
+def _hash_distance(data: dict[str, bytes], a: dict[str, Any], b: dict[str, Any]) -> int:
     first, second = (imagehash.phash(Image.open(io.BytesIO(data[truth["file"]]))) for truth in (a, b))
     return first - second
 
@@ -128,13 +128,13 @@ def test_the_pose_model_finds_each_clean_person_where_drawn(folder: Path, truths
 
     model = YOLO(find("yolo11n-pose").path)
     for truth in _of(truths, "clean"):
-        found = model.predict(folder / "files" / truth["file"], imgsz=640, conf=0.5, verbose=False)[0]
-        assert len(found.boxes) == 1, truth
-        seen, drawn = found.keypoints.data[0].numpy(), np.array(truth["keypoints"])
-        both = (seen[:, 2] >= 0.5) & (drawn[:, 2] > 0)
+        result = model.predict(folder / "files" / truth["file"], imgsz=640, conf=0.5, verbose=False)[0]
+        assert len(result.boxes) == 1, truth
+        detected, drawn = result.keypoints.data[0].numpy(), np.array(truth["keypoints"])
+        both = (detected[:, 2] >= 0.5) & (drawn[:, 2] > 0)
         assert both.sum() >= 6 or "few_keypoints" in truth["may"], truth
-        height = float(found.boxes.xywh[0, 3])
-        assert np.median(np.hypot(*(seen[both, :2] - drawn[both, :2]).T)) < 0.05 * height, truth
+        height = float(result.boxes.xywh[0, 3])
+        assert np.median(np.hypot(*(detected[both, :2] - drawn[both, :2]).T)) < 0.05 * height, truth
 
 
 def test_the_pose_model_counts_the_people_of_nuisances(folder: Path, truths: list[dict[str, Any]]) -> None:
@@ -143,8 +143,8 @@ def test_the_pose_model_counts_the_people_of_nuisances(folder: Path, truths: lis
     model = YOLO(find("yolo11n-pose").path)
     for kind, people in (("nobody", 0), ("two_people", 2), ("three_people", 3)):
         for truth in _of(truths, kind):
-            found = model.predict(folder / "files" / truth["file"], imgsz=640, conf=0.5, verbose=False)[0]
-            assert len(found.boxes) == people, truth
+            result = model.predict(folder / "files" / truth["file"], imgsz=640, conf=0.5, verbose=False)[0]
+            assert len(result.boxes) == people, truth
 
 
 def test_the_face_model_finds_one_face_on_a_clean_photo(folder: Path, truths: list[dict[str, Any]]) -> None:

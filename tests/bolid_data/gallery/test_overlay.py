@@ -1,4 +1,4 @@
-"""Watermarks: seen where they are drawn, stronger when asked for, the same for the same generator."""
+"""Drawn watermarks are visible, of the requested strength, and reproducible."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The gallery's site: profile A's markup, every photo reachable, files with validators and ranges."""
+"""The gallery's site: the markup of profile A, every photo reachable, files with validators and ranges."""
 
 import json
 import socket
@@ -41,7 +41,7 @@ def test_every_photo_is_reached_through_the_pages_and_only_these(site: Site, fol
     assert addresses == {f"/{json.loads(line)['file']}" for line in (folder / "truth.jsonl").read_text().splitlines()}
 
 
-def test_a_persons_page_says_who_and_how_many(site: Site, folder: Path) -> None:
+def test_a_persons_page_has_the_name_and_the_number_of_photos(site: Site, folder: Path) -> None:
     slug = next((folder / "files/archive").iterdir()).name
     html = LexborHTMLParser(httpx.get(f"{site.base_url}/photos/{slug}/").text)
     assert html.css_first("h1.my-3").text() == slug.replace("_", " ").title()
@@ -52,11 +52,11 @@ def test_a_persons_page_says_who_and_how_many(site: Site, folder: Path) -> None:
 def test_files_have_validators_and_ranges(site: Site, folder: Path) -> None:
     path = next((folder / "files").rglob("*.jpg"))
     url = f"{site.base_url}/{path.relative_to(folder / 'files').as_posix()}"
-    whole = httpx.get(url)
-    assert whole.content == path.read_bytes() and "last-modified" in whole.headers
+    complete = httpx.get(url)
+    assert complete.content == path.read_bytes() and "last-modified" in complete.headers
     part = httpx.get(url, headers={"Range": "bytes=100-"})
-    assert (part.status_code, part.content) == (206, whole.content[100:])
-    assert httpx.get(url, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+    assert (part.status_code, part.content) == (206, complete.content[100:])
+    assert httpx.get(url, headers={"If-None-Match": complete.headers["etag"]}).status_code == 304
 
 
 def test_a_page_that_has_not_changed_is_not_sent_again(site: Site) -> None:
@@ -80,7 +80,7 @@ def test_robots_allow_all_but_admin(site: Site) -> None:
     assert "Allow: /\n" in robots and "Disallow: /admin/" in robots
 
 
-def test_what_is_not_there_is_not_served(site: Site, folder: Path) -> None:
+def test_missing_pages_are_404(site: Site, folder: Path) -> None:
     slug = next((folder / "files/archive").iterdir()).name
     person = f"/photos/{slug}/"
     for path in ("/photos/letter/1/", f"{person}?page=99", f"{person}?page=x", f"{person}pic-1.html", "/truth.jsonl"):

@@ -12,7 +12,7 @@ import webdataset
 from PIL import Image
 
 from bolid_data import manifest as manifests
-from bolid_data.catalog import Index
+from bolid_data.catalog import IndexWriter
 from bolid_data.curate.judge import judge
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.lockfile import lock_digest
@@ -190,7 +190,7 @@ def test_a_lock_of_an_index_without_the_latest_columns_verifies_and_is_repacked(
 
 
 def test_every_sample_has_the_same_members(tmp_path: Path) -> None:
-    rows = Index(tmp_path / "index.duckdb", "0" * 16)
+    rows = IndexWriter(tmp_path / "index.duckdb", "0" * 16)
     writer = ShardWriter(tmp_path, 10**6, rows)
     writer.begin("train")
 
