@@ -1,7 +1,7 @@
 """Verdicts against the truth of a gallery: `python -m benchmarks.accuracy [--seed N]`.
 
-Draws a gallery with a seed of its own, takes it through scrape and filter, and prints by kind of file what was decided,
-and how far the keypoints are from where they were drawn.
+Draws a gallery with a new seed, scrapes and filters it, and prints the verdicts by kind of file, and how far the
+keypoints are from where they were drawn.
 """
 
 import argparse
@@ -15,12 +15,15 @@ from tests.support.judged_gallery import Judged, judge_gallery
 
 
 def _precision_and_recall(judged: list[Judged], reason: str) -> str:
-    """A row of the table. A reason that a photo may have besides its own is neither right nor wrong."""
-    true = [(photo.truth["reason"] or "kept") == reason for photo in judged]
-    given = [reason in (photo.reasons or ["kept"]) for photo in judged]
-    wrong = [g and not t and reason not in p.truth["may"] for p, t, g in zip(judged, true, given, strict=True)]
-    right = sum(t and g for t, g in zip(true, given, strict=True))
-    return f"| {reason} | {sum(true)} | {right / max(1, right + sum(wrong)):.4f} | {right / max(1, sum(true)):.4f} |"
+    """A row of the table. A reason that a photo may have besides the expected one is neither right nor wrong."""
+    expected = [(photo.truth["reason"] or "kept") == reason for photo in judged]
+    actual = [reason in (photo.reasons or ["kept"]) for photo in judged]
+    wrong = [
+        a and not e and reason not in photo.truth["may"] for photo, e, a in zip(judged, expected, actual, strict=True)
+    ]
+    right = sum(e and a for e, a in zip(expected, actual, strict=True))
+    precision, recall = right / max(1, right + sum(wrong)), right / max(1, sum(expected))
+    return f"| {reason} | {sum(expected)} | {precision:.4f} | {recall:.4f} |"
 
 
 def main() -> None:

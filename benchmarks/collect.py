@@ -1,7 +1,7 @@
-"""Fetching a list of photos on loopback, whole processes by the wall clock, and how time and memory grow with the list.
+"""Fetching a list of photos on loopback: wall-clock time of complete processes, and growth of time and memory.
 
-Against img2dataset writing WebDataset without resizing (its best settings of those tried), and against the limit:
-keep-alive sockets to disk. `make bench` puts img2dataset into an environment of its own, as its pins are its own.
+Compared with img2dataset, which writes WebDataset without resizing (the best settings tried), and with the limit,
+keep-alive sockets to disk. `make bench` installs img2dataset in a separate environment, as its pins conflict.
 """
 
 import json
@@ -25,14 +25,14 @@ MANIFEST = (
 
 
 @dataclass(frozen=True)
-class Run:
+class ProcessCost:
     seconds: float
-    peak: float  # MiB, of the process that held most
+    peak: float  # MiB, of the largest process
 
 
 def rows(work: Path) -> list[Row]:
-    tools = ["ours", "img2dataset 1.47.0", "keep-alive sockets to disk, nothing looked at"]
-    runs: dict[str, list[Run]] = {tool: [] for tool in tools}
+    tools = ["ours", "img2dataset 1.47.0", "keep-alive sockets to disk, no checks"]
+    runs: dict[str, list[ProcessCost]] = {tool: [] for tool in tools}
     with serve(PHOTOS, BYTES) as address:
         for number in range(ROUNDS):
             folder = work / f"round{number}"
@@ -42,10 +42,10 @@ def rows(work: Path) -> list[Row]:
             runs[tools[2]].append(
                 _run([sys.executable, "-m", "benchmarks.sockets", address, str(PHOTOS), str(folder / "sockets")])
             )
-    # Only now: files made right after others were deleted are slow to make.
+    # Only now: creating files right after deleting others is slow.
     shutil.rmtree(work)
-    speed = {tool: PHOTOS / statistics.median(run.seconds for run in found) for tool, found in runs.items()}
-    peak = {tool: max(run.peak for run in found) for tool, found in runs.items()}
+    speed = {tool: PHOTOS / statistics.median(run.seconds for run in rounds) for tool, rounds in runs.items()}
+    peak = {tool: max(run.peak for run in rounds) for tool, rounds in runs.items()}
     what = f"fetch {PHOTOS} photos of {BYTES // 1000} KB: header, sha256, store, catalog"
     return [
         Row(f"{what} (peak {peak['ours']:.0f} MiB)", speed["ours"], f"{tool} (peak {peak[tool]:.0f} MiB)", speed[tool],
@@ -87,12 +87,12 @@ def _img2dataset(folder: Path, address: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _run(command: list[str]) -> Run:
-    """Runs a process to its end. Raises CalledProcessError when it fails."""
-    found = subprocess.run(
+def _run(command: list[str]) -> ProcessCost:
+    """Runs a process to completion. Raises CalledProcessError if it fails."""
+    launched = subprocess.run(
         [sys.executable, "-m", "benchmarks.launch", *command], stdout=subprocess.PIPE, check=True, text=True
     )
-    return Run(**json.loads(found.stdout))
+    return ProcessCost(**json.loads(launched.stdout))
 
 
 if __name__ == "__main__":

@@ -49,15 +49,15 @@ def rows(gallery: Path, work: Path) -> list[Row]:
 
 
 def _cards(base_url: str, page: str) -> list[str]:
-    """Every photo page of a person, following the pages."""
+    """The addresses of a person's photo pages, from all listing pages."""
     cards: dict[str, None] = {}
-    ahead, seen = [page], set()
-    while ahead:
-        url = ahead.pop(0)
-        seen.add(url)
+    queue, visited = [page], set()
+    while queue:
+        url = queue.pop(0)
+        visited.add(url)
         tree = LexborHTMLParser(requests.get(base_url + url).text)
         cards |= dict.fromkeys(a.attributes["href"] or "" for a in tree.css("div.row.gx-1.justify-content-center a"))
         links = [a.attributes["href"] or "" for a in tree.css("div.listalka a")]
         links = [link if link.startswith("/") else page + link for link in links]
-        ahead += [link for link in dict.fromkeys(links) if link not in seen and link not in ahead]
+        queue += [link for link in dict.fromkeys(links) if link not in visited and link not in queue]
     return list(cards)

@@ -1,9 +1,9 @@
-"""Measuring photos, against the loop one writes first.
+"""Measuring photos, compared with a straightforward loop.
 
-300 drawn photos of 1200×1600 (people, several people, nobody, marks), every measurer on every photo. Ours is
-`bolid filter --measure-all`, whole; theirs opens and verifies each file, then gives it to `YOLO.predict`, to MTCNN at
-full size and to the watermark network, with the same weights. Both in turn, each in a process of its own, started cold.
-What theirs found is judged by our judge, so that only what models saw can differ.
+300 drawn photos of 1200×1600 (one person, several people, nobody, watermarks), every measurer on every photo. Ours is
+all of `bolid filter --measure-all`; theirs opens and verifies each file, then runs `YOLO.predict`, MTCNN at full size
+and the watermark network on it, with the same weights. Both in turn, each in a process of its own, started cold. Their
+measurements are judged by our judge, so that only the measurements can differ.
 """
 
 import json
@@ -51,7 +51,7 @@ min_photos_per_person = 1
 
 
 def draw(folder: Path) -> Path:
-    """The photos, one folder for each person, unless they are there already."""
+    """Draws the photos, one folder for each person, unless they exist."""
     if not folder.exists():
         part = Path(tempfile.mkdtemp(dir=folder.parent))
         with ProcessPoolExecutor(mp_context=get_context("forkserver")) as pool:
@@ -63,8 +63,8 @@ def draw(folder: Path) -> Path:
 def _draw(index: int, folder: Path) -> None:
     people = draw_people(12, SEED)
     count = {0: 0, 1: 2, 2: 2, 3: 3}.get(index % 25, 1)
-    shown = tuple(people[(index + i) % 12] for i in range(count))
-    image = draw_photo(Shot(shown, list(FRAMINGS)[index % 3], SIZE, (SEED, index))).image
+    group = tuple(people[(index + i) % 12] for i in range(count))
+    image = draw_photo(Shot(group, list(FRAMINGS)[index % 3], SIZE, (SEED, index))).image
     if index % 6 == 0:
         mark, opacity = KINDS[index // 6 % 3], tuple(OPACITY)[index // 18 % 2]
         image = overlay(image, mark, opacity, np.random.default_rng((SEED, index)))
@@ -74,7 +74,7 @@ def _draw(index: int, folder: Path) -> None:
 
 
 def ours(dataset: Dataset, loaded: manifest.Manifest, engine: str) -> dict[str, Any]:
-    """Every measurer on every photo, and their verdicts."""
+    """Runs every measurer on every photo. Returns times, models and verdicts."""
     from bolid_data.curate import near_duplicates
     from bolid_data.curate.engines import local
     from bolid_data.curate.run import PersonBoxes, build_measurers
@@ -95,7 +95,7 @@ def ours(dataset: Dataset, loaded: manifest.Manifest, engine: str) -> dict[str, 
 
 
 def theirs(dataset: Dataset, loaded: manifest.Manifest) -> dict[str, Any]:
-    """The loop, and what `ours` would decide by what it found. Needs ours to be done: hashes and qualities are its."""
+    """The loop, and the verdicts from its measurements. Runs after `ours`, whose hashes and qualities it uses."""
     import torch
     from facenet_pytorch import MTCNN
 
@@ -106,7 +106,7 @@ def theirs(dataset: Dataset, loaded: manifest.Manifest) -> dict[str, Any]:
     yolo = import_yolo()(str(weights.find("yolo11n-pose").path))
     mtcnn = MTCNN(keep_all=True)
     timm = load(weights.find("bolid-watermark").path)
-    found: dict[str, list[dict[str, Any]]] = {"pose": [], "face": [], "watermark": []}
+    rows_by_kind: dict[str, list[dict[str, Any]]] = {"pose": [], "face": [], "watermark": []}
     sha256s = []
     for file in dataset.store.files():
         with Image.open(file) as image:
@@ -118,21 +118,21 @@ def theirs(dataset: Dataset, loaded: manifest.Manifest) -> dict[str, Any]:
             small = photo.resize((SIZE[0] * 512 // SIZE[1], 512), Image.Resampling.BILINEAR)
             logit = timm(torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 255)[1]
         sha256s.append(file.stem)
-        found["pose"] += [
+        rows_by_kind["pose"] += [
             {"sha256": file.stem, "kind": "person", "score": score, "box": box, "keypoints": keypoints}
             for score, box, keypoints in zip(
                 people.boxes.conf.tolist(), people.boxes.xyxy.tolist(), people.keypoints.data.tolist(), strict=True
             )
         ]
-        found["face"] += [
+        rows_by_kind["face"] += [
             {"sha256": file.stem, "kind": "face", "score": float(score), "box": box.tolist(), "keypoints": None}
             for score, box in zip(scores, boxes if boxes is not None else [], strict=False)
         ]
-        found["watermark"].append({"sha256": file.stem, "probability": float(logit.sigmoid())})
+        rows_by_kind["watermark"].append({"sha256": file.stem, "probability": float(logit.sigmoid())})
     tables = {"pose": "detections", "face": "detections", "watermark": "watermarks"}
     models = {kind: Model(f"plain-{kind}", kind, "", "{}", "") for kind in tables}
     dataset.catalog.measurements.record_measurements(
-        [Measurements(models[kind], sha256s, {tables[kind]: rows}) for kind, rows in found.items()], {}
+        [Measurements(models[kind], sha256s, {tables[kind]: rows}) for kind, rows in rows_by_kind.items()], {}
     )
     with dataset.catalog.open() as con:
         ids = last_models(con)
@@ -148,16 +148,16 @@ def _verdicts(dataset: Dataset, loaded: manifest.Manifest, ids: ModelIds) -> dic
 
 
 def table(work: Path, format_rows: Callable[[list[Row]], str]) -> str:
-    """The rows, and below them how the threads' time was spent and which verdicts differ."""
-    rows, told = measured(work)
-    return f"{format_rows(rows)}\n\n{_differences(told)}"
+    """The rows, followed by how the threads' time was spent and which verdicts differ."""
+    rows, results = measured(work)
+    return f"{format_rows(rows)}\n\n{_differences(results)}"
 
 
 def measured(work: Path) -> tuple[list[Row], dict[str, dict[str, Any]]]:
-    """Ours, theirs and Ray in turn; and what each said of its last run."""
+    """Times ours, theirs and Ray in turn. Returns the rows and the result of each one's last run."""
     photos = draw(Path(user_cache_dir("bolid")) / f"benchmark-curate-{SEED}-{PHOTOS}")
     seconds: dict[str, list[float]] = {"local": [], "theirs": [], "ray": []}
-    told: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     for turn in range(ROUNDS):
         for side, times in seconds.items():
             folder = work / f"{turn}-{'ray' if side == 'ray' else 'local'}"
@@ -166,38 +166,38 @@ def measured(work: Path) -> tuple[list[Row], dict[str, dict[str, Any]]]:
                 (folder / "m.toml").write_text(MANIFEST.format(photos))
                 scrape(manifest.load(folder / "m.toml"), Dataset(folder / "data"))
             began = time.perf_counter()
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-m", "benchmarks.curate", side, str(folder)],
                 stdout=subprocess.PIPE,
                 check=True,
-                env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},  # as `bolid` sets it; spinning threads harm both
+                env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},  # as `bolid` sets it; busy waiting slows both
             )
             times.append(time.perf_counter() - began)
-            told[side] = json.loads(done.stdout.splitlines()[-1])
-            print(f"{side}: {times[-1]:.1f} s, peak memory {told[side]['peak']:.0f} MiB")
+            results[side] = json.loads(process.stdout.splitlines()[-1])
+            print(f"{side}: {times[-1]:.1f} s, peak memory {results[side]['peak']:.0f} MiB")
     speed = {side: PHOTOS / statistics.median(times) for side, times in seconds.items()}
-    what = f"filter --measure-all: {PHOTOS} photos of 1200×1600 (peak {told['local']['peak']:.0f} MiB)"
+    what = f"filter --measure-all: {PHOTOS} photos of 1200×1600 (peak {results['local']['peak']:.0f} MiB)"
     plain = "open, verify, `YOLO.predict`, full-size MTCNN, timm per file"
     rows = [
-        Row(what, speed["local"], f"{plain} (peak {told['theirs']['peak']:.0f} MiB)", speed["theirs"], "photos/s"),
+        Row(what, speed["local"], f"{plain} (peak {results['theirs']['peak']:.0f} MiB)", speed["theirs"], "photos/s"),
         Row(what, speed["local"], "the same by Ray, on this machine", speed["ray"], "photos/s"),
     ]
-    return rows, told
+    return rows, results
 
 
-def _differences(told: dict[str, dict[str, Any]]) -> str:
+def _differences(results: dict[str, dict[str, Any]]) -> str:
     lines = []
     for side in ("local", "ray"):
-        spent = told[side]["spent"]
+        spent = results[side]["spent"]
         shares = (f"{name} {value / sum(spent.values()):.0%}" for name, value in spent.items())
         lines.append(f"- Threads' time, {side}: {', '.join(shares)}.")
-    mine = told["local"]["verdicts"]
+    local = results["local"]["verdicts"]
     for side in ("ray", "theirs"):
-        other = told[side]["verdicts"]
-        apart = [sha256 for sha256 in mine if mine[sha256] != other[sha256]]
-        words = (f"{sha[:12]} is {_word(mine[sha])} by ours, {_word(other[sha])} by {side}" for sha in apart)
+        other = results[side]["verdicts"]
+        differing = [sha256 for sha256 in local if local[sha256] != other[sha256]]
+        words = (f"{sha[:12]} is {_word(local[sha])} by ours, {_word(other[sha])} by {side}" for sha in differing)
         named = "; ".join(words)
-        lines.append(f"- Verdicts, ours and {side}: {1 - len(apart) / len(mine):.1%} the same. {named}".rstrip())
+        lines.append(f"- Verdicts, ours and {side}: {1 - len(differing) / len(local):.1%} the same. {named}".rstrip())
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
-"""Copies of photos: which kinds are found, what is merged falsely, and what finding them takes against comparing all.
+"""Near copies: which kinds are found, how many false merges there are, and the time compared with all pairs.
 
-Photos are drawn: the copies are of PHOTOS, the false merges among
-PEOPLE × EACH other ones, drawn small, as the hash sees 32 × 32 pixels (their hashes are kept in the temporary folder).
+Photos are drawn: copies are made of PHOTOS photos; false merges are counted among PEOPLE × EACH others, drawn small, as
+the hash uses 32 × 32 pixels (their hashes are cached in the temporary folder).
 """
 
 import io
@@ -27,8 +27,8 @@ from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 
 PHOTOS, PEOPLE, EACH, SEED = 200, 200, 50, 77
-NEAR = 4  # the manifest's max_hamming
-LOOKED_UP = 1_000  # photos of the largest folder that are compared with all, to know what all would take
+MAX_HAMMING = 4  # the default in the manifest
+QUERIES = 1_000  # photos that are compared with all others, to extrapolate the time for all
 
 Copy = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -57,7 +57,7 @@ def _bordered(image: Image.Image, rng: np.random.Generator, share: float) -> Ima
 
 
 def _signed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A mark of a quarter of the width in a corner."""
+    """A watermark of a quarter of the width in a corner."""
     size = (image.width * 3 // 10, image.height // 12)
     corner = ((image.width - size[0]) * int(rng.integers(2)), (image.height - size[1]) * int(rng.integers(2)))
     copy = image.copy()
@@ -106,18 +106,23 @@ def table() -> str:
 
 
 def recall() -> str:
-    """A table: kind of copy, share found by the hash alone, and with views."""
+    """A table: kind of copy, share found with view hashes and by the hash alone."""
     people = draw_people(PHOTOS, SEED + 1)
     shots = [Shot((person,), list(FRAMINGS)[i % 3], (600, 800), (SEED + 1, i)) for i, person in enumerate(people)]
     originals = [draw_photo(shot).image for shot in shots]
-    own = _hashes(originals)
-    lines = [f"| copy of {PHOTOS} photos | found within {NEAR} bits | by the hash alone |", "| --- | ---: | ---: |"]
+    hashes = _hashes(originals)
+    lines = [
+        f"| copy of {PHOTOS} photos | found within {MAX_HAMMING} bits | by the hash alone |",
+        "| --- | ---: | ---: |",
+    ]
     for kind, copy in KINDS.items():
         rng = np.random.default_rng(SEED)
         copies = _hashes([copy(image, rng) for image in originals])
-        alone = np.bitwise_count(own[:, 0] ^ copies[:, 0])
-        viewed = np.minimum(np.bitwise_count(own[:, :1] ^ copies).min(1), np.bitwise_count(copies[:, :1] ^ own).min(1))
-        lines.append(f"| {kind} | {(viewed <= NEAR).mean():.1%} | {(alone <= NEAR).mean():.1%} |")
+        alone = np.bitwise_count(hashes[:, 0] ^ copies[:, 0])
+        with_views = np.minimum(
+            np.bitwise_count(hashes[:, :1] ^ copies).min(1), np.bitwise_count(copies[:, :1] ^ hashes).min(1)
+        )
+        lines.append(f"| {kind} | {(with_views <= MAX_HAMMING).mean():.1%} | {(alone <= MAX_HAMMING).mean():.1%} |")
     return "\n".join(lines)
 
 
@@ -128,7 +133,7 @@ def _hashes(images: list[Image.Image]) -> np.ndarray:
 
 
 def false_merges() -> str:
-    """A table: bits, pairs of distinct photos within them, of one person and were all of one person."""
+    """A table: pairs of distinct photos within so many bits, of one person and of any people."""
     hashes = distinct()
     people = np.repeat(np.arange(PEOPLE), EACH)
     counted = ((hashes[:, :1], "the hash alone"), (hashes, "with views"))
@@ -136,27 +141,27 @@ def false_merges() -> str:
         f"| {len(people):,} distinct photos, pairs within | of one person | whoever they show |",
         "| --- | ---: | ---: |",
     ]
-    for some, what in counted:
-        least: dict[tuple[str, str], int] = {}
-        for pairs in near_duplicates.find_pairs(_photos(some)):
+    for compared, what in counted:
+        distances: dict[tuple[str, str], int] = {}
+        for pairs in near_duplicates.find_pairs(_photos(compared)):
             for a, b, distance in zip(pairs.a, pairs.b, pairs.distance.tolist(), strict=True):
-                least[a, b] = min(distance, least.get((a, b), 99))
-        within = [distance for (a, b), distance in least.items() if people[int(a)] == people[int(b)]]
+                distances[a, b] = min(distance, distances.get((a, b), 99))
+        within = [distance for (a, b), distance in distances.items() if people[int(a)] == people[int(b)]]
         for bits in (2, 4, 6, 8, 10):
-            counts = [sum(distance <= bits for distance in found) for found in (within, least.values())]
+            counts = [sum(distance <= bits for distance in group) for group in (within, distances.values())]
             lines.append(f"| {bits} bits, {what} | {counts[0]:,} | {counts[1]:,} |")
-    own, all_pairs = PEOPLE * EACH * (EACH - 1) // 2, len(people) * (len(people) - 1) // 2
-    return "\n".join([*lines, f"| of all pairs | {own:,} | {all_pairs:,} |"])
+    within_person, all_pairs = PEOPLE * EACH * (EACH - 1) // 2, len(people) * (len(people) - 1) // 2
+    return "\n".join([*lines, f"| of all pairs | {within_person:,} | {all_pairs:,} |"])
 
 
 def distinct() -> np.ndarray:
     """Hashes and views (PEOPLE × EACH, 1 + views) of as many drawn photos, no two of the same scene."""
     name = f"bolid-distinct-{PEOPLE}x{EACH}-{HashMeasurer().model.id.partition('@')[2]}.npy"
-    kept = Path(tempfile.gettempdir()) / name
-    if not kept.exists():
+    cached = Path(tempfile.gettempdir()) / name
+    if not cached.exists():
         with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-            np.save(kept, np.concatenate(list(pool.map(_of_one_person, range(PEOPLE)))))
-    return np.asarray(np.load(kept))
+            np.save(cached, np.concatenate(list(pool.map(_of_one_person, range(PEOPLE)))))
+    return np.asarray(np.load(cached))
 
 
 def _of_one_person(number: int) -> np.ndarray:
@@ -175,7 +180,7 @@ def _photos(hashes: np.ndarray) -> Hashes:
 
 
 def index() -> str:
-    """A table: people × photos, seconds and peak memory of `near_duplicates.find`, and what comparing all takes."""
+    """A table: people × photos, seconds and peak memory of `near_duplicates.find`, and of comparing all pairs."""
     lines = [
         "| photos | ours: catalog to catalog | peak memory | all pairs, faiss | pairs found |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -185,7 +190,7 @@ def index() -> str:
             path = Path(folder) / "catalog.duckdb"
             hashes = _many(people * each)
             _fill(path, hashes, people)
-            # One after another, each in a process of its own.
+            # In turn, each in a process of its own.
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                 seconds, peak, pairs = pool.submit(_find, path).result()
         brute = people * _compare_all(hashes[:each])
@@ -195,11 +200,11 @@ def index() -> str:
 
 
 def _many(count: int) -> np.ndarray:
-    """Hashes as unevenly spread as those of drawn photos: each of these again and again, with other bits flipped."""
+    """Hashes distributed as unevenly as those of drawn photos: copies of these with random bits flipped."""
     rng = np.random.default_rng(SEED)
-    some = distinct()
+    base = distinct()
     flips = np.packbits(rng.random((count, 64), np.float32) < 0.2, axis=1).view(np.uint64)
-    return some[rng.integers(len(some), size=count)] ^ flips
+    return base[rng.integers(len(base), size=count)] ^ flips
 
 
 def _fill(path: Path, hashes: np.ndarray, people: int) -> None:
@@ -227,8 +232,8 @@ def _find(path: Path) -> tuple[float, float, int]:
 
 
 def _compare_all(hashes: np.ndarray) -> float:
-    """Seconds that comparing each photo with every view of every other takes, of many photos LOOKED_UP scaled up."""
+    """Seconds to compare each photo with all hashes of every other, extrapolated from QUERIES photos."""
     began = time.perf_counter()
     search = near_duplicates.compare_all(hashes.reshape(-1))
-    search(hashes[:LOOKED_UP, 0])
-    return (time.perf_counter() - began) * max(1, len(hashes) / LOOKED_UP)
+    search(hashes[:QUERIES, 0])
+    return (time.perf_counter() - began) * max(1, len(hashes) / QUERIES)

@@ -1,4 +1,4 @@
-"""One crawl killed again and again at random instants: `python -m benchmarks.kills --kills 20`."""
+"""One crawl, killed repeatedly at random instants: `python -m benchmarks.kills --kills 20`."""
 
 import argparse
 import sys

@@ -1,6 +1,6 @@
-"""Runs a command and says how long it took and how much memory it held: `python -m benchmarks.launch COMMAND …`.
+"""Runs a command and prints its time and peak memory: `python -m benchmarks.launch COMMAND …`.
 
-In a process of its own: a child counts the memory of whoever started it as its own peak, and this one has next to none.
+In a small process of its own, because the peak memory of a child includes that of the process that forked it.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""A catalog of a million photos, and what it costs to judge, count and explain them.
+"""A catalog of a million photos: the time to judge, count and explain them.
 
-The photos are drawn by lot; nothing of them exists but the catalog. Times are those of a running process, the catalog's
-opening included; memory is the process' peak while it judges.
+The measurements are random; only the catalog exists. Times are measured in a running process, including opening the
+catalog; memory is the peak of the process while it judges.
 """
 
 import multiprocessing
@@ -20,7 +20,7 @@ from bolid_data.manifest import Filter
 PHOTOS = 1_000_000
 MODELS = judge.ModelIds("pose@1", "face@1", "watermark@1", "phash@1", "quality@1")
 
-_PEOPLE = """
+_RANDOM = """
 CREATE TEMP TABLE drawn AS
 SELECT i, sha256(i::VARCHAR) AS sha256, 'person_' || (i // 500) AS person, hash(i) AS lot,
     (hash(i, 1) % 10000) / 10000 AS a, (hash(i, 2) % 10000) / 10000 AS b, (hash(i, 3) % 10000) / 10000 AS c
@@ -60,13 +60,13 @@ MEASURED = ("measured", "detections", "watermarks", "hashes", "qualities", "capt
 
 
 def build(path: Path, photos: int) -> Catalog:
-    """A measured, captioned catalog of so many photos, 500 of each person."""
+    """A measured and captioned catalog of `photos` photos, 500 per person."""
     catalog = Catalog(path)
     catalog.create()
     with catalog.open() as con:
-        con.execute(_PEOPLE.format(photos=photos))
+        con.execute(_RANDOM.format(photos=photos))
         for table, rows in _TABLES.items():
-            # Models see photos in the order of their hashes.
+            # Photos are measured in the order of their hashes.
             order = "ORDER BY sha256" if table in MEASURED else ""
             con.execute(f"INSERT INTO {table} BY NAME FROM ({rows}) {order}")
     return catalog
@@ -93,7 +93,7 @@ def _times(path: Path) -> tuple[list[tuple[str, float]], float, dict[str, Any]]:
         return result
 
     looser = Filter(max_watermark=0.7, min_confidence=0.4, min_keypoints=4)
-    timed("the first judgement: the ledger is drawn up", lambda: judge.judge(catalog, Filter(), MODELS))
+    timed("the first judgement, with building the ledger", lambda: judge.judge(catalog, Filter(), MODELS))
     change = timed("`filter --rejudge`, three new thresholds", lambda: judge.judge(catalog, looser))
     timed("the funnel", lambda: judge.funnel(catalog))
     timed("`status`", catalog.summary)

@@ -1,4 +1,4 @@
-"""What a second crawl costs, and a third after five new photos: `python -m benchmarks.recrawl`."""
+"""The cost of a second crawl, and of a third after five new photos: `python -m benchmarks.recrawl`."""
 
 import json
 import shutil
@@ -28,10 +28,10 @@ def main() -> None:
         folder, truth = Path(work) / "gallery", (gallery / "truth.jsonl").read_text().splitlines()
         shutil.copytree(gallery, folder)
         clean = [line for line in truth if json.loads(line)["kind"] == "clean"]
-        later = clean[:: len(clean) // NEW][:NEW]  # what the site does not show at first
+        later = clean[:: len(clean) // NEW][:NEW]  # not on the site at first
         first = [line for line in truth if line not in later]
-        for number, shown in enumerate((first, first, truth), start=1):
-            (folder / "truth.jsonl").write_text("\n".join(shown) + "\n")
+        for number, lines in enumerate((first, first, truth), start=1):
+            (folder / "truth.jsonl").write_text("\n".join(lines) + "\n")
             with serve_gallery(folder) as site:
                 manifest = Path(work) / "m.toml"
                 manifest.write_text(MANIFEST.format(site.base_url))
@@ -39,7 +39,7 @@ def main() -> None:
                 pages = [status for path, status, _ in site.requests if path.startswith("/photos")]
                 files = sorted(path for path, status, _ in site.requests if path.startswith("/archive"))
             print(f"crawl {number}: {', '.join(f'{name} {stats[name]}' for name in COUNTS)}")
-            print(f"  pages: {pages.count(200)} sent, {pages.count(304)} not changed; photos asked for: {len(files)}")
+            print(f"  pages: {pages.count(200)} sent, {pages.count(304)} not changed; photos requested: {len(files)}")
         assert files == sorted(f"/{json.loads(line)['file']}" for line in later), "exactly the new ones are fetched"
         print("fetched by the third:", *files, sep="\n  ")
 

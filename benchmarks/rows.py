@@ -1,4 +1,4 @@
-"""What a benchmark row is: ours against a named simple alternative, timed in turn in one run."""
+"""A row of a benchmark: ours and a named simple alternative, timed in turn in one run."""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """`ratio` is ours / theirs in throughput: above 1 we are faster."""
+    """`ratio` is the throughput ours / theirs: above 1 ours is faster."""
 
     what: str
     ours: float
@@ -29,7 +29,7 @@ class Row:
 def compare(
     what: str, amount: float, unit: str, ours: Callable[[], object], alternatives: dict[str, Callable[[], object]]
 ) -> list[Row]:
-    """Times each in turn, ROUNDS times, and compares medians: a machine that drifts slows all of them."""
+    """Times each in turn, ROUNDS times, and compares medians, so that drift of the machine affects all alike."""
     runs = {"": ours} | alternatives
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(ROUNDS):

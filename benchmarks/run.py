@@ -1,7 +1,7 @@
-"""`make bench`: what is fast, and against what. `python -m benchmarks.run NAME…` repeats some of the tables.
+"""`make bench`: all benchmarks. `python -m benchmarks.run NAME…` repeats some of the tables.
 
-Each table goes to `benchmarks/results/NAME.md`, with the machine it was measured on. Speeds of shared machines drift;
-the ratio of two things timed in turn is what a row claims.
+Each table is written to `benchmarks/results/NAME.md`, with the machine it was measured on. Speeds on shared machines
+drift; a row claims the ratio of two throughputs that were timed in turn.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def _machine() -> str:
 
 
 def _curated(work: Path) -> tuple[Manifest, Dataset]:
-    """The demo's dataset, up to its shards."""
+    """The dataset of the demo, up to its shards."""
     path = work / "m.toml"
     with serve_gallery(draw_gallery(seed=31)) as site:
         path.write_text(crawl.MANIFEST.format(site.base_url) + "[filter]\nmin_photos_per_person = 1\n")

@@ -1,6 +1,6 @@
-"""A static server of made-up photos, as plain and fast as Python allows: `python -m benchmarks.server COUNT BYTES`.
+"""A static server of synthetic photos, as fast as Python allows: `python -m benchmarks.server COUNT BYTES`.
 
-Runs in a process of its own, so that what is measured is the client. Prints its port, then serves until it is killed.
+Runs in a process of its own, so that only the client is measured. Prints its port, then serves until it is killed.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 _MISSING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-_DISTINCT = 64  # photos held in memory; the others differ from them in a few bytes
+_BASE_PHOTOS = 64  # held in memory; the others differ from them in a few bytes
 
 
 class Photos:
@@ -23,7 +23,7 @@ class Photos:
 
     def __init__(self, count: int, size: int) -> None:
         self.count = count
-        self._bodies = [_jpeg(number, size) for number in range(min(count, _DISTINCT))]
+        self._bodies = [_jpeg(number, size) for number in range(min(count, _BASE_PHOTOS))]
 
     def answer(self, path: bytes) -> list[bytes]:
         name = path.rpartition(b"/")[2].partition(b".")[0]
@@ -31,7 +31,7 @@ class Photos:
             return [_MISSING]
         number = int(name)
         body = self._bodies[number % len(self._bodies)]
-        # A comment segment of four bytes, right behind the JPEG's first two, makes each photo its own.
+        # A comment segment of four bytes after the JPEG's first two makes each photo unique.
         head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body) + 8}\r\n\r\n"
         return [head.encode(), body[:2], b"\xff\xfe\x00\x06" + number.to_bytes(4), body[2:]]
 
@@ -51,7 +51,7 @@ class _Protocol(asyncio.Protocol):
 
 
 def _jpeg(seed: int, size: int) -> bytes:
-    """A photo of about `size` bytes: noise, of which a square takes about as many bytes whatever the seed."""
+    """A photo of about `size` bytes: a square of noise, whose size hardly depends on the seed."""
     side = max(8, round(math.sqrt(size / 0.9)))
     out = io.BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)).save(
@@ -69,7 +69,7 @@ async def _serve(count: int, size: int) -> None:
 
 @contextmanager
 def serve(count: int, size: int) -> Iterator[str]:
-    """Address below which `<number>.jpg` are served by a process of their own."""
+    """The base address at which a separate process serves `<number>.jpg`."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.server", str(count), str(size)], stdout=subprocess.PIPE, text=True
     )

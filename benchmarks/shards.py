@@ -1,4 +1,4 @@
-"""Writing shards against `webdataset.TarWriter`, and reading a view at random against what others do."""
+"""Writing shards, compared with `webdataset.TarWriter`, and reading random samples, compared with alternatives."""
 
 import hashlib
 import io
@@ -21,17 +21,17 @@ from bolid_data.shards.write import shard
 from bolid_train.data.shard_dataset import ShardDataset
 
 PEOPLE, PHOTOS = 8, 50
-"""Of the dataset that is written: 400 photos of about a megabyte, a quarter of them with EXIF."""
-VIEWS = 200
+"""The dataset that is written: 400 photos of about a megabyte, a quarter of them with EXIF."""
+READS = 200
 
 
 def rows(manifest: Manifest, dataset: Dataset, work: Path) -> list[Row]:
-    """Writing is timed on a larger dataset made for it, reading on `dataset`."""
+    """Writing is timed on a larger dataset, reading on `dataset`."""
     return _writing(manifest, work) + _reading(dataset, work)
 
 
 def _writing(manifest: Manifest, work: Path) -> list[Row]:
-    dataset = made(work / "shards")
+    dataset = synthetic_dataset(work / "shards")
     people = [person for person, _ in dataset.catalog.measurements.people_to_shard()]
     samples = dataset.catalog.samples.kept_photos(people)
     size = sum(dataset.store.find(row["sha256"]).stat().st_size for row in samples) / 1e6
@@ -41,13 +41,13 @@ def _writing(manifest: Manifest, work: Path) -> list[Row]:
             for row in samples:
                 data = dataset.store.find(row["sha256"]).read_bytes()
                 with Image.open(io.BytesIO(data)) as image:
-                    facts = {
+                    record = {
                         "person": row["person"],
                         "width": image.width,
                         "height": image.height,
                         "caption": row["caption"],
                     }
-                text = json.dumps(facts).encode()
+                text = json.dumps(record).encode()
                 key = f"{row['person']}-{row['sha256'][:16]}"
                 writer.write({"__key__": key, "jpg": data, "json": text, "txt": row["caption"].encode()})
 
@@ -56,12 +56,12 @@ def _writing(manifest: Manifest, work: Path) -> list[Row]:
         size,
         "MB/s",
         lambda: shard(manifest, dataset),
-        {"`webdataset.TarWriter`, tar only, as they are": plain},
+        {"`webdataset.TarWriter`, tar only, photos unchanged": plain},
     )
 
 
-def made(root: Path) -> Dataset:
-    """Photos with the grain of a camera, as if they had been collected, kept and captioned."""
+def synthetic_dataset(root: Path) -> Dataset:
+    """A dataset of photos with the grain of a camera, as if collected, kept and captioned."""
     dataset = Dataset(root)
     dataset.catalog.create()
     encoded = [_photo(seed) for seed in range(8)]
@@ -70,21 +70,21 @@ def made(root: Path) -> Dataset:
         photo = encoded[number % len(encoded)]
         mark = number.to_bytes(2, "big")
         exif = b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x0f\0\x02\0\0\0\x04ABC\0\0\0\0\0"
-        # The density in the first segment makes each a photo of its own.
+        # The density in the first segment makes each photo unique.
         data = photo[:14] + mark + photo[16:20] + (exif if number % 4 == 0 else b"") + photo[20:]
         sha256 = hashlib.sha256(data).hexdigest()
         (root / "photo").write_bytes(data)
         dataset.store.add(root / "photo", sha256, "jpg")
         tables["photos"].append({"sha256": sha256, "format": "JPEG", "width": 1200, "height": 1600, "bytes": len(data)})
-        seen = {"model": "pose", "kind": "person", "score": 0.9, "box": [0.0, 0.0, 9.0, 9.0]}
-        tables["detections"].append({"sha256": sha256, **seen, "keypoints": [[9.5, 9.5, 0.9]] * 17})
+        detection = {"model": "pose", "kind": "person", "score": 0.9, "box": [0.0, 0.0, 9.0, 9.0]}
+        tables["detections"].append({"sha256": sha256, **detection, "keypoints": [[9.5, 9.5, 0.9]] * 17})
         tables["judged"].append({"person": f"p{number // PHOTOS}", "sha256": sha256, "kept": True, "reasons": []})
         tables["captioned"].append({"sha256": sha256, "model": "c", "prompt": "", "caption": f"a photo {number}"})
     tables["judgement"] = [{"thresholds": "{}", "pose": "pose", "face": "f", "watermark": "w", "hash": "h"}]
     tables["captioner"] = [{"model": "c", "prompt": ""}]
     with dataset.catalog.open() as con:
-        for table, own in tables.items():
-            insert(con, table, own)
+        for table, rows_of_table in tables.items():
+            insert(con, table, rows_of_table)
     return dataset
 
 
@@ -98,10 +98,15 @@ def _photo(seed: int) -> bytes:
 
 
 def _reading(dataset: Dataset, work: Path) -> list[Row]:
-    """Views of one person chosen at random; each alternative hands over the same number of photos' bytes."""
+    """Reads random samples; each alternative reads the same number of photos."""
     shards = ShardDataset(dataset.shards)
-    views = [view for split in ("train", "val", "test") for own in shards.people(split).values() for view in own]
-    chosen = [random.Random(0).choice(views) for _ in range(VIEWS)]
+    samples = [
+        sample
+        for split in ("train", "val", "test")
+        for of_person in shards.people(split).values()
+        for sample in of_person
+    ]
+    chosen = [random.Random(0).choice(samples) for _ in range(READS)]
     files = work / "files"
     shutil.rmtree(files, ignore_errors=True)
     files.mkdir()
@@ -111,26 +116,26 @@ def _reading(dataset: Dataset, work: Path) -> list[Row]:
             tar.extractall(files, filter="data")
 
     def ours() -> None:
-        for view in chosen:
-            shards.photo(view)
+        for sample in chosen:
+            shards.photo(sample)
 
     def one_file_each() -> None:
-        for view in chosen:
-            Image.open(files / f"{view.key}.jpg").load()
+        for sample in chosen:
+            Image.open(files / f"{sample.key}.jpg").load()
 
     def sequential() -> None:
-        read = 0
-        while read < VIEWS:
+        count = 0
+        while count < READS:
             for sample in webdataset.WebDataset([str(path) for path in tars], shardshuffle=False).decode("pil"):
                 sample["jpg"].load()
-                read += 1
-                if read == VIEWS:
+                count += 1
+                if count == READS:
                     return
 
     return compare(
-        "loader: a random view, decoded",
-        VIEWS,
-        "views/s",
+        "loader: a random photo, decoded",
+        READS,
+        "photos/s",
         ours,
         {
             "one file per photo, Pillow": one_file_each,

@@ -1,4 +1,4 @@
-"""The limit of what a client could do: keep-alive sockets to disk, nothing looked at, nothing kept in mind.
+"""The limit of what a client could do: keep-alive sockets to disk, without checks and without state.
 
 `python -m benchmarks.sockets ADDRESS COUNT FOLDER`
 """
@@ -15,26 +15,26 @@ CONNECTIONS = 16
 def main(address: str, count: int, folder: Path) -> None:
     parts = urlsplit(address)
     folder.mkdir(parents=True)
-    numbers, turn = iter(range(count)), threading.Lock()
+    numbers, lock = iter(range(count)), threading.Lock()
 
     def fetch() -> None:
         connection = socket.create_connection((parts.hostname, parts.port or 80))
         buffer = memoryview(bytearray(1 << 20))
         while True:
-            with turn:
+            with lock:
                 number = next(numbers, None)
             if number is None:
                 return
             connection.sendall(f"GET {parts.path}/{number}.jpg HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
-            got = connection.recv_into(buffer)
-            head, _, body = bytes(buffer[:got]).partition(b"\r\n\r\n")
-            left = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]) - len(body)
+            received = connection.recv_into(buffer)
+            head, _, body = bytes(buffer[:received]).partition(b"\r\n\r\n")
+            remaining = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]) - len(body)
             with (folder / f"{number}.jpg").open("wb", buffering=0) as out:
                 out.write(body)
-                while left:
-                    got = connection.recv_into(buffer, min(left, len(buffer)))
-                    out.write(buffer[:got])
-                    left -= got
+                while remaining:
+                    received = connection.recv_into(buffer, min(remaining, len(buffer)))
+                    out.write(buffer[:received])
+                    remaining -= received
 
     threads = [threading.Thread(target=fetch) for _ in range(CONNECTIONS)]
     for thread in threads:

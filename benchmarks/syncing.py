@@ -1,4 +1,4 @@
-"""What it costs that everything is on the disk before it counts: commands against the same without fsync."""
+"""The cost of durability: commands, compared with the same commands without fsync."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from unittest import mock
 
 from benchmarks.rows import Row, compare
 from benchmarks.server import serve
-from benchmarks.shards import made
+from benchmarks.shards import synthetic_dataset
 from bolid_data import manifest
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
@@ -30,7 +30,7 @@ def _compare(what: str, amount: float, unit: str, run: Callable[[], object]) -> 
         with mock.patch.object(os, "fsync", lambda descriptor: None):
             run()
 
-    return compare(what, amount, unit, run, {"the same, nothing synced by us": without})
+    return compare(what, amount, unit, run, {"the same without fsync": without})
 
 
 def _crawling(work: Path) -> list[Row]:
@@ -43,14 +43,14 @@ def _crawling(work: Path) -> list[Row]:
 
         def crawl() -> None:
             nonlocal runs
-            runs += 1  # a folder of its own: files made right after others were deleted are slow to make
+            runs += 1  # a new folder: creating files right after deleting others is slow
             scrape(loaded, Dataset(work / f"crawl{runs}"))
 
         return _compare(f"scrape: {PHOTOS} photos of {BYTES // 1000} KB", PHOTOS, "photos/s", crawl)
 
 
 def _sharding(work: Path) -> list[Row]:
-    dataset = made(work / "shards")
+    dataset = synthetic_dataset(work / "shards")
     size = sum(file.stat().st_size for file in dataset.store.files()) / 1e6
     loaded = manifest.load(work / "m.toml")
     return _compare(f"shard: {size:.0f} MB", size, "MB/s", lambda: shard(loaded, dataset))

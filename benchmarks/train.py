@@ -1,4 +1,4 @@
-"""Training and drawing with an adapter, on the small SDXL, one thread: what they cost beside what must be computed."""
+"""Training and generating with an adapter, on the small SDXL and one thread: the overhead over the bare computation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,12 +28,12 @@ from bolid_train.training.run import LossLog, TrainingRun
 from bolid_train.training.step import Training, make_accelerator
 from small_world.dataset import write_dataset
 
-_STEPS, _PEOPLE, _DRAWN = 4, 32, 8
+_STEPS, _PEOPLE, _IMAGES = 4, 32, 8
 _WORLD = Path("manifests/small-world.toml")
 
 
 def rows(work: Path) -> list[Row]:
-    """The manifest of the small world without L_id, whose pictures would hide in the step what is to be seen of it."""
+    """The manifest of the small world without L_id, whose images would dominate a step and hide the rest of it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -44,8 +44,8 @@ def rows(work: Path) -> list[Row]:
         cache.fill(shards, people, pick_device())
         training = Training(loaded, cache, people, 1000, make_accelerator(loaded.train))
         with TrainingRun(work / "run", False, False) as run, LossLog(run, 1) as log:
-            found = _steps(training, log, _Encoding(shards, base, loaded))
-        return found + _drawing(training, training.load(1)[0].select(slice(_DRAWN)))
+            results = _steps(training, log, _Encoding(shards, base, loaded))
+        return results + _generation(training, training.load(1)[0].select(slice(_IMAGES)))
     finally:
         torch.set_num_threads(threads)
 
@@ -57,14 +57,14 @@ def _manifest() -> Manifest:
 
 
 def _people(work: Path) -> tuple[ShardDataset, dict[str, list[Sample]]]:
-    """Some of the small world's validation people, drawn anew."""
+    """Some of the small world's validation people, newly drawn."""
     write_dataset(work / "data", ["validation"])
     shards = ShardDataset(work / "data" / "shards")
     return shards, dict(list(shards.people("val").items())[:_PEOPLE])
 
 
 def _steps(training: Training, log: LossLog, encoding: "_Encoding") -> list[Row]:
-    """All are trained by the same objects; only what a step does beside them differs."""
+    """All use the same objects; only what a step does around them differs."""
     numbers = range(1, _STEPS + 1)
     loaded = [training.load(number)[0] for number in numbers]
     bare = _Bare(training)
@@ -91,12 +91,12 @@ def _steps(training: Training, log: LossLog, encoding: "_Encoding") -> list[Row]
     }
     ours()  # the first step is slower
     what = "a step of the trainer: cache, drops, clipping, EMA, log"
-    found = compare(what, _STEPS, "steps/s", ours, against)
-    return found + compare("reading a step's features", _STEPS, "steps/s", read, {"a step of the trainer": ours})
+    results = compare(what, _STEPS, "steps/s", ours, against)
+    return results + compare("reading a step's features", _STEPS, "steps/s", read, {"a step of the trainer": ours})
 
 
 class _Bare:
-    """Loss, gradient and optimizer, of the very modules that the trainer trains."""
+    """Loss, gradient and optimizer step, on the modules of the trainer."""
 
     def __init__(self, training: Training) -> None:
         scheduler = DDPMScheduler.from_pretrained(training.cache.base.folder, subfolder="scheduler")
@@ -114,7 +114,7 @@ class _Bare:
 
 
 class _Encoding:
-    """What the cache holds, computed anew from the photos for each batch."""
+    """Computes the contents of the feature cache for each batch."""
 
     def __init__(self, shards: ShardDataset, base: Base, loaded: Manifest) -> None:
         self.shards, self.settings = shards, loaded.train
@@ -138,29 +138,29 @@ class _Encoding:
             )
 
     def _views(self, people: list[list[Sample]]) -> Views:
-        samples = [view for views in people for view in views]
-        found = self.encoders.views([self.shards.photo(view) for view in samples], [view.keypoints for view in samples])
-        counts = [len(views) for views in people]
+        samples = [sample for group in people for sample in group]
+        views = self.encoders.views([self.shards.photo(s) for s in samples], [s.keypoints for s in samples])
+        counts = [len(group) for group in people]
 
         def pad(values: Tensor) -> Tensor:
             return pad_sequence(list(values[0].float().split(counts)), batch_first=True)
 
         return Views(
-            *(pad(values) for values in (found.embeds, found.latents, found.keypoints, found.sizes, found.confidence))
+            *(pad(values) for values in (views.embeds, views.latents, views.keypoints, views.sizes, views.confidence))
         )
 
 
 @torch.inference_mode()
-def _drawing(training: Training, batch: Batch) -> list[Row]:
-    """The same prompts, noise, steps and guidance, with the adapter and by the base alone."""
+def _generation(training: Training, batch: Batch) -> list[Row]:
+    """The same prompts, noise, steps and guidance, with the adapter and with the base alone."""
     texts = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
     base, device = training.cache.base, training.unet.device
     methods = {base.pipeline(device, unet=training.unet, **texts): training.method}
     methods[base.pipeline(device, **texts)] = TextOnly(training.settings, 0)
 
-    def draw(pipe: StableDiffusionXLPipeline) -> None:
+    def generate(pipe: StableDiffusionXLPipeline) -> None:
         sample(pipe, *guidance_inputs(methods[pipe], batch), 10, 5.0, training.settings.resolution, range(len(batch)))
 
-    adapted, bare = (partial(draw, pipe) for pipe in methods)
-    what = f"drawing {len(batch)} pictures with the adapter, 10 steps with guidance"
-    return compare(what, len(batch), "pictures/s", adapted, {"the base alone": bare})
+    adapted, bare = (partial(generate, pipe) for pipe in methods)
+    what = f"generating {len(batch)} images with the adapter, 10 steps with guidance"
+    return compare(what, len(batch), "images/s", adapted, {"the base alone": bare})
