@@ -38,7 +38,7 @@ def crop(photo: Image.Image, keypoints: Keypoints, size: tuple[int, int]) -> tup
 
 
 def time_ids(size: tuple[int, int]) -> Tensor:
-    """SDXL's time ids (6,) of an uncropped picture of `size` (width, height)."""
+    """SDXL's time ids (6,) of an uncropped image of `size` (width, height)."""
     return torch.tensor([size[1], size[0], 0, 0, size[1], size[0]], dtype=torch.float32)
 
 

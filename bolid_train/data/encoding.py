@@ -69,6 +69,6 @@ class PhotoEncoder:
         return [latents[row] for row in range(len(images))]
 
     def _clip_image(self, image: Image.Image) -> Tensor:
-        """CLIP embedding of the cropped photo, preprocessed like the pictures in the objective."""
+        """CLIP embedding of the cropped photo, preprocessed like the images in the objective."""
         pixels = self.encoders.pipe.image_processor.preprocess(image)
         return self.clip.embed_images(pixels.to(self.device))[0]

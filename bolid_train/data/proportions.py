@@ -1,6 +1,6 @@
 """Scale-free body proportions computed from keypoints.
 
-They serve as a second evaluator that shares nothing with the network that learns bodies from pictures.
+They serve as a second evaluator that shares nothing with the network that learns bodies from images.
 """
 
 import torch

@@ -94,7 +94,7 @@ class Base:
 
     @property
     def side(self) -> int:
-        """Side in pixels of the pictures that it was trained to generate."""
+        """Side in pixels of the images that it was trained to generate."""
         with _readable(self.folder):
             unet = UNet2DConditionModel.load_config(self.folder, subfolder="unet")
             vae = AutoencoderKL.load_config(self.folder, subfolder="vae")

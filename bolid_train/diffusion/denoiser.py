@@ -110,8 +110,8 @@ class Denoiser:
         return alpha * noisy - sigma * predicted if self._predicts_v else (noisy - sigma * predicted) / alpha
 
     def lightning(self, inputs: UNetInputs, random: RowRandom, shape: tuple[int, ...], first: int = 0) -> Tensor:
-        """x₀ (B, *shape) of new pictures, as estimated in one of SDXL-Lightning's four steps from noise (Lin et al.
-        2024), without guidance. The step is `first` or later, sampled per row; the last gives the final picture.
+        """x₀ (B, *shape) of new images, as estimated in one of SDXL-Lightning's four steps from noise (Lin et al.
+        2024), without guidance. The step is `first` or later, sampled per row; the last gives the final image.
 
         Gradients flow through that step only, as in ReFL (Xu et al. 2023), because through all four they explode.
         Euler's step is x ← x + (σ' - σ)·ε, where σ is σ_t / α_t, and the UNet's input is x / √(σ² + 1).

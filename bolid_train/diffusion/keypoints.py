@@ -1,4 +1,4 @@
-"""Differentiable keypoint detectors: gradients of a loss on the keypoints reach the picture."""
+"""Differentiable keypoint detectors: gradients of a loss on the keypoints reach the image."""
 
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from bolid_train.embedded.keypoints import KEYPOINTS, KeypointNetwork
 
 DETECTORS = ("tiny-keypoints", "yolo11n-pose")
 
-_MIN_RELATIVE_SCORE = 0.5  # of the best detection on the picture
+_MIN_RELATIVE_SCORE = 0.5  # of the best detection on the image
 
 
 class KeypointDetector(Protocol):
@@ -38,7 +38,7 @@ def load_keypoints(name: str, device: str = "cpu") -> KeypointDetector:
 
 
 class TinyKeypoints(nn.Module):
-    """The small world's network, for one person per picture; pictures are resized to 64×64 pixels."""
+    """The small world's network, for one person per image; images are resized to 64×64 pixels."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Classifies what captions describe on small photos; used only to evaluate whether pictures match their prompts."""
+"""Classifies what captions describe on small photos; used only to evaluate whether images match their prompts."""
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "arms": ("arms down", "arms raised", "hands on the hips", "arms folded", "arms spread", "one arm raised"),
     "background": ("in a studio", "in a room", "in a garden", "by the sea", "on a street"),
 }
-"""Attribute → its classes in the order of the logits, "" for what the picture does not show. The committed weights
+"""Attribute → its classes in the order of the logits, "" for what the image does not show. The committed weights
 were trained with these."""
 
 

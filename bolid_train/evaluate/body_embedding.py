@@ -29,7 +29,7 @@ _FILES = ("config.json", "model.safetensors")
 _MARGIN = 0.2  # added on each side, because the joints end at eyes and ankles
 
 BodyEmbedder = Callable[[Tensor, Tensor], Tensor]
-"""Pictures (N, 3, H, W) in -1..1 and their keypoints (N, 17, 3) to unit-length body embeddings (N, D)."""
+"""Images (N, 3, H, W) in -1..1 and their keypoints (N, 17, 3) to unit-length body embeddings (N, D)."""
 
 
 class PersonEmbedder:
@@ -42,14 +42,14 @@ class PersonEmbedder:
         self._side = config["input_size"][-1]
         self._mean, self._std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
 
-    def __call__(self, pictures: Tensor, keypoints: Tensor) -> Tensor:
-        crops = [self._crop(*pair) for pair in zip(pictures, keypoints, strict=True)]
+    def __call__(self, images: Tensor, keypoints: Tensor) -> Tensor:
+        crops = [self._crop(*pair) for pair in zip(images, keypoints, strict=True)]
         return normalize(self.network(torch.stack(crops)).float(), dim=1)
 
-    def _crop(self, picture: Tensor, keypoints: Tensor) -> Tensor:
+    def _crop(self, image: Tensor, keypoints: Tensor) -> Tensor:
         """The normalised crop (3, side, side), padded with the mean colour."""
-        left, top, right, bottom = person_box(keypoints, (picture.shape[2], picture.shape[1]))
-        crop = picture[None, :, top:bottom, left:right]
+        left, top, right, bottom = person_box(keypoints, (image.shape[2], image.shape[1]))
+        crop = image[None, :, top:bottom, left:right]
         scale = self._side / max(crop.shape[2:])
         size = [max(1, round(side * scale)) for side in crop.shape[2:]]
         crop = interpolate(crop, size, mode="bicubic", antialias=True)[0] / 2 + 0.5
@@ -60,16 +60,16 @@ class PersonEmbedder:
 
 def person_box(keypoints: Tensor, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The box around the visible ones of the keypoints (17, 3), with a margin: left, top, right, bottom in whole pixels
-    of a picture of `size` (width, height). It is the whole picture if fewer than two keypoints are visible."""
+    of an image of `size` (width, height). It is the whole image if fewer than two keypoints are visible."""
     visible = keypoints[keypoints[:, 2] >= MIN_CONFIDENCE, :2]
     if len(visible) < 2:
         return 0, 0, *size
     low, high = visible.amin(0), visible.amax(0)
     margin = _MARGIN * (high - low).max()
-    picture_size = low.new_tensor(size)
+    image_size = low.new_tensor(size)
     # At least one pixel, wherever the joints are.
-    left, top = (low - margin).floor().clamp_min(0).minimum(picture_size - 1).int().tolist()
-    right, bottom = (high + margin).ceil().minimum(picture_size).int().tolist()
+    left, top = (low - margin).floor().clamp_min(0).minimum(image_size - 1).int().tolist()
+    right, bottom = (high + margin).ceil().minimum(image_size).int().tolist()
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 

@@ -1,4 +1,4 @@
-"""The frozen models that evaluate pictures. The evaluated methods must not have been trained with, or against, them.
+"""The frozen models that evaluate images. The evaluated methods must not have been trained with, or against, them.
 In the small world, keypoints therefore come from its body evaluator, although it is half as exact as the detector that
 L_id trains against. For real photos YOLO is used for both, so read `limb_error` together with `body_sim`."""
 
@@ -30,10 +30,10 @@ PHOTOS = {
 
 @dataclass(frozen=True)
 class EvaluatorOutputs:
-    """The evaluators' outputs for N pictures. G garments."""
+    """The evaluators' outputs for N images. G garments."""
 
     bodies: Tensor  # (N, D): unit-length body embeddings
-    keypoints: Tensor  # (N, 17, 3): pixels of the picture, confidence
+    keypoints: Tensor  # (N, 17, 3): pixels of the image, confidence
     clothes: Tensor  # (N, G): class numbers of colours, negative where the garment is not visible
     clip: Tensor  # (N, D_clip): unit-length CLIP embeddings
 
@@ -43,13 +43,13 @@ class EvaluatorOutputs:
         return cls(*(torch.cat(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
 
     def select(self, rows: Tensor) -> "EvaluatorOutputs":
-        """The outputs for the given pictures."""
+        """The outputs for the given images."""
         return EvaluatorOutputs(self.bodies[rows], self.keypoints[rows], self.clothes[rows], self.clip[rows])
 
 
 @dataclass(frozen=True)
 class Evaluators:
-    """All are on `device` and take pictures (N, 3, H, W) in -1..1; `bodies` takes their keypoints, too."""
+    """All are on `device` and take images (N, 3, H, W) in -1..1; `bodies` takes their keypoints, too."""
 
     bodies: BodyEmbedder
     keypoints: Callable[[Tensor], Tensor]
@@ -58,13 +58,13 @@ class Evaluators:
     realism: Realism
     device: torch.device
 
-    def evaluate(self, pictures: Tensor) -> EvaluatorOutputs:
-        """The outputs for the pictures, on the CPU."""
-        return EvaluatorOutputs(*batched_inference(pictures, self._evaluate_batch, self.device))
+    def evaluate(self, images: Tensor) -> EvaluatorOutputs:
+        """The outputs for the images, on the CPU."""
+        return EvaluatorOutputs(*batched_inference(images, self._evaluate_batch, self.device))
 
-    def _evaluate_batch(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        keypoints = self.keypoints(pictures)
-        return self.bodies(pictures, keypoints), keypoints, self.clothes(pictures), self.clip.embed_images(pictures)
+    def _evaluate_batch(self, images: Tensor) -> tuple[Tensor, ...]:
+        keypoints = self.keypoints(images)
+        return self.bodies(images, keypoints), keypoints, self.clothes(images), self.clip.embed_images(images)
 
     def quality(self) -> Quality:
         """A `Quality` without photos yet."""
@@ -73,7 +73,7 @@ class Evaluators:
 
 def choose_evaluators(base: Base, name: str | None = None) -> str:
     """The evaluators' name. By default it follows from the base: those of the small world for a base that generates
-    pictures as small as its photos, those of real photos for any other.
+    images as small as its photos, those of real photos for any other.
 
     Raises UsageError if the small world's evaluators, which were trained on drawn people only, are to judge photos.
     """
@@ -105,7 +105,7 @@ def load_evaluators(name: str) -> Evaluators:
 def _small_world_evaluators(device: torch.device) -> Evaluators:
     attributes, bodies = load_attributes().to(device), load_body_evaluator().to(device)
     return Evaluators(
-        bodies=lambda pictures, _: bodies.embed(pictures),
+        bodies=lambda images, _: bodies.embed(images),
         keypoints=bodies.pose,
         clothes=_clothes(attributes),
         clip=_clip("clip-1", device),
@@ -118,7 +118,7 @@ def _photo_evaluators(device: torch.device, clip: str, bodies: str) -> Evaluator
     return Evaluators(
         bodies=load_body_embedder(bodies, device),
         keypoints=load_keypoints("yolo11n-pose", str(device)),
-        clothes=lambda pictures: torch.empty(len(pictures), 0, dtype=torch.long),  # no garment: clothes_leak is empty
+        clothes=lambda images: torch.empty(len(images), 0, dtype=torch.long),  # no garment: clothes_leak is empty
         clip=_clip(clip, device),
         realism=inception_realism(device),
         device=device,
@@ -132,12 +132,12 @@ def _clip(name: str, device: torch.device) -> Clip:
 
 
 def _clothes(attributes: AttributeClassifier) -> Callable[[Tensor], Tensor]:
-    """Pictures (N, 3, H, W) to the colours of top and bottom (N, 2), -1 for a bottom that is not visible."""
+    """Images (N, 3, H, W) to the colours of top and bottom (N, 2), -1 for a bottom that is not visible."""
     garments = [list(CLASSES).index(name) for name in _GARMENTS]
     invisible = torch.tensor([CLASSES[name].index("") if "" in CLASSES[name] else -1 for name in _GARMENTS])
 
-    def clothes(pictures: Tensor) -> Tensor:
-        colours = attributes.predict(pictures)[:, garments].cpu()
+    def clothes(images: Tensor) -> Tensor:
+        colours = attributes.predict(images)[:, garments].cpu()
         return colours.where(colours != invisible, -1)
 
     return clothes

@@ -1,4 +1,4 @@
-"""A grid of pictures, with a title over each column and a caption under each picture."""
+"""A grid of images, with a title over each column and a caption under each image."""
 
 import textwrap
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from PIL import Image
 from bolid_data.atomic_io import atomic_write
 from bolid_data.printable import one_line, printable_lines
 
-_SIDE, _CAPTION, _TITLE = 1.8, 0.75, 0.45  # heights in inches of a picture, of the caption under it, of the titles
+_SIDE, _CAPTION, _TITLE = 1.8, 0.75, 0.45  # heights in inches of an image, of the caption under it, of the titles
 _DPI, _LINE_LENGTH, _MAX_LINES = 96, 34, 8
 
 Tile = tuple[Image.Image, str]
-"""A picture and its caption."""
+"""An image and its caption."""
 
 
 def write_grid(titles: Sequence[str], rows: Sequence[Sequence[Tile | None]], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Generates the pictures to evaluate, with the same people, prompts and noise for every method."""
+"""Generates the images to evaluate, with the same people, prompts and noise for every method."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ _MAX_ROWS, _MAX_PIXELS = 32, 2**22  # of a batch
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pictures are generated: by the base, or, with Lightning's weights, in few steps without guidance."""
+    """How images are generated: by the base, or, with Lightning's weights, in few steps without guidance."""
 
     steps: int
     guidance: float
@@ -42,14 +42,14 @@ class Sampling:
 
 @dataclass(frozen=True)
 class GeneratedImages:
-    """N pictures, one for each person and prompt: all prompts of the first person, then of the next."""
+    """N images, one for each person and prompt: all prompts of the first person, then of the next."""
 
-    pictures: Tensor  # (N, 3, H, W) in -1..1
+    images: Tensor  # (N, 3, H, W) in -1..1
     seconds: Tensor  # (N,): time for each, without encoders
 
 
 class ImageGenerator:
-    """Generates the cases' pictures with a base, and with runs on it."""
+    """Generates the cases' images with a base, and with runs on it."""
 
     def __init__(
         self, base: Base, sampling: Sampling, cases: Sequence[Case], caches: Sequence[FeatureCache], relative_to: Path
@@ -59,7 +59,7 @@ class ImageGenerator:
         self.base, self.sampling, self.cases, self.caches, self.relative_to = base, sampling, cases, caches, relative_to
 
     def generate_baseline(self) -> GeneratedImages:
-        """The base's pictures of the prompts."""
+        """The base's images of the prompts."""
         no_text_encoders = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
         pipe = self.base.pipeline(pick_device(), **no_text_encoders)
         if self.sampling.lightning:
@@ -67,7 +67,7 @@ class ImageGenerator:
         return self._generate(pipe, TextOnly(self.caches[0].settings, 0), self.caches[0], 1)
 
     def generate(self, run: FinishedRun, views: Iterable[int]) -> Iterator[tuple[int, GeneratedImages]]:
-        """A run's pictures by number of views. Without views, the body is sampled given the prompt, and there is no
+        """A run's images by number of views. Without views, the body is sampled given the prompt, and there is no
         reference."""
         [cache] = [cache for cache in self.caches if cache.settings == run.feature_settings]
         pipeline = InferencePipeline.from_run(
@@ -78,30 +78,30 @@ class ImageGenerator:
             yield count, self._generate(pipeline.pipe, pipeline.method, cache, count)
 
     def generate_loras(self, runs: Mapping[int, FinishedRun], baseline: GeneratedImages) -> GeneratedImages:
-        """The LoRAs' pictures, generated without photos. For people without a LoRA, the pictures are the base's and
+        """The LoRAs' images, generated without photos. For people without a LoRA, the images are the base's and
         seconds are NaN. `runs`: by their person's number."""
-        pictures, seconds = baseline.pictures.clone(), torch.full_like(baseline.seconds, torch.nan)
+        images, seconds = baseline.images.clone(), torch.full_like(baseline.seconds, torch.nan)
         for person, run in runs.items():
             generator = ImageGenerator(self.base, self.sampling, [self.cases[person]], self.caches, self.relative_to)
-            [(_, images)] = generator.generate(run, [0])
-            rows = slice(person * len(images.pictures), (person + 1) * len(images.pictures))
-            pictures[rows], seconds[rows] = images.pictures, images.seconds
-        return GeneratedImages(pictures, seconds)
+            [(_, generated)] = generator.generate(run, [0])
+            rows = slice(person * len(generated.images), (person + 1) * len(generated.images))
+            images[rows], seconds[rows] = generated.images, generated.seconds
+        return GeneratedImages(images, seconds)
 
     def _generate(
         self, pipe: StableDiffusionXLPipeline, method: Method, cache: FeatureCache, views: int
     ) -> GeneratedImages:
-        pictures: list[Tensor] = []
+        images: list[Tensor] = []
         seconds: list[float] = []
         steps, guidance, side = self.sampling.steps, self.sampling.guidance, cache.settings.resolution
         for batch, seeds in self._batches(cache, views):
             started_at = time.monotonic()
             with torch.inference_mode():
                 positive, negative = guidance_inputs(method, batch.to(pipe.device))
-                images = sample(pipe, positive, negative, steps, guidance, side, seeds)
-            seconds += [(time.monotonic() - started_at) / len(images)] * len(images)
-            pictures += [to_pixels(image) for image in images]
-        return GeneratedImages(torch.stack(pictures), torch.tensor(seconds))
+                batch_images = sample(pipe, positive, negative, steps, guidance, side, seeds)
+            seconds += [(time.monotonic() - started_at) / len(batch_images)] * len(batch_images)
+            images += [to_pixels(image) for image in batch_images]
+        return GeneratedImages(torch.stack(images), torch.tensor(seconds))
 
     def _batches(self, cache: FeatureCache, views: int) -> Iterator[tuple[Batch, list[int]]]:
         items = [

@@ -1,6 +1,6 @@
-"""The metrics, as functions of the evaluators' outputs. N pictures, P people, G garments, D dimensions.
+"""The metrics, as functions of the evaluators' outputs. N images, P people, G garments, D dimensions.
 
-A failure, a picture that shows nobody, scores like a picture of another person and is never left out.
+A failure, an image that shows nobody, scores like an image of another person and is never left out.
 """
 
 import torch
@@ -17,7 +17,7 @@ _TOLERANCE = (0.144, 0.144, 0.124, 0.124, 0.174, 0.174, 0.178, 0.178)
 
 
 def failures(keypoints: Tensor, min_keypoints: int) -> Tensor:
-    """Keypoints (N, 17, 3) → bool (N,): fewer than `min_keypoints` joints are visible, so the picture shows nobody."""
+    """Keypoints (N, 17, 3) → bool (N,): fewer than `min_keypoints` joints are visible, so the image shows nobody."""
     return (keypoints[..., 2] >= MIN_CONFIDENCE).sum(1) < min_keypoints
 
 
@@ -31,14 +31,14 @@ def reference_cosines(views: Tensor, held_out: Tensor) -> tuple[float, float]:
     return float(cosines[~same].mean()), float(cosines[same].mean())
 
 
-def body_sim(pictures: Tensor, held_out: Tensor, failed: Tensor, different: float, same: float) -> Tensor:
-    """(N,): 0 for a picture as similar to the person as a photo of someone else, 1 as similar as another photo of the
+def body_sim(images: Tensor, held_out: Tensor, failed: Tensor, different: float, same: float) -> Tensor:
+    """(N,): 0 for an image as similar to the person as a photo of someone else, 1 as similar as another photo of the
     person; 0 for a failure.
 
-    pictures, held_out: embeddings (N, D) of the pictures, and means over their person's held-out photos; different,
+    images, held_out: embeddings (N, D) of the images, and means over their person's held-out photos; different,
     same: from `reference_cosines`.
     """
-    cosine = (_unit(pictures) * _unit(held_out)).sum(1)
+    cosine = (_unit(images) * _unit(held_out)).sum(1)
     return ((cosine - different) / (same - different)).where(~failed, 0.0)
 
 
@@ -49,10 +49,10 @@ def error_between_people(people: Tensor) -> float:
 
 
 def limb_error(keypoints: Tensor, people: Tensor, failed: Tensor, between_people: float) -> Tensor:
-    """(N,): mean absolute difference between log proportions of a picture and of its person, in percent;
+    """(N,): mean absolute difference between log proportions of an image and of its person, in percent;
     `between_people` for a failure, and where no proportion can be measured.
 
-    keypoints: (N, 17, 3) of the pictures; people: (N, 7), `mean_proportions` of their people.
+    keypoints: (N, 17, 3) of the images; people: (N, 7), `mean_proportions` of their people.
     """
     error = 100 * (proportions(keypoints) - people).abs().nanmean(1)
     return error.where(~failed & ~error.isnan(), between_people)
@@ -69,42 +69,42 @@ def pose_similarity(first: Tensor, second: Tensor) -> Tensor:
     return torch.exp(-((distance / first.new_tensor(_TOLERANCE)) ** 2) / 2).nanmean(1)
 
 
-def pose_copy(pictures: Tensor, baseline: Tensor, reference: Tensor, failed: Tensor) -> Tensor:
-    """(N,): 0 for a pose as similar to the reference's as that of the base's picture of the same prompt and noise, 1 on
+def pose_copy(images: Tensor, baseline: Tensor, reference: Tensor, failed: Tensor) -> Tensor:
+    """(N,): 0 for a pose as similar to the reference's as that of the base's image of the same prompt and noise, 1 on
     average for the reference's pose.
 
     A failure, or limbs that cannot be compared, count as the base's mean; NaN where the reference shows no pose.
-    pictures, baseline, reference: (N,), `pose_similarity` of each to the reference.
+    images, baseline, reference: (N,), `pose_similarity` of each to the reference.
     """
     baseline_mean = baseline.nanmean()
-    pictures = pictures.where(~failed & ~pictures.isnan(), baseline_mean)
-    copied = (pictures - baseline.where(~baseline.isnan(), baseline_mean)) / (1 - baseline_mean)
+    images = images.where(~failed & ~images.isnan(), baseline_mean)
+    copied = (images - baseline.where(~baseline.isnan(), baseline_mean)) / (1 - baseline_mean)
     return copied.where(~reference.isnan(), torch.nan)
 
 
-def reference_colour_share(pictures: Tensor, reference: Tensor, prompted: Tensor) -> Tensor:
+def reference_colour_share(images: Tensor, reference: Tensor, prompted: Tensor) -> Tensor:
     """(N,): the share of garments in the reference's colour, among those for which the prompt asks for another colour;
     NaN where there are none.
 
-    Each (N, G): class numbers of colours in the picture, in the reference, and in the photo that the prompt describes;
+    Each (N, G): class numbers of colours in the image, in the reference, and in the photo that the prompt describes;
     negative where a garment is not visible.
     """
     counted = (reference >= 0) & (prompted >= 0) & (reference != prompted)
-    copied = (pictures == reference).float().where(counted, torch.nan)
+    copied = (images == reference).float().where(counted, torch.nan)
     return copied.nanmean(1)
 
 
-def clothes_leak(pictures: Tensor, baseline: Tensor) -> Tensor:
-    """(N,): 0 if the reference's colours are as frequent as on the base's pictures, 1 on average if they are always
+def clothes_leak(images: Tensor, baseline: Tensor) -> Tensor:
+    """(N,): 0 if the reference's colours are as frequent as on the base's images, 1 on average if they are always
     there.
 
-    pictures, baseline: (N,), `reference_colour_share` of both.
+    images, baseline: (N,), `reference_colour_share` of both.
     """
-    return (pictures - baseline) / (1 - baseline.nanmean())
+    return (images - baseline) / (1 - baseline.nanmean())
 
 
 def cosine(first: Tensor, second: Tensor) -> Tensor:
-    """Embeddings (N, D) twice → (N,): CLIP-T for pictures and prompts, CLIP-I for pictures with and without the person
+    """Embeddings (N, D) twice → (N,): CLIP-T for images and prompts, CLIP-I for images with and without the person
     (method.md, section 7)."""
     return (_unit(first) * _unit(second)).sum(-1)
 

@@ -1,12 +1,12 @@
-"""Quality of all generated pictures together: their distance from real photos, and their clarity and variety.
+"""Quality of all generated images together: their distance from real photos, and their clarity and variety.
 
 Fréchet distance (Heusel et al. 2017, equation 6): ‖μ − μ_r‖² + tr(Σ + Σ_r − 2 (Σ Σ_r)^½) between normal distributions
 of features. Inception score (Salimans et al. 2016): exp E KL(p(y|x) ‖ p(y)), in one split, since there are few
-pictures. torchmetrics computes both, from features that are computed once per picture.
+images. torchmetrics computes both, from features that are computed once per image.
 
-The table has 256 pictures of 64 people: enough for a covariance of the small network's 54 features, while one of
-Inception's 2048 is singular. With so few pictures the distance is biased upwards, more so for wider features (Chong and
-Forsyth 2020), so only rows with the same number of pictures can be compared.
+The table has 256 images of 64 people: enough for a covariance of the small network's 54 features, while one of
+Inception's 2048 is singular. With so few images the distance is biased upwards, more so for wider features (Chong and
+Forsyth 2020), so only rows with the same number of images can be compared.
 """
 
 import math
@@ -28,18 +28,18 @@ from bolid_data.weights import file_sha256
 from bolid_train.embedded.attributes import AttributeClassifier
 from bolid_train.embedded.backbone import resized
 
-_MAX_ROWS, _MAX_PIXELS = 32, 2**22  # of a batch; rows are limited, too, because some networks enlarge small pictures
+_MAX_ROWS, _MAX_PIXELS = 32, 2**22  # of a batch; rows are limited, too, because some networks enlarge small images
 
 BatchFunction = Callable[[Tensor], Sequence[Tensor]]
-"""Pictures (B, 3, H, W) in -1..1 to tensors whose first dimension is B."""
+"""Images (B, 3, H, W) in -1..1 to tensors whose first dimension is B."""
 
 
 @torch.inference_mode()
-def batched_inference(pictures: Tensor, function: BatchFunction, device: torch.device) -> list[Tensor]:
-    """Applies `function` to N pictures (N, 3, H, W), batch by batch on `device`: its tensors, N rows each, on the
+def batched_inference(images: Tensor, function: BatchFunction, device: torch.device) -> list[Tensor]:
+    """Applies `function` to N images (N, 3, H, W), batch by batch on `device`: its tensors, N rows each, on the
     CPU."""
-    batch_size = max(1, min(_MAX_ROWS, _MAX_PIXELS // pictures[0, 0].numel()))
-    batches = [[output.cpu() for output in function(batch.to(device))] for batch in pictures.split(batch_size)]
+    batch_size = max(1, min(_MAX_ROWS, _MAX_PIXELS // images[0, 0].numel()))
+    batches = [[output.cpu() for output in function(batch.to(device))] for batch in images.split(batch_size)]
     return [torch.cat(outputs) for outputs in zip(*batches, strict=True)]
 
 
@@ -47,7 +47,7 @@ def batched_inference(pictures: Tensor, function: BatchFunction, device: torch.d
 class Realism:
     """A network, and the names of its two metrics.
 
-    `network` maps pictures (N, 3, H, W) in -1..1 to features (N, D) and the logits (N, C) of one or more classifiers.
+    `network` maps images (N, 3, H, W) in -1..1 to features (N, D) and the logits (N, C) of one or more classifiers.
     """
 
     distance: str
@@ -59,7 +59,7 @@ def small_realism(classifier: AttributeClassifier) -> Realism:
     """With the small world's attribute classifier; the metrics are therefore `fd_small` and `is_small`, not FID.
 
     The classifiers are those of the ten attributes. Features are the 256-wide layer before them, projected to the 54
-    directions that the predictions depend on, so that there are fewer features than pictures, and none that no
+    directions that the predictions depend on, so that there are fewer features than images, and none that no
     attribute uses.
     """
     weights = [head.get_parameter("weight") for head in classifier.heads]
@@ -68,8 +68,8 @@ def small_realism(classifier: AttributeClassifier) -> Realism:
     rank = sum(len(weight) - 1 for weight in weights)
     directions = torch.linalg.svd(centred, full_matrices=False).Vh[:rank].T.float().to(weights[0].device)
 
-    def network(pictures: Tensor) -> Sequence[Tensor]:
-        features = classifier.encoder(resized(pictures))
+    def network(images: Tensor) -> Sequence[Tensor]:
+        features = classifier.encoder(resized(images))
         return features @ directions, *(head(features) for head in classifier.heads)
 
     return Realism("fd_small", "is_small", network)
@@ -97,8 +97,8 @@ def load_inception(path: Path) -> nn.Module:
 
 
 def with_bytes(inception: nn.Module) -> BatchFunction:
-    """Feeds pictures in -1..1 to the network as bytes in 0..255, like those of an image file."""
-    return lambda pictures: inception(((pictures.clamp(-1, 1) + 1) * 127.5).round().byte())
+    """Feeds images in -1..1 to the network as bytes in 0..255, like those of an image file."""
+    return lambda images: inception(((images.clamp(-1, 1) + 1) * 127.5).round().byte())
 
 
 def _weights_file() -> Path:
@@ -119,7 +119,7 @@ def _weights_file() -> Path:
 
 
 class Quality:
-    """Both metrics of pictures, with one network, against the photos added to it."""
+    """Both metrics of images, with one network, against the photos added to it."""
 
     def __init__(self, realism: Realism, device: torch.device) -> None:
         self._realism, self._device = realism, device
@@ -129,19 +129,19 @@ class Quality:
         """Adds real photos (M, 3, H, W) in -1..1."""
         self._photos.append(self._apply(photos)[0])
 
-    def score(self, pictures: Tensor, people: int) -> dict[str, dict[str, Any]]:
+    def score(self, images: Tensor, people: int) -> dict[str, dict[str, Any]]:
         """Metric → its value (`mean`), 95 % interval (`low`, `high`) and `people`.
 
-        pictures: (N, 3, H, W) in -1..1, equally many of each person, grouped by person.
+        images: (N, 3, H, W) in -1..1, equally many of each person, grouped by person.
 
         The interval is the value ± 1.96 standard errors, by the jackknife that leaves out one person at a time (Efron
-        and Stein 1981); the photos do not change. The bootstrap does not suit distances: it samples some pictures
-        twice, and fewer distinct pictures are always more distant. None if fewer than two pictures would be left.
+        and Stein 1981); the photos do not change. The bootstrap does not suit distances: it samples some images
+        twice, and fewer distinct images are always more distant. None if fewer than two images would be left.
         """
-        features, *logits = self._apply(pictures)
+        features, *logits = self._apply(images)
         photos = torch.cat(self._photos)
-        kept = _without_each(people, len(pictures) // people)
-        # Dimensions outside the pictures' span contribute equally with and without a person, so the differences, from
+        kept = _without_each(people, len(images) // people)
+        # Dimensions outside the images' span contribute equally with and without a person, so the differences, from
         # which the error is computed, are exact within the span: Inception's 2048 dimensions become N.
         span = torch.linalg.qr(features.T).Q
         distance, distance_in_span = distance_from(photos), distance_from(photos @ span)
@@ -152,12 +152,12 @@ class Quality:
             self._realism.score: _interval(inception_score(logits), scores, people),
         }
 
-    def _apply(self, pictures: Tensor) -> list[Tensor]:
-        return [output.double() for output in batched_inference(pictures, self._realism.network, self._device)]
+    def _apply(self, images: Tensor) -> list[Tensor]:
+        return [output.double() for output in batched_inference(images, self._realism.network, self._device)]
 
 
 def distance_from(photos: Tensor) -> Callable[[Tensor], float]:
-    """Photos' features (M, D) → the Fréchet distance of pictures' features (N, D) from them."""
+    """Photos' features (M, D) → the Fréchet distance of images' features (N, D) from them."""
     metric = FrechetInceptionDistance(_Identity(photos.shape[1]), reset_real_features=False)
     metric.update(photos, real=True)
 
@@ -183,7 +183,7 @@ def inception_score(logits: Sequence[Tensor]) -> float:
 
 
 class _Identity(nn.Module):
-    """Replaces the network that torchmetrics expects, since the metric gets features instead of pictures."""
+    """Replaces the network that torchmetrics expects, since the metric gets features instead of images."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ class _Identity(nn.Module):
 
 
 def _without_each(people: int, each: int) -> list[Tensor]:
-    """The rows of all other people's pictures, for each person; empty if fewer than two rows would be left."""
+    """The rows of all other people's images, for each person; empty if fewer than two rows would be left."""
     rows = torch.arange(people * each)
     return [rows[rows // each != person] for person in range(people)] if (people - 1) * each >= 2 else []
 

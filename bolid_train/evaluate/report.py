@@ -1,4 +1,4 @@
-"""The report on evaluated methods: rows, differences between methods, notes and pictures.
+"""The report on evaluated methods: rows, differences between methods, notes and images.
 
 All methods generate the same people with the same prompts and noise, so the fair comparison is by how much a method is
 better for each person. The variation between people widens a method's interval, but not that of a difference."""
@@ -28,18 +28,18 @@ class Measurements:
     """The measurements of one run, or the means over several. P people."""
 
     scores: dict[str, Tensor]  # metric → (P,), a value per person, NaN for none
-    quality: dict[str, dict[str, dict[str, Any]]]  # set → metric of all its pictures → interval
+    quality: dict[str, dict[str, dict[str, Any]]]  # set → metric of all its images → interval
     seeds: tuple[float, ...]  # mean body_sim of each run
 
 
 @dataclass(frozen=True)
 class Result:
-    """A method with a number of photos per person, and some pictures of its first run by the people's numbers."""
+    """A method with a number of photos per person, and some images of its first run by the people's numbers."""
 
     method: str
     views: int
     measurements: Measurements
-    pictures: dict[int, Tensor]
+    images: dict[int, Tensor]
 
 
 def mean_measurements(runs: Sequence[Measurements]) -> Measurements:
@@ -119,10 +119,10 @@ def table_notes(scorer: Scorer, results: Sequence[Result]) -> Iterator[str]:
             )
 
 
-def write_pictures(
+def write_image_grid(
     results: Sequence[Result], cases: Sequence[Case], shown: Sequence[int], shards: ShardDataset, path: Path
 ) -> None:
-    """Writes a grid with one row per person: the reference with the first prompt under it, then each method's picture
+    """Writes a grid with one row per person: the reference with the first prompt under it, then each method's image
     of that prompt, with the most photos, and with none if the method can."""
     max_views = {result.method: result.views for result in sorted(results, key=lambda result: result.views)}
     columns = [result for result in results if result.views in (0, max_views[result.method])]
@@ -130,7 +130,7 @@ def write_pictures(
     rows = [
         [
             (shards.photo(cases[person].reference), cases[person].prompts[0].caption),
-            *((to_image(one.pictures[person]), "") if person in one.pictures else None for one in columns),
+            *((to_image(one.images[person]), "") if person in one.images else None for one in columns),
         ]
         for person in shown
     ]

@@ -30,7 +30,7 @@ from bolid_train.evaluate.report import (
     mean_measurements,
     table_notes,
     table_rows,
-    write_pictures,
+    write_image_grid,
 )
 from bolid_train.evaluate.scorer import Scorer
 from bolid_train.evaluate.table import write_table
@@ -102,7 +102,7 @@ def evaluate(
     notes = [summary, *table_notes(scorer, results), *_trained_on_notes(finished, names)]
     folder = data / "evaluation"
     write_table(rows, difference_rows, notes, folder)
-    write_pictures(results, cases, grid_people, shards, folder / "grid.png")
+    write_image_grid(results, cases, grid_people, shards, folder / "grid.png")
     seconds = round(time.monotonic() - started_at, 2)
     return {"folder": str(folder), "rows": rows, "differences": difference_rows, "notes": notes, "seconds": seconds}
 
@@ -172,8 +172,8 @@ def _features(
 
 
 class EvaluationRunner:
-    """Generates and measures pictures, method by method, and compares them with the base's pictures of the same people,
-    prompts and noise. The pictures of one run at a time are in memory."""
+    """Generates and measures images, method by method, and compares them with the base's images of the same people,
+    prompts and noise. The images of one run at a time are in memory."""
 
     def __init__(
         self,
@@ -183,61 +183,63 @@ class EvaluationRunner:
         sets: Sets,
         grid_people: Sequence[int],
     ) -> None:
-        """`grid_people`: the numbers of the people for whom results keep the picture of the first prompt."""
+        """`grid_people`: the numbers of the people for whom results keep the image of the first prompt."""
         self._generator, self._evaluators, self._scorer = generator, evaluators, scorer
         self._sets, self._grid_people = sets, grid_people
-        note("evaluate: generating the base's pictures")
+        note("evaluate: generating the base's images")
         self._baseline = generator.generate_baseline()
-        self._baseline_outputs = evaluators.evaluate(self._baseline.pictures)
+        self._baseline_outputs = evaluators.evaluate(self._baseline.images)
 
     def baseline(self) -> Result:
         """The result of the base alone."""
         measurements = self._measure(self._baseline, self._sets)
-        return Result(BASE, 0, measurements, self._pictures(self._baseline, self._grid_people))
+        return Result(BASE, 0, measurements, self._grid_images(self._baseline, self._grid_people))
 
     def method(self, name: str, runs: Iterable[FinishedRun], views: Iterable[int]) -> list[Result]:
         """The results of a method, one for each number of photos; for 0 only if it can sample bodies."""
         measurements: dict[int, list[Measurements]] = defaultdict(list)
-        pictures: dict[int, dict[int, torch.Tensor]] = {}
+        grid_images: dict[int, dict[int, torch.Tensor]] = {}
         for run in runs:
-            note(f"evaluate: generating the pictures of run '{run.folder.name}'")
-            for count, images in self._generator.generate(run, [n for n in views if n or run.samples_bodies]):
-                measurements[count].append(self._measure(images, self._sets))
-                pictures.setdefault(count, self._pictures(images, self._grid_people))
-        return [Result(name, count, mean_measurements(runs), pictures[count]) for count, runs in measurements.items()]
+            note(f"evaluate: generating the images of run '{run.folder.name}'")
+            for count, generated in self._generator.generate(run, [n for n in views if n or run.samples_bodies]):
+                measurements[count].append(self._measure(generated, self._sets))
+                grid_images.setdefault(count, self._grid_images(generated, self._grid_people))
+        return [
+            Result(name, count, mean_measurements(runs), grid_images[count]) for count, runs in measurements.items()
+        ]
 
     def loras(self, views: int, runs: Mapping[int, Sequence[FinishedRun]], sets: Sets) -> Result:
         """The result of LoRAs, each for its person only; `runs`: by the person's number, trained on `views` photos.
 
         If there are several for each person, they count as seeds of one method.
         """
-        note(f"evaluate: generating the pictures of LoRAs of {views} photo{'s' * (views != 1)}")
+        note(f"evaluate: generating the images of LoRAs of {views} photo{'s' * (views != 1)}")
         grid_people = [person for person in self._grid_people if person in runs]
         measurements: list[Measurements] = []
-        pictures: dict[int, torch.Tensor] = {}
+        grid_images: dict[int, torch.Tensor] = {}
         for seed in range(min(map(len, runs.values()))):
             loras = {person: seeds[seed] for person, seeds in runs.items()}
-            images = self._generator.generate_loras(loras, self._baseline)
-            measurements.append(self._measure(images, sets))
-            pictures = pictures or self._pictures(images, grid_people)
-        return Result(LORA, views, mean_measurements(measurements), pictures)
+            generated = self._generator.generate_loras(loras, self._baseline)
+            measurements.append(self._measure(generated, sets))
+            grid_images = grid_images or self._grid_images(generated, grid_people)
+        return Result(LORA, views, mean_measurements(measurements), grid_images)
 
-    def _measure(self, images: GeneratedImages, sets: Sets) -> Measurements:
+    def _measure(self, generated: GeneratedImages, sets: Sets) -> Measurements:
         """Measurements of the people in the sets; NaN for others."""
-        scores = self._scorer.score(self._evaluators.evaluate(images.pictures), self._baseline_outputs)
-        scores["seconds"] = self._scorer.by_person(images.seconds)
+        scores = self._scorer.score(self._evaluators.evaluate(generated.images), self._baseline_outputs)
+        scores["seconds"] = self._scorer.by_person(generated.seconds)
         counted = torch.zeros(len(self._generator.cases), dtype=torch.bool)
         counted[[person for people in sets.values() for person in people]] = True
         scores = {name: values.where(counted, torch.nan) for name, values in scores.items()}
         quality = {
-            set_name: self._scorer.quality(self._by_person(images, people).flatten(0, 1))
+            set_name: self._scorer.quality(self._by_person(generated, people).flatten(0, 1))
             for set_name, people in sets.items()
         }
         return Measurements(scores, quality, (float(scores["body_sim"].nanmean()),))
 
-    def _pictures(self, images: GeneratedImages, people: Sequence[int]) -> dict[int, torch.Tensor]:
-        return dict(zip(people, self._by_person(images, people)[:, 0], strict=True))
+    def _grid_images(self, generated: GeneratedImages, people: Sequence[int]) -> dict[int, torch.Tensor]:
+        return dict(zip(people, self._by_person(generated, people)[:, 0], strict=True))
 
-    def _by_person(self, images: GeneratedImages, people: Sequence[int]) -> torch.Tensor:
-        """(P, Q, 3, H, W): the pictures of some people, Q prompts each."""
-        return images.pictures.unflatten(0, (len(self._generator.cases), -1))[list(people)]
+    def _by_person(self, generated: GeneratedImages, people: Sequence[int]) -> torch.Tensor:
+        """(P, Q, 3, H, W): the images of some people, Q prompts each."""
+        return generated.images.unflatten(0, (len(self._generator.cases), -1))[list(people)]

@@ -1,4 +1,4 @@
-"""Scores generated pictures against a split's real photos, which are evaluated once."""
+"""Scores generated images against a split's real photos, which are evaluated once."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -18,13 +18,13 @@ _MAX_PHOTOS, _MAX_PIXELS = 256, 2**24  # in memory at once
 
 
 class Scorer:
-    """Scores pictures against the evaluators' outputs for the cases' photos: P people with Q prompts each; N = P · Q
-    pictures, in the order of `GeneratedImages`."""
+    """Scores images against the evaluators' outputs for the cases' photos: P people with Q prompts each; N = P · Q
+    images, in the order of `GeneratedImages`."""
 
     def __init__(
         self, evaluators: Evaluators, cases: Sequence[Case], shards: ShardDataset, side: int, min_keypoints: int
     ) -> None:
-        """`side`: in pixels, of the pictures and of the photos' crops; `min_keypoints`: visible joints of a person."""
+        """`side`: in pixels, of the images and of the photos' crops; `min_keypoints`: visible joints of a person."""
         self._evaluators, self._cases, self._min_keypoints = evaluators, cases, min_keypoints
         samples = {photo.key: photo for case in cases for photo in (*case.photos, *case.prompts)}
         self._rows = {key: row for row, key in enumerate(samples)}
@@ -41,7 +41,7 @@ class Scorer:
         self.different, self.same = metrics.reference_cosines(views, self._bodies)
         self._proportions = torch.cat([mean_proportions(self._outputs(case.photos).keypoints[None]) for case in cases])
         self.error_between_people = metrics.error_between_people(self._proportions)
-        self._person = torch.arange(len(cases)).repeat_interleave(prompts)  # (N,): the person's number of each picture
+        self._person = torch.arange(len(cases)).repeat_interleave(prompts)  # (N,): the person's number of each image
         self._references = self._outputs([case.reference for case in cases]).select(self._person)
         self._prompted_clothes = self._outputs([prompt for case in cases for prompt in case.prompts]).clothes  # (N, G)
         texts = [prompt.caption for case in cases for prompt in case.prompts]
@@ -51,7 +51,7 @@ class Scorer:
     def score(self, outputs: EvaluatorOutputs, baseline: EvaluatorOutputs) -> dict[str, Tensor]:
         """Metric → its value for each person (P,), the mean over the prompts; NaN where it cannot be computed.
 
-        outputs: for N pictures; baseline: for the base's pictures of the same prompts and noise.
+        outputs: for N images; baseline: for the base's images of the same prompts and noise.
         """
         failed = metrics.failures(outputs.keypoints, self._min_keypoints)
         bodies, people = self._bodies[self._person], self._proportions[self._person]
@@ -72,13 +72,13 @@ class Scorer:
         }
         return {name: self.by_person(values) for name, values in scores.items()}
 
-    def quality(self, pictures: Tensor) -> dict[str, dict[str, Any]]:
-        """Metric → its value for all pictures together, from `Quality.score`, against all photos of the cases: the
+    def quality(self, images: Tensor) -> dict[str, dict[str, Any]]:
+        """Metric → its value for all images together, from `Quality.score`, against all photos of the cases: the
         people's, and those whose captions are the prompts.
 
-        pictures: (N, 3, H, W) of all people, or (n · Q, 3, H, W) of n of them.
+        images: (N, 3, H, W) of all people, or (n · Q, 3, H, W) of n of them.
         """
-        return self._quality.score(pictures, len(pictures) // len(self._cases[0].prompts))
+        return self._quality.score(images, len(images) // len(self._cases[0].prompts))
 
     def by_person(self, values: Tensor) -> Tensor:
         """(N,) → (P,), the mean over the prompts."""

@@ -43,7 +43,7 @@ def make_rows(
     Args:
         set_name: of the set of people.
         scores: metric → (P,), a value per person, NaN for none.
-        quality: metric of all pictures → its interval.
+        quality: metric of all images → its interval.
         seeds: the number of runs over which the values are means.
     """
     intervals = {name: interval(values) for name, values in scores.items()} | dict(quality or {})

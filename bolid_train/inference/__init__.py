@@ -1,1 +1,1 @@
-"""Generates pictures with a finished run."""
+"""Generates images with a finished run."""

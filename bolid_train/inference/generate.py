@@ -1,4 +1,4 @@
-"""`bolid generate`: pictures of a person from a prompt and zero or more photos."""
+"""`bolid generate`: images of a person from a prompt and zero or more photos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Request:
     """The options of `bolid generate`."""
 
     prompt: str
-    out: Path  # a PNG; several pictures become out-0.png, out-1.png …
+    out: Path  # a PNG; several images become out-0.png, out-1.png …
     run: str | None = None  # by default named like the manifest's method
     photos: Sequence[Path] = ()  # of the person
     image_prompt: Path | None = None  # the reference, instead of the photos
@@ -35,7 +35,7 @@ class Request:
     blend_weight: float = 0.5  # 0: the first body, 1: the second
     scale_ref: float = 1.0
     scale_body: float = 1.0
-    seed: int = 0  # of the first picture; incremented for each further one
+    seed: int = 0  # of the first image; incremented for each further one
     count: int = 1
     steps: int | None = None  # by default 30, with Lightning 4
     guidance: float | None = None  # by default 5, with Lightning none
@@ -48,7 +48,7 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
 
     The body comes from all photos, and so does the reference unless there is an image prompt. Without photos the body
     is sampled from the method's prior, if it has one; without a reference its scale is 0. With both scales 0 the
-    picture is the base's. Raises BolidError for a photo that is broken or shows nobody, UsageError for invalid options.
+    image is the base's. Raises BolidError for a photo that is broken or shows nobody, UsageError for invalid options.
     """
     if request.out.suffix.lower() != ".png":
         raise UsageError(f"{request.out}: images are written as PNG; name it .png")

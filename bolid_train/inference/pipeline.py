@@ -112,7 +112,7 @@ class InferencePipeline:
     def generate(
         self, conditions: tuple[UNetInputs, UNetInputs], steps: int, guidance: float, seed: int
     ) -> Image.Image:
-        """Generates one picture from noise of `seed`."""
+        """Generates one image from noise of `seed`."""
         return sample(self.pipe, *conditions, steps, guidance, self.settings.resolution, [seed])[0]
 
 

@@ -1,5 +1,5 @@
-"""The terms of the objective that need generated pictures: L_id and L_CLIP (method.md, section 4)."""
+"""The terms of the objective that need generated images: L_id and L_CLIP (method.md, section 4)."""
 
-from bolid_train.losses.pictures import PictureLosses
+from bolid_train.losses.images import ImageLosses
 
-__all__ = ["PictureLosses"]
+__all__ = ["ImageLosses"]

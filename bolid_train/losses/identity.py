@@ -1,6 +1,6 @@
-"""L_id: how far the body on a picture is from the person's, by keypoints, in three forms (method.md, section 4).
+"""L_id: how far the body on an image is from the person's, by keypoints, in three forms (method.md, section 4).
 
-All take `keypoints` (B, 17, 3) from a differentiable detector: x, y in pixels of the picture, confidence. Joints of
+All take `keypoints` (B, 17, 3) from a differentiable detector: x, y in pixels of the image, confidence. Joints of
 confidence below `MIN_CONFIDENCE` are ignored, and no gradient goes through confidence: hiding a limb must not lower the
 loss. Each returns one loss per row (B,), normalised by row, and 0 where nothing can be compared.
 """
@@ -13,10 +13,10 @@ from bolid_train.data.proportions import MIN_CONFIDENCE, SPREAD, proportions
 from bolid_train.losses.skeleton import retarget
 
 _SCALE = 100.0
-"""Factor of squared distances in sides of the picture: a joint that is off by 10 % of the side costs 1."""
+"""Factor of squared distances in sides of the image: a joint that is off by 10 % of the side costs 1."""
 
 _DELTA = 0.02
-"""In sides of the picture: the typical error of a limb's end with the proportions of another person. With these two
+"""In sides of the image: the typical error of a limb's end with the proportions of another person. With these two
 constants, all forms are around 1 for another person of the small world (`absolute` around 4), so that they can start
 with the same weight."""
 
@@ -28,7 +28,7 @@ def absolute(keypoints: Tensor, reference: Tensor, size: tuple[int, int]) -> Ten
 
     Args:
         reference: (B, 17, 3) of the reference photo, x and y as fractions of its width and height. size: width and
-            height of the picture in pixels.
+            height of the image in pixels.
     """
     weights = _weights(keypoints) * _weights(reference)
     positions = reference[..., :2] * reference.new_tensor(size)
@@ -49,12 +49,12 @@ def of_proportions(keypoints: Tensor, person: Tensor) -> Tensor:
 
 
 def retargeted(keypoints: Tensor, person: Tensor, size: tuple[int, int]) -> Tensor:
-    """The person's limbs in the picture's pose: Σ_k v_k (√(1 + ‖p_k^gen - goal_k‖² / δ²) - 1) / Σ_k v_k with the goals
+    """The person's limbs in the image's pose: Σ_k v_k (√(1 + ‖p_k^gen - goal_k‖² / δ²) - 1) / Σ_k v_k with the goals
     of `retarget`, which carry no gradient, and δ = `_DELTA`. A body of the person's proportions costs nothing, whatever
     its pose, position and scale. Pseudo-Huber, not squared, because one badly detected limb would outweigh the others.
 
     Args:
-        person: (B, 7) log proportions, NaN where unknown. size: width and height of the picture in pixels.
+        person: (B, 7) log proportions, NaN where unknown. size: width and height of the image in pixels.
     """
     weights = _weights(keypoints)
     squares = _squared_distances(keypoints[..., :2] - retarget(keypoints, person), size, weights)
@@ -67,7 +67,7 @@ def _weights(keypoints: Tensor) -> Tensor:
 
 
 def _squared_distances(difference: Tensor, size: tuple[int, int], weights: Tensor) -> Tensor:
-    """Squared distances (B, K) in sides of the picture, 0 where the weight is 0."""
+    """Squared distances (B, K) in sides of the image, 0 where the weight is 0."""
     return (difference / difference.new_tensor(size)).where(weights[..., None] > 0, 0.0).square().sum(-1)
 
 

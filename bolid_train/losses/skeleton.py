@@ -25,7 +25,7 @@ _MAX_LOG_SCALE = 0.5
 def retarget(keypoints: Tensor, person: Tensor) -> Tensor:
     """The joints' positions for a person in this pose.
 
-    Every bone keeps its direction and foreshortening on the picture; its length is multiplied by exp(person's -
+    Every bone keeps its direction and foreshortening on the image; its length is multiplied by exp(person's -
     measured) of its log proportion. The middle of the hips and the middle of the shoulders do not move.
 
     Args:

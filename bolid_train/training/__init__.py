@@ -1,1 +1,1 @@
-"""A training run: steps, checkpoints and validation pictures."""
+"""A training run: steps, checkpoints and validation images."""

@@ -6,29 +6,29 @@ from torch import Tensor, nn
 from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch
 from bolid_train.diffusion.denoiser import Denoiser
-from bolid_train.losses import PictureLosses
+from bolid_train.losses import ImageLosses
 from bolid_train.methods.dropout import drop_at_random
 from bolid_train.methods.protocol import Method
 
 
 class TrainingObjective(nn.Module):
-    """L = L_diff + the method's terms + the picture losses (method.md, section 4).
+    """L = L_diff + the method's terms + the image losses (method.md, section 4).
 
     The module's parameters are the trained ones only, so that DDP averages no other gradients.
     """
 
-    def __init__(self, method: Method, denoiser: Denoiser, pictures: PictureLosses | None, settings: Train) -> None:
+    def __init__(self, method: Method, denoiser: Denoiser, images: ImageLosses | None, settings: Train) -> None:
         super().__init__()
-        self._parts = method, denoiser, pictures  # in a tuple, so that frozen modules are not registered as submodules
+        self._parts = method, denoiser, images  # in a tuple, so that frozen modules are not registered as submodules
         self.settings = settings
         self.trained = nn.ParameterList(method.parameters())
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms of a batch, and their sum `loss`; each is a mean over rows."""
-        method, denoiser, pictures = self._parts
+        method, denoiser, images = self._parts
         inputs = method.condition(batch)
         dropped = drop_at_random(method, inputs, batch.random, self.settings)
         terms = {"diffusion": denoiser.loss(batch.latents, dropped, batch.random), **method.losses(denoiser, batch)}
-        if pictures:
-            terms |= pictures(denoiser, inputs, batch)
+        if images:
+            terms |= images(denoiser, inputs, batch)
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}

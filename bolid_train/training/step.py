@@ -23,7 +23,7 @@ from bolid_train.data.sampler import BatchItem, PersonSampler
 from bolid_train.data.shard_dataset import People
 from bolid_train.diffusion.base import pick_device
 from bolid_train.diffusion.denoiser import Denoiser
-from bolid_train.losses import PictureLosses
+from bolid_train.losses import ImageLosses
 from bolid_train.methods import registry
 from bolid_train.training.flops import estimate_mfu, peak_flops, unet_flops
 from bolid_train.training.objective import TrainingObjective
@@ -46,10 +46,10 @@ class Training:
         self.unet = denoiser.unet
         self.method = registry.resolve(settings.method)(settings, cache.ref_dim(people))
         self.method.install(self.unet)
-        pictures = PictureLosses.from_settings(cache.base, settings, accelerator.device, manifest.folder)
+        images = ImageLosses.from_settings(cache.base, settings, accelerator.device, manifest.folder)
         batch_size = settings.batch_size * settings.gradient_accumulation * accelerator.num_processes
         self.sampler = PersonSampler(people, batch_size, settings.views, manifest.seed, cache.size_of)
-        objective = TrainingObjective(self.method, denoiser, pictures, settings)
+        objective = TrainingObjective(self.method, denoiser, images, settings)
         self.trains = len(objective.trained) > 0
         placeholder = [nn.Parameter(torch.zeros(0))]  # method text has no parameters, which optimizers refuse
         self.optimization = Optimization(objective.trained or placeholder, settings, steps, accelerator)

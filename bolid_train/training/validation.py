@@ -1,4 +1,4 @@
-"""The validation grid: pictures with the same people, prompts and noise at every step, so that changes are visible."""
+"""The validation grid: images with the same people, prompts and noise at every step, so that changes are visible."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def validate(
     step: int,
     seed: int,
 ) -> None:
-    """Writes `step-<step>.png` to `folder`: for each person, the reference photo as decoded by the VAE, and pictures of
+    """Writes `step-<step>.png` to `folder`: for each person, the reference photo as decoded by the VAE, and images of
     three prompts. `method` is installed on `unet`.
 
     All inputs come from the feature cache, so neither photos nor text encoders are needed. Prompts are captions of the
@@ -52,8 +52,8 @@ def validate(
     rows = []
     for person in people:
         case = make_case(person, people, seed, cache.settings.views, _PROMPTS)
-        pictures = zip(_generate(case, cache, method, pipe), (prompt.caption for prompt in case.prompts), strict=True)
-        rows.append([(_reference(case, cache, pipe), ""), *pictures])
+        images = zip(_generate(case, cache, method, pipe), (prompt.caption for prompt in case.prompts), strict=True)
+        rows.append([(_reference(case, cache, pipe), ""), *images])
     titles = ["reference", *(f"prompt {number + 1}" for number in range(_PROMPTS))]
     write_grid(titles, rows, folder / f"step-{step:08d}.png")
 
@@ -64,8 +64,8 @@ def _reference(case: Case, cache: FeatureCache, pipe: StableDiffusionXLPipeline)
 
 
 def _generate(case: Case, cache: FeatureCache, method: Method, pipe: StableDiffusionXLPipeline) -> list[Image.Image]:
-    """One picture per prompt, of the prompt photo's training size; pictures of one size are generated together."""
-    pictures: dict[int, Image.Image] = {}
+    """One image per prompt, of the prompt photo's training size; images of one size are generated together."""
+    images: dict[int, Image.Image] = {}
     sizes = [cache.size_of(prompt) for prompt in case.prompts]
     for size in dict.fromkeys(sizes):
         numbers = [number for number, prompt_size in enumerate(sizes) if prompt_size == size]
@@ -75,5 +75,5 @@ def _generate(case: Case, cache: FeatureCache, method: Method, pipe: StableDiffu
         ]
         with torch.autocast(pipe.device.type, torch.bfloat16, pipe.device.type != "cpu"):
             inputs = guidance_inputs(method, cache.batch(items).to(pipe.device))
-            pictures |= dict(zip(numbers, sample(pipe, *inputs, _STEPS, _GUIDANCE, size, seeds), strict=True))
-    return [pictures[number] for number in range(len(sizes))]
+            images |= dict(zip(numbers, sample(pipe, *inputs, _STEPS, _GUIDANCE, size, seeds), strict=True))
+    return [images[number] for number in range(len(sizes))]

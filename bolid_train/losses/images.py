@@ -1,4 +1,4 @@
-"""L_id and L_CLIP on pictures generated during training, through a frozen VAE decoder, detector and CLIP."""
+"""L_id and L_CLIP on images generated during training, through a frozen VAE decoder, detector and CLIP."""
 
 import math
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bolid_train.diffusion.denoiser import Denoiser
 
 
-class PictureLosses:
+class ImageLosses:
     """α·L_id + β·L_CLIP on clean predictions, not noisy ones (Guo et al. 2024, PuLID), for a share of the rows."""
 
     def __init__(
@@ -32,8 +32,8 @@ class PictureLosses:
     @classmethod
     def from_settings(
         cls, base: Base, settings: Train, device: torch.device, relative_to: Path = Path()
-    ) -> "PictureLosses | None":
-        """None if no term of [train.objective] needs pictures. `relative_to`: the folder to which a CLIP's path is
+    ) -> "ImageLosses | None":
+        """None if no term of [train.objective] needs images. `relative_to`: the folder to which a CLIP's path is
         relative."""
         objective = settings.objective
         if not (objective.identity or objective.clip_text or objective.clip_style):
@@ -57,12 +57,12 @@ class PictureLosses:
         if inputs.residuals is None:
             rows = slice(math.ceil(self._objective.share * len(batch)))
             inputs, batch = inputs.select(rows), batch.select(rows)
-        pictures = self.decode(self._latents(denoiser, inputs, batch))
+        images = self.decode(self._latents(denoiser, inputs, batch))
         terms = {}
         if self._detector:
-            terms["identity"] = self._objective.identity * self._identity(pictures, batch).mean()
+            terms["identity"] = self._objective.identity * self._identity(images, batch).mean()
         if self._clip:
-            embeds = self._clip.embed_images(pictures)
+            embeds = self._clip.embed_images(images)
             weights = {"clip_text": self._objective.clip_text, "clip_style": self._objective.clip_style}
             targets = {"clip_text": batch.clip_texts, "clip_style": batch.clip_references}
             for name, target in targets.items():
@@ -77,19 +77,19 @@ class PictureLosses:
         return denoiser.clean(batch.latents, inputs, batch.random, self._objective.max_timestep)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Decodes latents (B, C, h, w), scaled for the UNet, to pictures (B, 3, H, W) in about -1..1, in float32."""
+        """Decodes latents (B, C, h, w), scaled for the UNet, to images (B, 3, H, W) in about -1..1, in float32."""
         device = latents.device.type
         scaled = (latents / self._vae.config.scaling_factor).to(self._vae.dtype)
         # SDXL's decoder overflows in float16, which autocast may be set to.
         with torch.autocast(device, torch.bfloat16, enabled=torch.is_autocast_enabled(device)):
             return self._vae.decode(scaled).sample.float()
 
-    def _identity(self, pictures: Tensor, batch: Batch) -> Tensor:
+    def _identity(self, images: Tensor, batch: Batch) -> Tensor:
         """L_id of each row (B,), in the form that the settings name."""
         assert self._detector and batch.reference_keypoints is not None and batch.person_keypoints is not None
-        with torch.autocast(pictures.device.type, enabled=False):  # bfloat16 is too coarse for positions in pixels
-            keypoints = self._detector(pictures)
-            size = pictures.shape[3], pictures.shape[2]
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for positions in pixels
+            keypoints = self._detector(images)
+            size = images.shape[3], images.shape[2]
             if self._objective.identity_form == "absolute":
                 return identity.absolute(keypoints, batch.reference_keypoints, size)
             person = mean_proportions(batch.person_keypoints)

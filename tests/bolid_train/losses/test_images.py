@@ -16,7 +16,7 @@ from bolid_train.diffusion.clip import load_clip
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.unet_inputs import UNetInputs
-from bolid_train.losses import PictureLosses
+from bolid_train.losses import ImageLosses
 from bolid_train.methods.layers.branches import Branches
 from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
@@ -73,9 +73,9 @@ def _inputs(batch: Batch) -> UNetInputs:
     return UNetInputs(batch.prompt_embeds, {"text_embeds": batch.pooled_prompt_embeds, "time_ids": batch.time_ids})
 
 
-def _chain(**objective: Any) -> tuple[Denoiser, PictureLosses]:
+def _chain(**objective: Any) -> tuple[Denoiser, ImageLosses]:
     settings = Train(objective=ObjectiveSettings(**ALL | objective))
-    losses = PictureLosses.from_settings(BASE, settings, CPU)
+    losses = ImageLosses.from_settings(BASE, settings, CPU)
     assert losses
     return Denoiser.from_settings(BASE, settings, CPU), losses
 
@@ -158,7 +158,7 @@ def test_weights_scale_their_terms_and_without_any_there_are_no_pictures(batch: 
     assert twice["identity"].item() == pytest.approx(2 * once["identity"].item(), rel=1e-4)
     assert twice["clip_text"].item() == pytest.approx(3 * once["clip_text"].item(), rel=1e-4)
     assert sorted(once) == ["clip_text", "identity"]
-    assert PictureLosses.from_settings(BASE, Train(), CPU) is None
+    assert ImageLosses.from_settings(BASE, Train(), CPU) is None
 
 
 def test_following_the_gradient_lowers_the_loss_also_in_bfloat16(batch: Batch) -> None:
