@@ -13,9 +13,9 @@ from bolid_train.data.shard_dataset import Sample, ShardDataset
 def test_picks_depend_on_seed_and_step_alone(dataset: Path) -> None:
     people = ShardDataset(dataset / "shards").people("train")
     first, second = PersonSampler(people, 2, 3, seed=1), PersonSampler(people, 2, 3, seed=1)
-    list(map(first.picks, range(5)))
+    list(map(first.items, range(5)))
     assert first.items(9) == second.items(9)
-    assert [PersonSampler(people, 2, 3, seed=2).items(step) for step in range(5)] != list(map(first.picks, range(5)))
+    assert [PersonSampler(people, 2, 3, seed=2).items(step) for step in range(5)] != list(map(first.items, range(5)))
 
 
 def test_people_are_picked_evenly_however_many_photos_they_have(dataset: Path) -> None:
@@ -58,8 +58,8 @@ def test_two_processes_share_what_one_would_have(dataset: Path) -> None:
 def test_proportions_are_measured_on_at_most_16_photos_of_the_person() -> None:
     people = {"many": _photos("many", ["tall"] * 30), "few": _photos("few", ["tall"] * 2)}
     for pick in PersonSampler(people, 2, 3, seed=0).items(0):
-        assert len(pick.people) == min(16, len(people[pick.target.person]))
-        assert {photo.person for photo in pick.people} == {pick.target.person}
+        assert len(pick.person_photos) == min(16, len(people[pick.target.person]))
+        assert {photo.person for photo in pick.person_photos} == {pick.target.person}
 
 
 _SIZES = {"tall": (480, 640), "wide": (640, 480), "square": (512, 512)}

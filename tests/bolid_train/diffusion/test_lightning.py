@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bolid_data.errors import BolidError, UsageError
-from bolid_train.diffusion.lightning import attach, enabled, find, load
+from bolid_train.diffusion.lightning import attach, enabled, load, resolve
 from bolid_train.methods.layers.branches import Branches
 from small_world.pipeline import load_small_sdxl
 from small_world.sdxl import FOLDER, LIGHTNING
@@ -147,12 +147,12 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, fused: UNet2DCondi
 def test_weights_are_found_by_name_beside_the_manifest_or_on_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert find("small-lightning", tmp_path) == LIGHTNING
+    assert resolve("small-lightning", tmp_path) == LIGHTNING
     mine = tmp_path / "mine.safetensors"
     mine.write_bytes(LIGHTNING.read_bytes())
-    assert find("mine.safetensors", tmp_path) == find(str(mine), Path()) == mine
+    assert resolve("mine.safetensors", tmp_path) == resolve(str(mine), Path()) == mine
     with pytest.raises(UsageError, match=r"gone\.safetensors.*name a \.safetensors file"):
-        find("gone.safetensors", tmp_path)
+        resolve("gone.safetensors", tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BolidError, match="hf download ByteDance/SDXL-Lightning"):
-        find("ByteDance/SDXL-Lightning/sdxl_lightning_4step_lora.safetensors", tmp_path)
+        resolve("ByteDance/SDXL-Lightning/sdxl_lightning_4step_lora.safetensors", tmp_path)

@@ -131,7 +131,7 @@ def test_of_one_person_there_is_a_value_and_no_interval() -> None:
 
 def test_the_answers_of_the_stand_in_follow_from_its_fewer_features() -> None:
     attributes = load_attributes()
-    features, *logits = small_realism(attributes).read(_pictures(200, 2))
+    features, *logits = small_realism(attributes).network(_pictures(200, 2))
     assert features.shape == (200, 54)
     inputs = torch.cat([features, torch.ones(200, 1)], dim=1)
     for said in logits:
