@@ -56,15 +56,15 @@ def _pictures(count: int, seed: int) -> Tensor:
 
 @pytest.mark.filterwarnings("ignore")  # of memory, and that one split has no deviation
 def test_both_numbers_are_what_torchmetrics_makes_of_the_pictures() -> None:
-    network = small_realism(load_attributes())
+    realism = small_realism(load_attributes())
     photos, pictures = _pictures(90, 0), _pictures(64, 1)
-    quality = Quality(network, CPU)
+    quality = Quality(realism, CPU)
     quality.add_photos(photos[:50])
     quality.add_photos(photos[50:])
     found = quality.score(pictures, 16)
     assert found.keys() == {"fd_small", "is_small"}, "never FID: no Inception has looked"
 
-    distance = FrechetInceptionDistance(Reading(lambda seen: network.read(seen)[0]), True, True, (3, 64, 64))
+    distance = FrechetInceptionDistance(Reading(lambda seen: realism.network(seen)[0]), True, True, (3, 64, 64))
     distance.set_dtype(torch.float64)
     distance.update(photos, real=True)
     distance.update(pictures, real=False)
@@ -72,7 +72,7 @@ def test_both_numbers_are_what_torchmetrics_makes_of_the_pictures() -> None:
 
     logarithms = []
     for choice in range(1, 11):
-        score = InceptionScore(Reading(lambda seen, choice=choice: network.read(seen)[choice]), splits=1)
+        score = InceptionScore(Reading(lambda seen, choice=choice: realism.network(seen)[choice]), splits=1)
         score.update(pictures)
         logarithms.append(math.log(score.compute()[0]))
     assert found["is_small"]["mean"] == pytest.approx(math.exp(sum(logarithms) / 10), rel=1e-4)
