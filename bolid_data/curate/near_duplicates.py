@@ -134,8 +134,8 @@ class _Table:
             ends = np.cumsum(counts)
             position = np.arange(ends[-1]) + np.repeat(starts - ends + counts, counts)
             distance = np.bitwise_count(np.repeat(queries, counts) ^ self._hashes[position])
-            near = np.flatnonzero(distance <= MAX_STORED_DISTANCE)
-            yield np.searchsorted(ends, near, side="right"), self._order[position[near]], distance[near]
+            within = np.flatnonzero(distance <= MAX_STORED_DISTANCE)
+            yield np.searchsorted(ends, within, side="right"), self._order[position[within]], distance[within]
 
     def _keys(self, hashes: np.ndarray) -> np.ndarray:
         return (hashes >> self._first & np.uint64((1 << _BITS) - 1)).astype(np.int64)

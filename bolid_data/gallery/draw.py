@@ -159,18 +159,18 @@ def _draw(files: Path, tasks: list[_Task]) -> list[Truth]:
     # Spawned, not forked: the caller may have threads.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread) as pool, bar() as progress:
         line = progress.add_task("drawing the gallery", total=len(tasks))
-        todo = list(range(len(tasks)))
+        pending = list(range(len(tasks)))
         for attempt in range(_ATTEMPTS):
             running = {
-                pool.submit(_work, files, replace(tasks[i], shot=_reseed(tasks[i].shot, attempt))): i for i in todo
+                pool.submit(_work, files, replace(tasks[i], shot=_reseed(tasks[i].shot, attempt))): i for i in pending
             }
             for future in as_completed(running):
                 truths[running[future]], hashes[running[future]] = future.result()
                 progress.advance(line)
-            todo = _too_similar(tasks, hashes)
-            if not todo:
+            pending = _too_similar(tasks, hashes)
+            if not pending:
                 return [truth for group in truths for truth in group]
-            progress.update(line, total=(progress.tasks[0].total or 0) + len(todo))
+            progress.update(line, total=(progress.tasks[0].total or 0) + len(pending))
     raise BolidError(f"could not draw {len(tasks)} pictures that differ enough; ask for fewer photos per person")
 
 

@@ -48,7 +48,7 @@ def draw_photo(shot: Shot) -> DrawnPhoto:
     rng = np.random.default_rng(shot.seed)
     width, height = (round(side * _PAINT_SCALE) for side in shot.size)
     # An empty studio is a grey blur, in which the pose model may detect anything.
-    scene = str(rng.choice([word for word in shot.scenes if shot.people or word != "studio"]))
+    scene = str(rng.choice([name for name in shot.scenes if shot.people or name != "studio"]))
     canvas = shot.canvas(draw_scene(rng, (height, width), scene), _light(rng), rng)
     drawn: tuple[Figure, Outfit] | None = None
     cameras = _cameras(rng, shot, (width, height))

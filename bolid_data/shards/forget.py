@@ -72,8 +72,8 @@ def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
     _remove_leftovers(dataset)
     dataset.store.empty_inbox()
     # A photo that is not in the catalog was being ingested when a run was killed: whom it shows is unknown.
-    known = dataset.catalog.erasure.photos() - trace.photos
-    dataset.store.remove(lambda sha256: sha256 not in known)
+    in_catalog = dataset.catalog.erasure.photos() - trace.photos
+    dataset.store.remove(lambda sha256: sha256 not in in_catalog)
     dataset.prepare()
     dataset.remember(removals_of(dataset.root, "forgotten", [trace.person], sorted(trace.photos)))
     shards = _remove_from_shards(dataset, Unwanted(trace.person, trace.photos))
@@ -146,10 +146,11 @@ def _runs(dataset: Dataset, trace: Trace) -> Iterator[dict[str, Any]]:
             yield {"run": run.name, "trained": trained}
 
 
-def _trained_on(seen: TrainedOn | None, trace: Trace, key: Key) -> bool | None:
-    if seen is None:
+def _trained_on(record: TrainedOn | None, trace: Trace, key: Key) -> bool | None:
+    if record is None:
         return None
-    if seen.includes({key.person(trace.person), *map(key.photo, trace.photos)}, key) or seen.may_include(trace.person):
+    ids = {key.person(trace.person), *map(key.photo, trace.photos)}
+    if record.includes(ids, key) or record.may_include(trace.person):
         return True
-    known = seen.key == key.fingerprint or (seen.key is None and seen.salt is not None)
-    return False if known else None
+    can_tell = record.key == key.fingerprint or (record.key is None and record.salt is not None)
+    return False if can_tell else None

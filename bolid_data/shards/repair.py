@@ -124,9 +124,9 @@ def _import(fresh: Dataset, lock: Lock, photos: _Photos) -> None:
 
 
 def _sightings(photo: LockedPhoto) -> Iterator[Sighting]:
-    for seen in photo.sightings:
-        page = seen.page_url or (seen.url if seen.url.startswith("file:") else "")
-        yield Sighting(seen.url, seen.person, page, "stored", photo.sha256, consent="allowed")
+    for row in photo.sightings:
+        page = row.page_url or (row.url if row.url.startswith("file:") else "")
+        yield Sighting(row.url, row.person, page, "stored", photo.sha256, consent="allowed")
 
 
 def _put_in_place(fresh: Path, catalog: Path) -> None:

@@ -10,7 +10,7 @@ from tests.support.measured_dataset import CAPTIONER, World, view
 
 def test_an_explanation_has_addresses_verdict_and_margins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
-    small, near, kept = world.photo(width=900), world.photo(phash=1), world.photo(phash=3, width=1300)
+    small, copy, kept = world.photo(width=900), world.photo(phash=1), world.photo(phash=3, width=1300)
     world.judge()
     world.dataset.catalog.captions.choose_captioner(CAPTIONER, "")
     world.dataset.catalog.captions.record_captions(CAPTIONER.id, "", {kept: "a person in red"})
@@ -22,7 +22,7 @@ def test_an_explanation_has_addresses_verdict_and_margins(tmp_path: Path, capsys
     assert "-100" in text, "the margin"
     assert "min_width = 900 instead of 1000 would put it in" in text
 
-    show.print_explanation(show.explain(world.dataset.catalog, near))
+    show.print_explanation(show.explain(world.dataset.catalog, copy))
     text = capsys.readouterr().out
     assert "anna: out: duplicate" in text
     assert f"1 bits from {kept}" in text

@@ -126,9 +126,9 @@ def test_members_are_an_upright_jpeg_without_exif(tmp_path: Path) -> None:
         with Image.open(io.BytesIO(data)) as image:
             assert (image.format, image.size, dict(image.getexif())) == ("JPEG", (1200, 1400), {})
     assert b"serial" not in b"".join(photos.values())
-    made = {row["sha256"]: row["made"] for row in index(world, "samples")}
+    origins = {row["sha256"]: row["made"] for row in index(world, "samples")}
     shas = [hashlib.sha256(data).hexdigest() for data in (turned, png, plain)]
-    assert [made[sha256] for sha256 in shas] == ["converted: turned", "converted: png", "as_is"], (
+    assert [origins[sha256] for sha256 in shas] == ["converted: turned", "converted: png", "as_is"], (
         "the index records how each was made"
     )
 

@@ -1,8 +1,8 @@
-"""Runs in LAVIS's environment: the program of `lavis.py`, with a vision encoder small enough for a test.
+"""Runs in the LAVIS environment: the worker program with a vision encoder small enough for a test.
 
-LAVIS builds its two vision encoders in one size only, with a billion and with 300 million weights. All else of a tiny
-Blip2OPT comes by LAVIS's own configuration, which is written to the current folder, with random weights, where it
-is not there yet. That must stay the current one: LAVIS names a tokenizer "bert-base-uncased", a folder in it.
+LAVIS builds its two vision encoders in one size only, with a billion and with 300 million weights. The rest of a tiny
+Blip2OPT comes from a LAVIS configuration, which is written to the current folder with random weights if it is missing.
+That must stay the current folder: LAVIS loads the tokenizer "bert-base-uncased" from it.
 """
 
 import json

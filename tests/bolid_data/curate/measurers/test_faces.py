@@ -1,4 +1,4 @@
-"""What MTCNN writes down: on real photos, on hostile shapes, and whatever stands beside a photo."""
+"""What MTCNN records: on real photos, on extreme shapes, and independently of the batch."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def load(pattern: str) -> list[Photo]:
     return [Photo(str(path), read_upright(path)) for path in sorted(REAL_PHOTOS.glob(pattern))]
 
 
-def sure(rows: list[dict], photo: Photo) -> list[dict]:
+def confident(rows: list[dict], photo: Photo) -> list[dict]:
     return [row for row in rows if row["sha256"] == photo.sha256 and row["score"] >= 0.5]
 
 
@@ -29,17 +29,17 @@ def sure(rows: list[dict], photo: Photo) -> list[dict]:
 def test_one_face_on_portraits_and_more_on_groups(measurer: FaceMeasurer) -> None:
     portraits, groups = load("person-*/*.jpg"), load("groups/*.jpg")
     rows = measurer.measure(portraits + groups)["detections"]
-    assert [len(sure(rows, photo)) for photo in portraits] == [1] * 4
-    assert all(len(sure(rows, photo)) > 1 for photo in groups)
+    assert [len(confident(rows, photo)) for photo in portraits] == [1] * 4
+    assert all(len(confident(rows, photo)) > 1 for photo in groups)
 
 
 @needs_photos
 def test_the_box_is_the_face_in_pixels_of_the_upright_photo(measurer: FaceMeasurer) -> None:
     photo = load("person-b/*.jpg")[0]
-    (face,) = sure(measurer.measure([photo])["detections"], photo)
+    (face,) = confident(measurer.measure([photo])["detections"], photo)
     left, top, right, bottom = face["box"]
     assert face["keypoints"] is None and face["kind"] == "face"
-    # Seen by eye: the head spans about x 370–740, y 90–650 of 970×2204.
+    # By eye, the head spans about x 370–740, y 90–650 of 970×2204.
     assert 370 <= left < right <= 760 and 90 <= top < bottom <= 660
 
 
@@ -48,7 +48,7 @@ def test_rows_do_not_depend_on_the_batch(measurer: FaceMeasurer) -> None:
     photos = load("*/*.jpg")
     together = measurer.measure(photos)["detections"]
     assert together == [row for photo in photos for row in measurer.measure([photo])["detections"]]
-    assert any(MIN_SCORE <= row["score"] < 0.5 for row in together)  # what is not sure is written too
+    assert any(MIN_SCORE <= row["score"] < 0.5 for row in together)  # uncertain detections are recorded too
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (5000, 40), (700, 700)])

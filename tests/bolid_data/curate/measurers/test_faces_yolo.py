@@ -18,12 +18,12 @@ from bolid_data.curate.measurers.people import PoseMeasurer, import_yolo
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.images import read_upright
 
-SHYNESS = 2.0
-"""What is taken from the logit of every score, so that some are low."""
+LOGIT_SHIFT = 2.0
+"""Subtracted from the logit of every score, so that some are low."""
 
 
 def save(folder: Path, names: dict[int, str], change: Callable[[Any], object]) -> Path:
-    """A YOLO11n detection checkpoint with these classes, as its trainer would save it, `change`d before."""
+    """A YOLO11n detection checkpoint with these classes, as its trainer would save it, after `change` is applied."""
     import_yolo()
     from ultralytics.nn.tasks import DetectionModel
 
@@ -36,12 +36,12 @@ def save(folder: Path, names: dict[int, str], change: Callable[[Any], object]) -
     return folder
 
 
-def shy(network: Any) -> None:
-    """Gives it the weights by which YOLO11n-pose finds people, and makes it less sure of them by SHYNESS."""
+def shift_scores(network: Any) -> None:
+    """Loads the weights with which YOLO11n-pose detects people, and lowers their scores by LOGIT_SHIFT."""
     pose = import_yolo()(str(weights.find("yolo11n-pose").path), task="pose").model.state_dict()
     network.load_state_dict({name: pose[name] for name in network.state_dict()})
     for head in network.model[-1].cv3:
-        head[-1].bias.data -= SHYNESS
+        head[-1].bias.data -= LOGIT_SHIFT
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def photos() -> list[Photo]:
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> YoloFaceMeasurer:
-    folder = save(tmp_path_factory.mktemp("yolo") / "faces", {0: "FACE"}, shy)
+    folder = save(tmp_path_factory.mktemp("yolo") / "faces", {0: "FACE"}, shift_scores)
     return YoloFaceMeasurer(folder.name, folder.parent)
 
 
@@ -69,16 +69,16 @@ def test_boxes_are_the_networks_in_pixels_of_the_upright_photo(rows: list[dict[s
         return sorted(detections, key=lambda row: (row["sha256"], row["box"]))
 
     people = [row for row in PoseMeasurer().measure(photos)["detections"] if row["score"] > 0.4]
-    assert len(people) == 6  # four on the bus's photo, two on the other
-    for person, found in zip(ordered(people), ordered(rows), strict=True):
-        assert (found["sha256"], found["kind"], found["keypoints"]) == (person["sha256"], "face", None)
+    assert len(people) == 6  # four on the photo of the bus, two on the other
+    for person, face in zip(ordered(people), ordered(rows), strict=True):
+        assert (face["sha256"], face["kind"], face["keypoints"]) == (person["sha256"], "face", None)
         # The checkpoint is in half precision.
-        score = 1 / (1 + (1 / person["score"] - 1) * math.exp(SHYNESS))
-        assert found["score"] == pytest.approx(score, abs=0.01)
-        assert found["box"] == pytest.approx(person["box"], abs=3)
+        score = 1 / (1 + (1 / person["score"] - 1) * math.exp(LOGIT_SHIFT))
+        assert face["score"] == pytest.approx(score, abs=0.01)
+        assert face["box"] == pytest.approx(person["box"], abs=3)
 
 
-def test_everything_down_to_the_floor_is_written_and_rounded(rows: list[dict[str, Any]]) -> None:
+def test_everything_above_the_minimum_score_is_recorded_and_rounded(rows: list[dict[str, Any]]) -> None:
     assert all(row["score"] >= MIN_SCORE for row in rows) and any(row["score"] < 0.25 for row in rows)
     assert all(round(value, 1) == value for row in rows for value in row["box"])
 
@@ -88,9 +88,9 @@ def test_rows_do_not_depend_on_the_batch(
 ) -> None:
     backwards = detector.measure(photos[::-1])["detections"]
     for photo in photos:
-        own = [row for row in rows if row["sha256"] == photo.sha256]
-        assert detector.measure([photo])["detections"] == own
-        assert [row for row in backwards if row["sha256"] == photo.sha256] == own
+        expected = [row for row in rows if row["sha256"] == photo.sha256]
+        assert detector.measure([photo])["detections"] == expected
+        assert [row for row in backwards if row["sha256"] == photo.sha256] == expected
     assert detector.measure([]) == {"detections": []}
 
 
@@ -119,13 +119,15 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_the_code_is_not_run(
 
 
 @pytest.mark.parametrize("content", [b"", b"<!doctype html>", b"PK\x03\x04 cut off"])
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(BolidError, match=r"model\.pt: not a YOLO checkpoint"):
         YoloFaceMeasurer(".", tmp_path)
 
 
-def test_a_hub_model_that_is_not_to_be_had_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_hub_model_says_how_to_download_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(BolidError, match="run `hf download AdamCodd/YOLOv11n-face-detection`"):
         YoloFaceMeasurer("AdamCodd/YOLOv11n-face-detection", tmp_path)

@@ -1,4 +1,4 @@
-"""Embeddings of a photo's person by networks in transformers' layout, made here: tiny, with random weights."""
+"""Identity embeddings by tiny random networks in transformers' layout."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,7 +51,7 @@ def save(kind: str, folder: Path) -> PreTrainedModel:
     torch.manual_seed(4)
     network = NETWORKS[kind]().eval()
     for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)  # as initialised, all photos look alike to it
+        torch.nn.init.normal_(parameter, std=0.3)  # with the default initialisation all embeddings are alike
     network.save_pretrained(folder)
     size = {"height": 32, "width": 32}
     if kind == "clip":
@@ -86,7 +86,7 @@ def measure(folder: Path, photos: Sequence[Photo]) -> list[dict[str, Any]]:
 
 
 def embedding(kind: str, network: PreTrainedModel, image: Image.Image) -> list[float]:
-    """By the network itself, of an image already 32 × 32."""
+    """The network's embedding of an image of 32 × 32 pixels, computed directly."""
     mean, std = (np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711]))
     if kind != "clip":
         mean, std = np.full(3, 0.5), np.full(3, 0.5)
@@ -105,8 +105,8 @@ def test_the_vector_is_the_networks_own_embedding_at_unit_length(kind: str, tmp_
     network = save(kind, tmp_path / kind)
     rng = np.random.default_rng(1)
     image = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
-    whole = Boxes({"a": (0, 0, 32, 32)})
-    measurer = IdentityMeasurer(kind, tmp_path, "cpu", POSE, whole)
+    boxes = Boxes({"a": (0, 0, 32, 32)})
+    measurer = IdentityMeasurer(kind, tmp_path, "cpu", POSE, boxes)
     (row,) = measurer.measure([Photo("a", image)])["embeddings"]
     assert row["sha256"] == "a"
     assert row["vector"] == pytest.approx(embedding(kind, network, image), abs=1e-3)
@@ -133,7 +133,7 @@ def test_rows_do_not_depend_on_the_batch(folder: Path, photos: list[Photo]) -> N
     assert len({tuple(row["vector"]) for row in rows}) == len(rows)
 
 
-def test_only_the_person_is_looked_at(folder: Path, photos: list[Photo]) -> None:
+def test_only_the_person_is_embedded(folder: Path, photos: list[Photo]) -> None:
     elsewhere = photos[0].image.copy()
     elsewhere.paste((255, 0, 0), (61, 0, 100, 120))
     assert measure(folder, [Photo("0", elsewhere)]) == measure(folder, photos[:1])
@@ -142,7 +142,7 @@ def test_only_the_person_is_looked_at(folder: Path, photos: list[Photo]) -> None
     assert measure(folder, [Photo("0", within)]) != measure(folder, photos[:1])
 
 
-def test_a_crop_is_the_whole_person_in_a_square() -> None:
+def test_a_crop_is_the_entire_person_in_a_square() -> None:
     image = Image.new("RGB", (100, 200), "red")
     image.paste((0, 0, 255), (10, 20, 50, 180))
     square = np.asarray(crop(image, (10, 20, 50, 180)))
@@ -181,14 +181,16 @@ def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
         IdentityMeasurer("vit", tmp_path, "cpu", POSE, BOXES)
 
 
-def test_a_network_of_words_is_refused(tmp_path: Path) -> None:
+def test_a_text_encoder_is_refused(tmp_path: Path) -> None:
     BertModel(BertConfig(**SMALL, vocab_size=8)).save_pretrained(tmp_path / "bert")
     ViTImageProcessor().save_pretrained(tmp_path / "bert")
     with pytest.raises(UsageError, match="not an image encoder"):
         IdentityMeasurer("bert", tmp_path, "cpu", POSE, BOXES)
 
 
-def test_a_hub_model_that_is_not_to_be_had_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_hub_model_says_how_to_download_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(BolidError, match="run `hf download facebook/dinov2-small`"):
         IdentityMeasurer("facebook/dinov2-small", tmp_path, "cpu", POSE, BOXES)
@@ -211,7 +213,7 @@ def test_the_catalog_gives_the_largest_certain_person(tmp_path: Path) -> None:
     rows = [
         person("a", 0.9, small),
         person("a", 0.6, large),
-        person("a", 0.4, larger),  # perhaps a person
+        person("a", 0.4, larger),  # below the minimum score
         person("a", 0.9, larger, kind="face"),
         person("b", 0.3, large),
         person("c", 0.9, small),

@@ -1,4 +1,4 @@
-"""What YOLO11n-pose writes down: on real photos, and whatever stands beside a photo in its batch."""
+"""What YOLO11n-pose records: on real photos, and independently of the batch."""
 
 import numpy as np
 import pytest
@@ -22,14 +22,14 @@ def load(pattern: str) -> list[Photo]:
 
 
 def prominent(rows: list[dict], photo: Photo, share: float = 0.2) -> list[dict]:
-    """People that count, without those at the edge of somebody else's portrait."""
+    """The people that count, without those at the edge of someone else's portrait."""
 
     def area(row: dict) -> float:
         left, top, right, bottom = row["box"]
         return (right - left) * (bottom - top)
 
-    sure = [row for row in rows if row["sha256"] == photo.sha256 and row["score"] >= 0.5]
-    return [row for row in sure if area(row) >= share * max(map(area, sure))]
+    confident = [row for row in rows if row["sha256"] == photo.sha256 and row["score"] >= 0.5]
+    return [row for row in confident if area(row) >= share * max(map(area, confident))]
 
 
 @needs_photos
@@ -66,7 +66,7 @@ def test_rows_do_not_depend_on_the_batch(measurer: PoseMeasurer) -> None:
 
 
 @needs_photos
-def test_everything_down_to_the_floor_is_written_and_rounded(measurer: PoseMeasurer) -> None:
+def test_everything_above_the_minimum_score_is_recorded_and_rounded(measurer: PoseMeasurer) -> None:
     rows = measurer.measure(load("groups/*.jpg"))["detections"]
     assert {row["kind"] for row in rows} == {"person"}
     assert all(row["score"] >= MIN_SCORE for row in rows) and any(row["score"] < 0.25 for row in rows)

@@ -1,4 +1,4 @@
-"""Perceptual hashes: near for copies of a photo, far for another one."""
+"""Perceptual hashes: close for copies of a photo, distant for different photos."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -16,8 +16,8 @@ from bolid_data.gallery.people import draw_people
 from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.records import Measurements
 
-NEAR = 4
-"""The manifest's max_hamming."""
+MAX_HAMMING = 4
+"""The manifest's default."""
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def hashed(images: list[Image.Image]) -> list[tuple[int, list[int]]]:
 
 
 def bits(a: tuple[int, list[int]], b: tuple[int, list[int]]) -> int:
-    """Between two photos, as bolid_data/curate/near_duplicates.py has it."""
+    """The distance between two photos, as in bolid_data/curate/near_duplicates.py."""
     pairs = [(a[0], other) for other in (b[0], *b[1])] + [(b[0], other) for other in a[1]]
-    return min((one ^ other).bit_count() for one, other in pairs)
+    return min((a ^ b).bit_count() for a, b in pairs)
 
 
 def recompressed(image: Image.Image) -> Image.Image:
@@ -74,12 +74,12 @@ def cut(left: float = 0, top: float = 0, right: float = 0, bottom: float = 0) ->
 )  # fmt: skip
 def test_a_copy_is_near(originals: list[Image.Image], copy: Callable[[Image.Image], Image.Image], share: float) -> None:
     pairs = zip(hashed(originals), hashed([copy(image) for image in originals]), strict=True)
-    assert np.mean([bits(a, b) <= NEAR for a, b in pairs]) >= share
+    assert np.mean([bits(a, b) <= MAX_HAMMING for a, b in pairs]) >= share
 
 
 def test_different_photos_of_one_person_are_far(originals: list[Image.Image]) -> None:
     rows = hashed(originals)
-    assert min(bits(a, b) for i, a in enumerate(rows) for b in rows[:i]) > NEAR
+    assert min(bits(a, b) for i, a in enumerate(rows) for b in rows[:i]) > MAX_HAMMING
 
 
 def test_the_hash_is_the_64_bits_of_the_library(originals: list[Image.Image]) -> None:

@@ -1,4 +1,4 @@
-"""What is measured of a photo's quality orders photos as people would."""
+"""Quality measurements order photos as people would."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def drawn() -> list[Image.Image]:
 def real() -> list[Image.Image]:
     images = [read_upright(path) for path in sorted(REAL_PHOTOS.rglob("*.jpg"))]
     for image in images:
-        image.thumbnail((1000, 1000))  # quicker
+        image.thumbnail((1000, 1000))  # faster
     return images
 
 
@@ -45,18 +45,18 @@ def blurred(image: Image.Image, share: float = 1 / 400) -> Image.Image:
 def test_a_blurred_photo_is_less_sharp(photos: list[Image.Image]) -> None:
     for image in photos:
         sharp, slightly, very = (
-            measure(shown)["sharpness"] for shown in (image, blurred(image, 1 / 800), blurred(image))
+            measure(variant)["sharpness"] for variant in (image, blurred(image, 1 / 800), blurred(image))
         )
         assert sharp > 2 * slightly > 4 * very
 
 
 @needs_photos
-def test_one_threshold_tells_sharp_real_photos_from_blurred_ones() -> None:
+def test_one_threshold_separates_sharp_real_photos_from_blurred_ones() -> None:
     sharp = [measure(image)["sharpness"] for image in real()]
     assert min(sharp) > 1.5 * max(measure(blurred(image))["sharpness"] for image in real())
 
 
-def test_a_photo_and_its_half_are_about_as_sharp_and_one_made_larger_is_not(photos: list[Image.Image]) -> None:
+def test_sharpness_survives_halving_but_not_upscaling(photos: list[Image.Image]) -> None:
     for image in photos:
         half = image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
         small = ImageOps.contain(image, (160, 160))
@@ -65,7 +65,7 @@ def test_a_photo_and_its_half_are_about_as_sharp_and_one_made_larger_is_not(phot
         assert measure(small.resize(image.size, Image.Resampling.BICUBIC))["sharpness"] < 0.3 * sharp
 
 
-def test_a_background_out_of_focus_is_no_blur(photos: list[Image.Image]) -> None:
+def test_a_background_out_of_focus_is_not_blur(photos: list[Image.Image]) -> None:
     for image in photos:
         width, height = image.size
         focused = blurred(image)
@@ -85,13 +85,13 @@ def test_brightness_is_that_of_the_light(photos: list[Image.Image]) -> None:
 def test_a_grey_photo_has_no_colour_and_a_pale_one_little(photos: list[Image.Image]) -> None:
     for image in photos:
         grey, pale, as_is = (
-            measure(shown)["colourfulness"]
-            for shown in (ImageOps.grayscale(image).convert("RGB"), ImageEnhance.Color(image).enhance(0.3), image)
+            measure(variant)["colourfulness"]
+            for variant in (ImageOps.grayscale(image).convert("RGB"), ImageEnhance.Color(image).enhance(0.3), image)
         )
         assert grey < 0.5 < pale < as_is / 2
 
 
-def test_colourfulness_is_that_of_the_paper() -> None:
+def test_colourfulness_follows_the_paper() -> None:
     # Half red, half green: rg = ±255 and yb = 127.5, so sqrt(255² + 0²) + 0.3 · sqrt(0² + 127.5²).
     pixels = np.zeros((100, 100, 3), np.uint8)
     pixels[:, :50, 0] = pixels[:, 50:, 1] = 255

@@ -1,4 +1,4 @@
-"""Which measurer a name in the manifest means, and what is said of names that mean none."""
+"""Finding measurers by the names in a manifest, and the errors for names that stand for none."""
 
 import shutil
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_the_embedded_ones_are_found_by_their_names(tmp_path: Path) -> None:
+def test_embedded_measurers_are_found_by_name(tmp_path: Path) -> None:
     assert registry.pose("yolo11n-pose").model.name == "yolo11n-pose"
     assert registry.face("mtcnn", tmp_path).model.name == "mtcnn"
     assert registry.watermark("bolid-watermark", tmp_path).model.name == "bolid-watermark"
@@ -62,14 +62,14 @@ def test_a_hub_model_downloaded_before_is_used_without_a_network(hub: Path, tmp_
     assert by_name.name == name and by_name.sha256 == folder.sha256 and by_name.id != folder.id
 
 
-def test_a_hub_model_downloaded_in_part_is_said_to_lack_its_file(hub: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_partial_download_names_the_missing_file(hub: Path, tmp_path: Path) -> None:
     (cached(hub, "somebody/faces") / "README.md").touch()
     with pytest.raises(UsageError, match=r"'somebody/faces' has no model\.pt"):
         registry.face("somebody/faces", tmp_path)
 
 
 @pytest.mark.parametrize("kind", [registry.face, registry.watermark])
-def test_a_hub_model_that_is_not_here_says_how_to_get_it(kind: ByName, hub: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_hub_model_says_how_to_download_it(kind: ByName, hub: Path, tmp_path: Path) -> None:
     with pytest.raises(BolidError, match="run `hf download nobody/nothing`"):
         kind("nobody/nothing", tmp_path)
 
@@ -79,7 +79,7 @@ def test_a_hub_model_that_is_not_here_says_how_to_get_it(kind: ByName, hub: Path
     [(registry.face, "yolo11n-pose", "mtcnn"), (registry.watermark, "mtcnn", "bolid-watermark")],
 )
 def test_an_embedded_model_of_another_kind_is_refused(kind: ByName, name: str, instead: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"'{name}': that one measures something else; use '{instead}'"):
+    with pytest.raises(UsageError, match=f"'{name}': that model measures something else; use '{instead}'"):
         kind(name, tmp_path)
 
 
@@ -106,6 +106,6 @@ def test_auto_is_a_device_of_this_machine() -> None:
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "gpu", "mps:7"])
-def test_a_device_that_is_not_here_is_refused(name: str) -> None:
+def test_a_device_that_does_not_exist_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"models.device = '{name}' is not on this machine"):
         registry.device(name)

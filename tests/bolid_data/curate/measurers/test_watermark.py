@@ -17,7 +17,7 @@ from small_world.training.watermark_samples import CROP, Samples, printed
 from tests.support.paths import REAL_PHOTOS
 
 needs_photos = pytest.mark.skipif(not REAL_PHOTOS.is_dir(), reason="no real photos at ../shared/photos")
-UNSEEN = 31
+NEW_SEED = 31
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,8 @@ def measurer() -> WatermarkMeasurer:
 
 @pytest.fixture(scope="module")
 def drawn() -> list[Image.Image]:
-    people = draw_people(4, UNSEEN)
-    shots = [Shot((people[i % 4],), list(FRAMINGS)[i % 3], (1024, 1400), (UNSEEN, i)) for i in range(12)]
+    people = draw_people(4, NEW_SEED)
+    shots = [Shot((people[i % 4],), list(FRAMINGS)[i % 3], (1024, 1400), (NEW_SEED, i)) for i in range(12)]
     return [draw_photo(shot).image for shot in shots]
 
 
@@ -38,36 +38,36 @@ def probabilities(measurer: WatermarkMeasurer, images: list[Image.Image]) -> np.
     return np.array([row["probability"] for row in rows])
 
 
-def test_no_clean_drawn_photo_is_lost(measurer: WatermarkMeasurer, drawn: list[Image.Image]) -> None:
+def test_clean_drawn_photos_have_no_watermark(measurer: WatermarkMeasurer, drawn: list[Image.Image]) -> None:
     assert probabilities(measurer, drawn).max() <= 0.5
 
 
 @pytest.mark.parametrize(("kind", "share"), [("watermark_text", 0.9), ("watermark_tiled", 1), ("watermark_logo", 0.95)])
 @pytest.mark.parametrize("strength", OPACITY)
-def test_the_gallerys_marks_are_found(
+def test_the_gallerys_watermarks_are_detected(
     measurer: WatermarkMeasurer, drawn: list[Image.Image], kind: str, share: float, strength: str
 ) -> None:
     assert KINDS == ("watermark_text", "watermark_tiled", "watermark_logo")
-    rng = np.random.default_rng(UNSEEN)
+    rng = np.random.default_rng(NEW_SEED)
     marked = [overlay(image, kind, strength, rng) for image in drawn]
     assert (probabilities(measurer, marked) > 0.5).mean() >= share
 
 
 @needs_photos
-def test_marks_on_real_photos_are_told_from_clean_ones(measurer: WatermarkMeasurer) -> None:
-    rng = np.random.default_rng(UNSEEN)
+def test_marked_real_photos_are_separated_from_clean_ones(measurer: WatermarkMeasurer) -> None:
+    rng = np.random.default_rng(NEW_SEED)
     images = [read_upright(path) for path in sorted(REAL_PHOTOS.rglob("*.jpg"))]
     marked = [overlay(image, KINDS[i % 3], "strong", rng) for i, image in enumerate(images)]
-    clean, found = probabilities(measurer, images), probabilities(measurer, marked)
+    clean, with_mark = probabilities(measurer, images), probabilities(measurer, marked)
     assert (clean <= 0.5).mean() >= 0.9
-    assert (found > 0.5).mean() >= 0.75  # its card says what is missed
-    assert (found[:, None] > clean).mean() >= 0.9
+    assert (with_mark > 0.5).mean() >= 0.75  # the model card lists what is missed
+    assert (with_mark[:, None] > clean).mean() >= 0.9
 
 
-def test_print_that_belongs_to_the_scene_is_seldom_taken_for_a_mark(
+def test_print_in_the_scene_is_rarely_taken_for_a_watermark(
     measurer: WatermarkMeasurer, drawn: list[Image.Image]
 ) -> None:
-    rng = np.random.default_rng(UNSEEN)
+    rng = np.random.default_rng(NEW_SEED)
     shirts = [printed(image, rng, fonts()) for image in drawn]
     assert (probabilities(measurer, shirts) > 0.5).mean() <= 0.25
 
@@ -83,7 +83,7 @@ def test_any_shape_is_measured(measurer: WatermarkMeasurer, size: tuple[int, int
     assert 0 <= probabilities(measurer, [Image.new("RGB", size, "grey")])[0] <= 1
 
 
-def test_a_training_sample_depends_on_its_number_alone(drawn: list[Image.Image]) -> None:
+def test_a_training_sample_depends_only_on_its_number(drawn: list[Image.Image]) -> None:
     samples, resumed = Samples(drawn, 0, 0, 12), Samples(drawn, 0, 7, 12)
     assert len(resumed) == 5
     for expected, sample in zip((samples[7], samples[8]), (resumed[0], resumed[1]), strict=True):

@@ -1,4 +1,4 @@
-"""Watermark classifiers by name give what their authors' code gives, shown on randomly initialised copies of it."""
+"""Watermark classifiers by name give the same as their authors' code, on randomly initialised copies of it."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.curate.measurers.watermark_hub import SIDE, HubWatermarkMeasurer, convnext, efficientnet
 from bolid_data.errors import BolidError, UsageError
 
-pytestmark = pytest.mark.filterwarnings("ignore:Mapping deprecated model name")  # by which LAION made theirs
+pytestmark = pytest.mark.filterwarnings("ignore:Mapping deprecated model name")  # the name in LAION's code
 
 CONVNEXT, LAION = "convnext-tiny_watermarks_detector.pth", "watermark_model_v1.pt"
 SIZES = [(300, 400), (256, 256), (31, 900), (900, 31)]
@@ -28,7 +28,7 @@ SIZES = [(300, 400), (256, 256), (31, 900), (900, 31)]
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled networks of tests do not stay in the user's cache."""
+    """Keeps the compiled networks of tests out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -93,7 +93,7 @@ def laion() -> nn.Module:
 
 
 def randomise(network: nn.Module) -> nn.Module:
-    """Every tensor its own, norms and gains too: a mix-up of any two of one shape shows in the logits."""
+    """Randomises every tensor, norms and gains too, so that exchanging any two of one shape changes the logits."""
     torch.manual_seed(4)
     for name, parameter in network.named_parameters():
         if parameter.ndim > 1:
@@ -134,7 +134,7 @@ def test_logits_are_the_originals(original: tuple[nn.Module, int, Path]) -> None
     images = torch.randn(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected, logits = network(images), OURS[path.name](path)(images)
-    assert (expected[0] - expected[1]).abs().max() > 1e-2  # the random network tells photos apart
+    assert (expected[0] - expected[1]).abs().max() > 1e-2  # the random network distinguishes photos
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
 
 
@@ -152,7 +152,7 @@ def test_the_probability_is_that_of_the_originals_watermark_class(
     measured: tuple[HubWatermarkMeasurer, list[dict[str, Any]]],
 ) -> None:
     network, watermark, _ = original
-    theirs = transforms.Compose(
+    original_transform = transforms.Compose(
         [
             transforms.Resize((256, 256)),
             transforms.ToTensor(),
@@ -160,8 +160,8 @@ def test_the_probability_is_that_of_the_originals_watermark_class(
         ]
     )
     with torch.inference_mode():
-        expected = network(torch.stack([theirs(photo.image) for photo in photos])).softmax(1)[:, watermark]
-    assert (expected - 0.5).abs().min() > 0.01  # so that the other class would show
+        expected = network(torch.stack([original_transform(photo.image) for photo in photos])).softmax(1)[:, watermark]
+    assert (expected - 0.5).abs().min() > 0.01  # so that the other class would fail
     assert [row["sha256"] for row in measured[1]] == [photo.sha256 for photo in photos]
     assert [row["probability"] for row in measured[1]] == pytest.approx(expected.tolist(), abs=2e-4)
 
@@ -208,7 +208,9 @@ def test_a_folder_without_such_a_file_names_both(tmp_path: Path) -> None:
         HubWatermarkMeasurer(".", tmp_path)
 
 
-def test_a_hub_model_that_is_not_to_be_had_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_hub_model_says_how_to_download_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(BolidError, match=r"run `hf download boomb0om/watermark-detectors`.*local folder"):
         HubWatermarkMeasurer("boomb0om/watermark-detectors", tmp_path)
