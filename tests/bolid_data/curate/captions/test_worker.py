@@ -74,7 +74,7 @@ def test_an_error_is_raised_and_the_worker_goes_on(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request", "how"),
+    ("order", "how"),
     [
         (
             {"do": "die", "of": "SIGKILL"},
@@ -84,9 +84,9 @@ def test_an_error_is_raised_and_the_worker_goes_on(worker: Worker) -> None:
         ({"do": "leave"}, "ended with exit code 3; its last output: nothing"),
     ],
 )
-def test_the_error_for_a_dead_worker_has_its_last_output(worker: Worker, request: dict[str, str], how: str) -> None:
+def test_the_error_for_a_dead_worker_has_its_last_output(worker: Worker, order: dict[str, str], how: str) -> None:
     with pytest.raises(WorkerError, match=how):
-        worker.ask(request, (), PATIENCE)
+        worker.ask(order, (), PATIENCE)
     assert not worker.alive
     with pytest.raises(WorkerError, match=how):
         worker.ask({"do": "answer"}, (), PATIENCE)
