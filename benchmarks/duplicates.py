@@ -138,7 +138,7 @@ def false_merges() -> str:
     people = np.repeat(np.arange(PEOPLE), EACH)
     counted = ((hashes[:, :1], "the hash alone"), (hashes, "with views"))
     lines = [
-        f"| {len(people):,} distinct photos, pairs within | of one person | whoever they show |",
+        f"| {len(people):,} distinct photos, pairs within | of one person | of any people |",
         "| --- | ---: | ---: |",
     ]
     for compared, what in counted:

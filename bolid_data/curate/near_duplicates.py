@@ -47,10 +47,10 @@ def find(catalog: Catalog, model_id: str) -> int:
 def find_between_people(catalog: Catalog, model_id: str) -> int:
     """The same among the photos of all people, if any have changed since they were last compared."""
     new_pairs = 0
-    if everybody := catalog.near_copies.uncompared_between(model_id):
+    if all_people := catalog.near_copies.uncompared_between(model_id):
         for pairs in find_pairs(catalog.near_copies.all_hashes(model_id)):
             new_pairs += catalog.near_copies.record_near(model_id, [pairs])
-        catalog.near_copies.record_near(model_id, [], [everybody])
+        catalog.near_copies.record_near(model_id, [], [all_people])
     return new_pairs
 
 

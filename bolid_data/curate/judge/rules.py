@@ -70,7 +70,7 @@ def limits(thresholds: Filter) -> dict[str, float | None]:
 
 
 def reasons_sql(rules: tuple[Rule, ...]) -> str:
-    """SQL for the list of reasons of a row of facts and limits: in the order of the rules, without doubles."""
+    """SQL for the list of reasons of a row of facts and limits: in the order of the rules, without duplicates."""
     conditions: dict[str, list[str]] = {}
     for rule in rules:
         conditions.setdefault(rule.reason, []).append(f"{rule.fact} {rule.op} limit_{rule.threshold}")
