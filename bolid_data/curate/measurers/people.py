@@ -73,7 +73,7 @@ class Yolo:
 
 
 def _suppress(output: np.ndarray) -> np.ndarray:
-    """Turns the network's output (5 + ..., anchors) into detections (n, 5 + ...) above MIN_SCORE, without duplicates."""
+    """Turns the network's output (5 + ..., anchors) into distinct detections (n, 5 + ...) above MIN_SCORE."""
     detections = output[:, output[4] > MIN_SCORE].T.copy()
     centre, half = detections[:, :2].copy(), detections[:, 2:4] / 2
     detections[:, :2], detections[:, 2:4] = centre - half, centre + half
