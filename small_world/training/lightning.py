@@ -16,6 +16,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
 
+from bolid_data.weights import file_sha256
 from bolid_train.files import write_safetensors, write_state
 from small_world.pipeline import load_small_sdxl
 from small_world.sdxl import LIGHTNING
@@ -122,6 +123,7 @@ def main() -> None:
     trained = fit(pipe.unet, Quarters(pipe, kept), SCHEDULE, arguments.work)
     layers = get_peft_model_state_dict(trained)
     write_safetensors({f"unet.{name}": layer.half() for name, layer in layers.items()}, LIGHTNING)
+    print(f"pin it in bolid_data/weights.py: sha256 {file_sha256(LIGHTNING)}")
 
 
 if __name__ == "__main__":
