@@ -127,16 +127,17 @@ class Store:
 
     def open_inbox(self) -> Inbox:
         """The inbox with the recent downloads of earlier runs, complete or not. Files in it are not synced, so those
-        written before this machine booted may have lost bytes and are deleted."""
+        written before this machine booted may have lost bytes: they are fetched again."""
         self.inbox.mkdir(parents=True, exist_ok=True)
-        oldest, downloads = max(time.time() - EXPIRY, _boot_time()), {}
+        oldest, booted, downloads = time.time() - EXPIRY, _boot_time(), {}
         for file in self.inbox.iterdir():
-            if file.stat(follow_symlinks=False).st_mtime < oldest:
+            modified = file.stat(follow_symlinks=False).st_mtime
+            if modified < oldest:
                 file.unlink()
-                continue
-            name, _, values = file.stem.partition(".")
-            with suppress(ValueError, TypeError):  # not ours
-                downloads[name] = file, Validators(*json.loads(base64.urlsafe_b64decode(values)))
+            elif modified >= booted:
+                name, _, values = file.stem.partition(".")
+                with suppress(ValueError, TypeError):  # not ours
+                    downloads[name] = file, Validators(*json.loads(base64.urlsafe_b64decode(values)))
         return Inbox(downloads)
 
     def discard(self, sha256: str) -> None:

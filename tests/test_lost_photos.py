@@ -138,7 +138,7 @@ def test_measuring_and_captioning_notice_it(site: Site, built: Path, tmp_path: P
     assert json.loads(done.stdout)["reasons"]["broken"] == 1
     flip(second)
     done = bolid("caption", tmp_path)
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert f"photo {second.stem}: its file does not hold its bytes" in done.stderr
     assert bolid("dataset", tmp_path).returncode == 0
     assert shards(tmp_path) == shards(built)

@@ -249,7 +249,9 @@ _JUDGEMENT_OF_OLD_LOCK = """
 SELECT (SELECT any_value(model) FROM detections JOIN models ON id = model WHERE kind = 'person') AS pose,
     (SELECT any_value(model) FROM detections JOIN models ON id = model WHERE kind = 'face') AS face,
     (SELECT any_value(model) FROM watermarks JOIN models ON id = model) AS watermark,
-    (SELECT any_value(model) FROM hashes JOIN models ON id = model) AS hash
+    (SELECT any_value(model) FROM hashes JOIN models ON id = model) AS hash,
+    (SELECT any_value(model) FROM qualities JOIN models ON id = model) AS quality,
+    (SELECT any_value(model) FROM embeddings JOIN models ON id = model) AS identity
 """
 
 _INCOMPLETE = """

@@ -20,7 +20,7 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     """Captions the kept photos that have no caption by this model and prompt; commits batch by batch.
 
     A photo that cannot be captioned is recorded with the reason and tried again the next time. Raises BolidError if no
-    photo can be captioned.
+    photo can be captioned, and, after captioning the others, if photos have lost their bytes.
     """
     dataset.catalog.require()
     captioner = load_captioner(manifest)
@@ -46,8 +46,10 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
             failures |= failed
             progress.advance(task, len(photos) + len(lost_here))
     captioned = len(uncaptioned) - len(failures) - len(lost)
-    note_lost("caption", lost)
     _report(captioned, failures, dataset, model.name)
+    if lost:
+        note_lost("caption", lost)
+        raise BolidError(f"{len(lost)} kept photos lost their bytes, named above; `bolid dataset` fetches them again")
     return {"captioned": captioned, "failed": len(failures), "model": model.id}
 
 
