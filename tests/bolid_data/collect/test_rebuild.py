@@ -397,7 +397,7 @@ def test_a_wrong_lock_is_one_clear_error(listed: Listed, tmp_path: Path) -> None
     refused(rewritten(lock, tmp_path / "measurements", measurements="0" * 64), "measurements.parquet: not the one")
     for name, text in (("json", "{"), ("deep", "[" * 100_000), ("list", "[]"), ("bytes", "\udcff")):
         (tmp_path / name).write_bytes(text.encode(errors="surrogateescape"))
-        refused(tmp_path / name, "not JSON|no JSON object")
+        refused(tmp_path / name, "not JSON|not a JSON object")
     altered = rewritten(lock, tmp_path / "altered")
     altered.write_text(altered.read_text().replace("/anna/1.jpg", "/anna/2.jpg"))
     refused(altered, "was altered")

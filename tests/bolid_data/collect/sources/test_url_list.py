@@ -66,7 +66,7 @@ def test_bad_rows_are_named_by_their_lines(tmp_path: Path) -> None:
     assert found == [*PAIRS, ("Eve\n2", "http://a.example/4.jpg")]
     assert listing.bad.count == 4
     assert [line.partition(":")[0] for line in listing.bad.first] == ["line 4", "line 5", "line 6", "line 10"]
-    assert "3 fields where the header has 2; quote what holds a ','" in listing.bad.first[0]
+    assert "3 fields where the header has 2; quote fields with a ','" in listing.bad.first[0]
 
 
 def test_good_rows_are_crawled_and_the_command_fails_at_its_end(
