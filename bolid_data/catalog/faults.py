@@ -36,13 +36,13 @@ def opening_error(path: Path, error: duckdb.Error) -> BolidError:
         return BolidError(f"{path}: is a folder, but the catalog is a file; move it away")
     if path.is_file() and (damage := _damaged_header(path)):
         return DamagedCatalogError(path, damage)
-    return _known(path, error) or BolidError(f"{path}: cannot be opened ({first_line(error)})")
+    return _explained(path, error) or BolidError(f"{path}: cannot be opened ({first_line(error)})")
 
 
 def reading_error(path: Path, error: duckdb.Error) -> BolidError | None:
     """The error to raise where a query on an open catalog failed; None for one that is not about the file."""
-    if known := _known(path, error):
-        return known
+    if explained := _explained(path, error):
+        return explained
     if isinstance(error, duckdb.IOException | duckdb.TransactionException | duckdb.FatalException):
         return BolidError(f"{path}: {first_line(error)}; no earlier commit is lost")
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException):  # a missing column or table
@@ -52,7 +52,7 @@ def reading_error(path: Path, error: duckdb.Error) -> BolidError | None:
     return None
 
 
-def _known(path: Path, error: duckdb.Error) -> BolidError | None:
+def _explained(path: Path, error: duckdb.Error) -> BolidError | None:
     text = _without_path(path, error)
     if version := _ANOTHER_VERSION.search(text):
         number, first, last = version.groups()

@@ -35,9 +35,9 @@ def hold(catalog: Catalog, seconds: float) -> subprocess.Popen[str]:
 def test_an_opener_waits_for_its_turn(tmp_path: Path) -> None:
     catalog = make(tmp_path)
     with hold(catalog, 1.0) as process:
-        began = time.monotonic()
+        started = time.monotonic()
         catalog.sightings.record([ListedPerson("anna", "Anna", "u")])
-        assert time.monotonic() - began > 0.5
+        assert time.monotonic() - started > 0.5
         process.wait()
     assert catalog.summary()[0]["person"] == "anna"
 

@@ -124,10 +124,10 @@ def foreign_wal(path: Path) -> None:
 
 def earlier_wal(path: Path) -> None:
     with_wal(path)
-    left = wal_of(path).read_bytes()
+    wal = wal_of(path).read_bytes()
     with duckdb.connect(path) as con:
         con.execute("CHECKPOINT")
-    wal_of(path).write_bytes(left)
+    wal_of(path).write_bytes(wal)
 
 
 def damaged_wal(path: Path) -> None:
@@ -155,13 +155,13 @@ def test_damage_is_named_at_once_and_with_its_remedy(
     sound: Path, tmp_path: Path, place: str, fault: Fault, words: str
 ) -> None:
     catalog = damaged(sound, tmp_path / place, fault)
-    began = time.monotonic()
+    started = time.monotonic()
     for command in (catalog.summary, catalog.create, catalog.summary):  # an error leaves nothing behind in the process
         with pytest.raises(DamagedCatalogError, match=re.escape(f"{catalog.path}: {words}")) as raised:
             command()
         assert str(raised.value).endswith(REPAIR)
         assert "\n" not in str(raised.value)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started < 5
     assert (catalog.damage() or "").startswith(words)
 
 

@@ -130,10 +130,10 @@ def test_what_is_transparent_is_laid_on_one_colour(format: str, mode: str) -> No
     options = {"lossless": True} if format == "WEBP" else {"quality": 100} if format in ("AVIF", "HEIF") else {}
     data = encoded(image, format, **options)
     for background, colour in (("white", 255), ("#404040", 64)):
-        seen = np.asarray(read_upright(data, background)).astype(int)
-        assert np.abs(seen[~mask] - colour).mean() < 3, "nothing of what was hidden shows"
+        pixels = np.asarray(read_upright(data, background)).astype(int)
+        assert np.abs(pixels[~mask] - colour).mean() < 3, "nothing of what was hidden shows"
         expected = np.asarray(image.convert("LA" if mode == "LA" else "RGBA").convert("RGB")).astype(int)
-        assert np.abs(seen[mask] - expected[mask]).mean() < 6
+        assert np.abs(pixels[mask] - expected[mask]).mean() < 6
     assert read_header(data).traits == ("alpha",)
     assert to_jpeg(data).made.endswith("alpha")
     assert np.asarray(shard(data)).astype(int)[:8, :18].mean() > 250
@@ -145,8 +145,8 @@ def test_a_palette_with_a_transparent_colour_has_a_background() -> None:
     image.paste(1, (10, 10, 30, 20))
     for format in ("PNG", "GIF"):
         data = encoded(image, format, transparency=0)
-        seen = read_upright(data)
-        assert (seen.getpixel((2, 2)), seen.getpixel((20, 15))) == ((255, 255, 255), (0, 128, 0))
+        image = read_upright(data)
+        assert (image.getpixel((2, 2)), image.getpixel((20, 15))) == ((255, 255, 255), (0, 128, 0))
         assert read_header(data).traits == ("alpha",)
     keyed = encoded(image.convert("RGB"), "PNG", transparency=(255, 0, 255))
     assert read_upright(keyed).getpixel((2, 2)) == (255, 255, 255)

@@ -69,7 +69,7 @@ def test_a_plain_sky_is_not_damaged(colour: str) -> None:
 def test_what_was_cut_or_zeroed_is_damaged(name: str) -> None:
     data = PHOTOS[name]
     start = data.rindex(b"\xff\xda") if name != "progressive" else data.index(b"\xff\xda")
-    found = tried = 0
+    detected = tried = 0
     for share in np.linspace(0.1, 0.85, 12):
         at = start + 20 + int((len(data) - start - 20) * share)
         length = (len(data) - at) // 3
@@ -78,8 +78,8 @@ def test_what_was_cut_or_zeroed_is_damaged(name: str) -> None:
             try:
                 read_upright(broken)
             except BrokenPhotoError:
-                found += 1
-    assert found == tried
+                detected += 1
+    assert detected == tried
 
 
 def test_a_progressive_photo_that_lacks_scans_is_damaged() -> None:

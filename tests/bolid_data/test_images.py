@@ -182,11 +182,11 @@ def test_a_lying_header_is_refused_and_nothing_worse(
     file.write_bytes(data[: max(length, 16)])
     for read in (read_header, inspect, read_upright):
         try:
-            found = read(file)
+            result = read(file)
         except BrokenPhotoError:
             continue
-        assert isinstance(found, Header | Image.Image)
-        assert found.width * found.height <= MAX_PIXELS
+        assert isinstance(result, Header | Image.Image)
+        assert result.width * result.height <= MAX_PIXELS
 
 
 def test_html_named_jpg_is_not_a_photo(tmp_path: Path) -> None:

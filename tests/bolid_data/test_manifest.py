@@ -32,7 +32,7 @@ def test_a_minimal_manifest_is_complete(tmp_path: Path) -> None:
         ('name = "mine"\n[source]\nkind = "ftp"\n', ":3: source.kind: must be one of theplace, folder, urls"),
         ('name = "mine"\n[source]\npath = "x"\n', ":2: source.kind: must be one of theplace, folder, urls"),
         ('name = "mine"\n[source]\nkind = "folder"\n', ":2: source.path: "),
-        ('name = "mine"\n', "[source] with its kind is missing"),
+        ('name = "mine"\n', "[source] with a kind is missing"),
         (MINIMAL + "[shards]\nsplits = { train = 0.5, val = 0.2 }\n", ":6: shards.splits: shares"),
         (MINIMAL + "[shards]\nsplits = { train = ['a'], val = ['a'] }\n", ":6: shards.splits: a person"),
         (MINIMAL + "[shards]\nmax_size = 'huge'\n", ":6: shards.max_size: "),

@@ -35,8 +35,8 @@ def run(command: str, home: Path, *options: str) -> Done:
 
 def test_it_is_read_as_it_is(old: Path) -> None:
     catalog = (old / "d" / "catalog.duckdb").read_bytes()
-    found = json.loads(run("status", old, "--json").stdout)
-    assert (found["total"]["kept"], found["stale"]["photos"]) == (8, 0)
+    summary = json.loads(run("status", old, "--json").stdout)
+    assert (summary["total"]["kept"], summary["stale"]["photos"]) == (8, 0)
     assert run("verify", old).returncode == 0
     assert adapter.read(old / "d" / "runs" / "lora").people is not None
     assert (old / "d" / "catalog.duckdb").read_bytes() == catalog

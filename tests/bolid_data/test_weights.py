@@ -8,10 +8,10 @@ from bolid_data.errors import BolidError, UsageError
 
 @pytest.mark.parametrize("name", weights.embedded_names())
 def test_embedded_weights_are_here_and_as_pinned(name: str) -> None:
-    found = weights.find(name)
-    assert found.path.exists()
-    assert len(found.sha256) == 64
-    assert found.licence
+    entry = weights.find(name)
+    assert entry.path.exists()
+    assert len(entry.sha256) == 64
+    assert entry.licence
 
 
 def test_an_unknown_name_lists_the_known() -> None:

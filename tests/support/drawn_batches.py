@@ -29,7 +29,7 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
         places = torch.rand(*shape, 17, 2, generator=generator)
         return torch.cat([places, torch.ones(*shape, 17, 1)], dim=-1)
 
-    seen = Views(
+    views = Views(
         normal(rows, views, REF_DIM),
         normal(rows, views, 4, 16, 16),
         keypoints(rows, views),
@@ -43,7 +43,7 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
         pooled_prompt_embeds=normal(rows, 48),
         time_ids=torch.tensor([[64.0, 64, 0, 0, 64, 64]]).expand(rows, -1),
         image_embeds=normal(rows, REF_DIM),
-        views=seen,
+        views=views,
         random=RowRandom(range(1000 * seed, 1000 * seed + rows)),
         person_keypoints=keypoints(rows, 5),
         step=step,

@@ -38,7 +38,7 @@ class Exchange:
     writer: asyncio.StreamWriter = field(repr=False)
     status: int = 0
     sent: int = 0  # bytes after the status line's and headers' end
-    whole: bool = False
+    is_complete: bool = False
     ended: float = 0.0
     keep_alive: bool = True
 
@@ -117,7 +117,7 @@ class Hostile:
             await run(self, exchange, await self.body(exchange.path))
         else:
             await self.honest(exchange, await self.body(exchange.path))
-        exchange.whole = True
+        exchange.is_complete = True
 
     def _robots(self) -> str:
         forbidden = [path for path, name in self.faults.items() if name == "robots_disallowed"]

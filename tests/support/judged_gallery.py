@@ -54,16 +54,16 @@ def judge_gallery(people: int, photos: int, seed: int, work: Path) -> list[Judge
         verdicts = {(person, sha): reasons for person, sha, reasons in con.execute(
             "SELECT person, sha256, reasons FROM verdicts").fetchall()}  # fmt: skip
         sightings = con.execute("SELECT url, person, sha256, reason FROM sightings").fetchall()
-        found = dict(con.execute(
+        detected = dict(con.execute(
             """SELECT sha256, keypoints FROM detections WHERE kind = 'person' AND score >= 0.5
                QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC) = 1""").fetchall())  # fmt: skip
-    seen = {urlsplit(url).path.lstrip("/"): (person, sha256, reason) for url, person, sha256, reason in sightings}
+    by_file = {urlsplit(url).path.lstrip("/"): (person, sha256, reason) for url, person, sha256, reason in sightings}
     result = []
     for line in (folder / "truth.jsonl").read_text(encoding="utf-8").splitlines():
         truth = json.loads(line)
-        person, sha256, reason = seen[truth["file"]]
+        person, sha256, reason = by_file[truth["file"]]
         reasons = verdicts[person, sha256] if sha256 else [reason]
-        result.append(Judged(truth, reasons, _errors(truth["keypoints"], found.get(sha256))))
+        result.append(Judged(truth, reasons, _errors(truth["keypoints"], detected.get(sha256))))
     return result
 
 
@@ -72,7 +72,7 @@ def _errors(true: list[list[float]] | None, found: list[list[float]] | None) -> 
     from the eyes to the ankles, 1.12 times it being about the person's height."""
     if true is None or found is None:
         return []
-    drawn, seen = np.array(true), np.array(found)
+    drawn, detected = np.array(true), np.array(found)
     height = 1.12 * (drawn[15:17, 1].mean() - drawn[1:3, 1].mean())
-    both = (drawn[:, 2] > 0) & (seen[:, 2] >= 0.5)
-    return list(np.hypot(*(drawn[both, :2] - seen[both, :2]).T) / height)
+    both = (drawn[:, 2] > 0) & (detected[:, 2] >= 0.5)
+    return list(np.hypot(*(drawn[both, :2] - detected[both, :2]).T) / height)

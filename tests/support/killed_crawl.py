@@ -52,10 +52,10 @@ def main(kills: int, seed: int) -> int:
                 site.plan(person, number, "paced")
         manifest = Path(work) / "m.toml"
         manifest.write_text(MANIFEST.format(site.base_url))
-        whole, killed = Dataset(Path(work) / "whole"), Dataset(Path(work) / "killed")
-        began = time.monotonic()
-        assert _start(manifest, whole.root).wait() == 0
-        seconds = time.monotonic() - began
+        undisturbed, killed = Dataset(Path(work) / "whole"), Dataset(Path(work) / "killed")
+        started = time.monotonic()
+        assert _start(manifest, undisturbed.root).wait() == 0
+        seconds = time.monotonic() - started
         site.log.clear()
         moments = []
         for _ in range(kills):
@@ -66,14 +66,14 @@ def main(kills: int, seed: int) -> int:
                 moments.append(len(site.sent("/archive")))
             process.wait()
         assert _start(manifest, killed.root).wait() == 0
-        want, have = contents(whole), contents(killed)
-        same = want == have
-        for table in want:
-            for row in set(map(str, want[table])) ^ set(map(str, have[table])):
+        expected, actual = contents(undisturbed), contents(killed)
+        same = expected == actual
+        for table in expected:
+            for row in set(map(str, expected[table])) ^ set(map(str, actual[table])):
                 print(f"differs in {table}: {row}")
         files = [exchange for exchange in site.log if exchange.path.startswith("/archive")]
-        sent_whole = Counter(exchange.path for exchange in files if exchange.status == 200 and exchange.whole)
-        again = sum(count - 1 for count in sent_whole.values())
+        completed = Counter(exchange.path for exchange in files if exchange.status == 200 and exchange.is_complete)
+        again = sum(count - 1 for count in completed.values())
         print(f"undisturbed: {seconds:.1f} s, {PEOPLE * PHOTOS} photos")
         print(f"killed {len(moments)} times, photos asked for by then: {moments}")
         print(f"requests for photos: {len(files)}, of them resumed: {sum(e.status == 206 for e in files)}")

@@ -85,18 +85,18 @@ class World:
         if measured:
             keypoints = keypoints or [[x, y, c if i < visible else 0.1] for i, (x, y, c) in enumerate(STANDING)]
             sides = [(areas[i] if i < len(areas) else 1.0) ** 0.5 * 500 for i in range(9)]
-            seen = [
+            detections = [
                 {"sha256": sha256, "kind": kind, "score": score, "box": [0.0, 0.0, side, side], "keypoints": points}
                 for kind, scores, points in (("person", people, keypoints), ("face", faces, None))
                 for score, side in zip(scores, sides, strict=False)
             ]
-            seen += [
+            detections += [
                 {"sha256": sha256, "kind": "face", "score": 0.9, "box": [900.0, 0.0, 1400.0, 500.0], "keypoints": None}
             ] * posters
             hashed = {"sha256": sha256, "phash": self._distinct() if phash is None else phash}
             rows: list[tuple[Model, dict[str, list[dict[str, Any]]]]] = [
-                (POSE, {"detections": [row for row in seen if row["kind"] == "person"]}),
-                (FACE, {"detections": [row for row in seen if row["kind"] == "face"]}),
+                (POSE, {"detections": [row for row in detections if row["kind"] == "person"]}),
+                (FACE, {"detections": [row for row in detections if row["kind"] == "face"]}),
                 (WATERMARK, {"watermarks": [{"sha256": sha256, "probability": watermark}]}),
                 (HASH, {"hashes": [hashed]}),
                 (QUALITY, {"qualities": [{"sha256": sha256} | GOOD | quality]}),

@@ -30,7 +30,7 @@ def run_two(arguments: Sequence[str | Path], seconds: float) -> None:
         )
         for rank in ("0", "1")
     ]
-    told = []
+    failures = []
     for rank, process in enumerate(processes):
         with process:
             try:
@@ -38,5 +38,5 @@ def run_two(arguments: Sequence[str | Path], seconds: float) -> None:
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGABRT)
                 _, errors = process.communicate()
-        told.append(f"rank {rank} ended with {process.returncode}:\n{errors}")
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(told)
+        failures.append(f"rank {rank} ended with {process.returncode}:\n{errors}")
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(failures)

@@ -100,9 +100,9 @@ class Crawler:
     async def _people(self) -> AsyncIterator[tuple[PersonLink, Frontier]]:
         """The listed people, each once, in the order of the letters and their pages, each with their frontier."""
         pages: dict[str, str] = {}
-        known = await asyncio.to_thread(self.ingest.catalog.sightings.addresses)
+        catalog_urls = await asyncio.to_thread(self.ingest.catalog.sightings.addresses)
         async for people in self._lists():
-            wanted = [link for link in people if self._wanted(link.person) and self._is_new(link, pages, known)]
+            wanted = [link for link in people if self._wanted(link.person) and self._is_new(link, pages, catalog_urls)]
             for start in range(0, len(wanted), PEOPLE_PER_LOOKUP):
                 group = wanted[start : start + PEOPLE_PER_LOOKUP]
                 frontier = await self._frontier([link.person for link in group])
@@ -120,13 +120,13 @@ class Crawler:
         """Parsed pages are stored, and must not name forgotten people."""
         return [link for link in people if not self.ingest.removed.person(link.person)]
 
-    def _is_new(self, link: PersonLink, pages: dict[str, str], known: dict[str, str]) -> bool:
+    def _is_new(self, link: PersonLink, pages: dict[str, str], catalog_urls: dict[str, str]) -> bool:
         """Whether a person has not been listed in this crawl before. Another person whose address gives the same slug,
         in this crawl or in the catalog, is left out and recorded as an error."""
         before = pages.get(link.person)
         if before == link.url:
             return False
-        other = before or known.get(link.person, "")
+        other = before or catalog_urls.get(link.person, "")
         if origin(other) == origin(link.url) and letters(unquote(other)) != letters(unquote(link.url)):
             message = f"{link.url}: its slug '{link.person}' is taken by {other}; left out, as people are not merged"
             if message not in self.stats.errors:
@@ -249,15 +249,15 @@ class Crawler:
 
         Raises FetchError, DriftError.
         """
-        known = frontier.pages.get(url)
-        if known and known.crawl == self._crawl:
-            return adapter.validate_json(known.found)
-        since = Validators(known.etag, known.last_modified) if known else None
+        stored_page = frontier.pages.get(url)
+        if stored_page and stored_page.crawl == self._crawl:
+            return adapter.validate_json(stored_page.found)
+        since = Validators(stored_page.etag, stored_page.last_modified) if stored_page else None
         page = await self.fetcher.page(url, self.profile.encoding, links=True, since=since)
         self.stats.requests, self.stats.received = self.fetcher.requests, self.fetcher.received
-        if page.text is None and known:
+        if page.text is None and stored_page:
             self.stats.unchanged += 1
-            text, items = known.found, adapter.validate_json(known.found)
+            text, items = stored_page.found, adapter.validate_json(stored_page.found)
         else:
             items = await self._parsed(parse, page.text or "", url)
             text = adapter.dump_json(items).decode()

@@ -56,15 +56,15 @@ class LockedList:
     async def _missing(self) -> AsyncIterator[tuple[LockedPhoto, list[LockedSighting]]]:
         """The photos that are missing, each with its sightings to try, one per address."""
         for batch in batches(self.photos):
-            stored, known = await asyncio.to_thread(look_up_batch, self.ingest.catalog, batch)
+            stored, recorded = await asyncio.to_thread(look_up_batch, self.ingest.catalog, batch)
             for photo in batch:
-                if photo.sha256 in stored or _opted_out(photo, known):
+                if photo.sha256 in stored or _opted_out(photo, recorded):
                     self.ingest.stats.known += photo.sha256 in stored
                     self.ingest.stats.visited += 1
                     continue
                 by_url = {sighting.url: sighting for sighting in reversed(photo.sightings)}
                 sightings = [by_url[url] for url in dict.fromkeys(s.url for s in photo.sightings)]
-                to_try = [s for s in sightings if s.left_out or not (s.url in known and _settled(known[s.url]))]
+                to_try = [s for s in sightings if s.left_out or not (s.url in recorded and _settled(recorded[s.url]))]
                 yield photo, [full for sighting in to_try for full in self._with_secrets(sighting)]
 
     def _with_secrets(self, sighting: LockedSighting) -> list[LockedSighting]:
@@ -211,5 +211,5 @@ def look_up_batch(catalog: Catalog, batch: list[LockedPhoto]) -> tuple[dict[str,
     return stored, {sighting.url: sighting for sighting in sightings}
 
 
-def _opted_out(photo: LockedPhoto, known: dict[str, Sighting]) -> bool:
-    return any(s.url in known and known[s.url].state == "opted_out" for s in photo.sightings)
+def _opted_out(photo: LockedPhoto, recorded: dict[str, Sighting]) -> bool:
+    return any(s.url in recorded and recorded[s.url].state == "opted_out" for s in photo.sightings)

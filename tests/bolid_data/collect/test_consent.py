@@ -84,7 +84,7 @@ def test_a_robots_txt_on_another_host_is_obeyed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "found"),
+    ("headers", "opt_out"),
     [
         ([], None),
         (["all"], None),
@@ -102,16 +102,16 @@ def test_a_robots_txt_on_another_host_is_obeyed(tmp_path: Path) -> None:
         (["otherbot: unavailable_after: 25 Jun 2025 15:00:00 PST"], None),
     ],
 )
-def test_opt_outs_of_photos_in_headers(headers: list[str], found: str | None) -> None:
-    assert header_opt_out(headers, NOW) == found
+def test_opt_outs_of_photos_in_headers(headers: list[str], opt_out: str | None) -> None:
+    assert header_opt_out(headers, NOW) == opt_out
 
 
 @pytest.mark.parametrize(
-    ("header", "found"),
+    ("header", "opt_out"),
     [("noindex", None), ("nofollow", "x-robots-tag: nofollow"), ("noai", "x-robots-tag: noai"), ("x: nofollow", None)],
 )
-def test_a_page_of_links_may_be_out_of_the_index_and_still_be_followed(header: str, found: str | None) -> None:
-    assert list_header_opt_out([header]) == found
+def test_a_page_of_links_may_be_out_of_the_index_and_still_be_followed(header: str, opt_out: str | None) -> None:
+    assert list_header_opt_out([header]) == opt_out
 
 
 @given(st.lists(st.text(max_size=200)))
@@ -170,8 +170,8 @@ def test_an_opt_out_for_another_agent_is_not_ours(
 def test_a_photo_counts_as_opted_out_once_its_date_has_passed(
     form: Callable[[datetime], str], days: int, after: list[str]
 ) -> None:
-    for date, found in ((NOW - timedelta(days), "x-robots-tag: unavailable_after"), (NOW + timedelta(days), None)):
-        assert header_opt_out([", ".join([f"unavailable_after: {form(date)}", *after])], NOW) == found
+    for date, opt_out in ((NOW - timedelta(days), "x-robots-tag: unavailable_after"), (NOW + timedelta(days), None)):
+        assert header_opt_out([", ".join([f"unavailable_after: {form(date)}", *after])], NOW) == opt_out
 
 
 # Meta elements.
@@ -207,7 +207,7 @@ def test_no_page_breaks_a_crawl(text: str, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "found"),
+    ("rules", "opt_out"),
     [
         ([], None),
         ([{"location": "/", "tdm-reservation": 1}], "tdmrep.json"),
@@ -221,14 +221,16 @@ def test_no_page_breaks_a_crawl(text: str, content: str) -> None:
         ({"location": "/", "tdm-reservation": 1}, None),  # no list: no such file
     ],
 )
-def test_paths_reserved_by_tdmrep(rules: object, found: str | None) -> None:
-    assert TdmRules(json.dumps(rules)).opt_out(PHOTO) == found
+def test_paths_reserved_by_tdmrep(rules: object, opt_out: str | None) -> None:
+    assert TdmRules(json.dumps(rules)).opt_out(PHOTO) == opt_out
 
 
-@pytest.mark.parametrize(("header", "found"), [("1", "tdm-reservation: 1"), (" 1 ", "tdm-reservation: 1"), ("0", None)])
-def test_the_header_comes_before_the_hosts_rules(header: str, found: str | None) -> None:
+@pytest.mark.parametrize(
+    ("header", "opt_out"), [("1", "tdm-reservation: 1"), (" 1 ", "tdm-reservation: 1"), ("0", None)]
+)
+def test_the_header_comes_before_the_hosts_rules(header: str, opt_out: str | None) -> None:
     reserved = TdmRules('[{"location": "/", "tdm-reservation": 1}]')
-    assert tdm_opt_out(header, reserved, PHOTO) == found
+    assert tdm_opt_out(header, reserved, PHOTO) == opt_out
     assert tdm_opt_out(None, reserved, PHOTO) == "tdmrep.json"
 
 
@@ -322,8 +324,8 @@ def test_a_recheck_of_a_list_finds_opt_outs(tmp_path: Path) -> None:
         fetch(tmp_path)
         site.plan("person_0", 1, "opted_out_header")
         fetch(tmp_path, recheck_consent=True)
-    found = rows(tmp_path, "SELECT person, state FROM sightings ORDER BY url, person")
-    assert found == [("anna", "stored"), ("berta", "stored"), ("anna", "opted_out"), ("berta", "opted_out")]
+    sightings = rows(tmp_path, "SELECT person, state FROM sightings ORDER BY url, person")
+    assert sightings == [("anna", "stored"), ("berta", "stored"), ("anna", "opted_out"), ("berta", "opted_out")]
 
 
 def test_a_folder_has_nobody_to_ask(tmp_path: Path) -> None:

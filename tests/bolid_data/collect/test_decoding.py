@@ -29,11 +29,11 @@ def test_formats_that_no_gallery_has_are_off_until_they_are_named(tmp_path: Path
     with serve(Site({"anna": [photo(1), *odd.values(), *usual]})) as site:
         urls = [f"{site.base_url}/archive/anna/img/{number}.jpg" for number in range(10)]
         write_csv(tmp_path / "list.csv", [("Anna", url) for url in urls])
-        found = fetch(tmp_path)
-        assert (found["new"], found["reasons"]) == (7, {"broken": 3})
+        stats = fetch(tmp_path)
+        assert (stats["new"], stats["reasons"]) == (7, {"broken": 3})
         write_csv(tmp_path / "list.csv", [("Berta", url) for url in urls])
-        found = fetch(tmp_path, f"formats = {[*odd]}".replace("'", '"'), path="list.csv")
-        assert (found["new"], found["known"]) == (3, 7)
+        stats = fetch(tmp_path, f"formats = {[*odd]}".replace("'", '"'), path="list.csv")
+        assert (stats["new"], stats["known"]) == (3, 7)
 
 
 def test_a_format_that_nobody_knows_is_bad_usage(tmp_path: Path) -> None:

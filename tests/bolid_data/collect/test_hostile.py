@@ -82,8 +82,8 @@ def test_a_hostile_photo_has_its_reason_and_the_others_are_stored(name: str, tmp
 def test_slow_photos_are_given_up_and_the_others_are_stored(tmp_path: Path) -> None:
     with serve(one_person(len(SLOW) + 1, **{name: number for number, name in enumerate(SLOW, start=1)})) as site:
         crawl(site, tmp_path, timeout=0.25)
-    found = rows(tmp_path, "SELECT state, reason, count(*) FROM sightings GROUP BY ALL ORDER BY ALL")
-    assert found == [("failed", "timeout", len(SLOW)), ("stored", None, 1)]
+    sightings = rows(tmp_path, "SELECT state, reason, count(*) FROM sightings GROUP BY ALL ORDER BY ALL")
+    assert sightings == [("failed", "timeout", len(SLOW)), ("stored", None, 1)]
     assert stored(tmp_path) == {site.site.people["person_0"][0]}
 
 
@@ -123,7 +123,7 @@ def test_a_download_that_nothing_came_of_expires(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("few_tries")
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "outcome"),
     [
         ("http_404", ("failed", "http_404", None)),
         ("http_304_unasked", ("failed", "http_304", None)),
@@ -135,7 +135,7 @@ def test_a_download_that_nothing_came_of_expires(tmp_path: Path) -> None:
         ("redirect_to_canary", ("refused", "private_address", None)),
     ],
 )
-def test_a_hostile_photo_page_is_recorded_in_place_of_its_photo(name: str, found: Any, tmp_path: Path) -> None:
+def test_a_hostile_photo_page_is_recorded_in_place_of_its_photo(name: str, outcome: Any, tmp_path: Path) -> None:
     with serve(one_person(3)) as site:
         site.faults["/photos/person_0/pic/1"] = name
         if name == "drift":
@@ -145,7 +145,7 @@ def test_a_hostile_photo_page_is_recorded_in_place_of_its_photo(name: str, found
             crawl(site, tmp_path)
         assert not site.sent("/archive/person_0/img/1.jpg")
     where = "url = 'https://www.theplace.ru/photos/person_0/pic/1'"
-    assert rows(tmp_path, f"SELECT state, reason, consent FROM sightings WHERE {where}") == [found]
+    assert rows(tmp_path, f"SELECT state, reason, consent FROM sightings WHERE {where}") == [outcome]
     assert len(stored(tmp_path)) == 2
     assert site.canary == []
 
@@ -207,10 +207,10 @@ def test_hostile_links_in_a_list_of_people_harm_nobody(tmp_path: Path) -> None:
         site.faults["/photos/letter-a/"] = "hostile_links"
         with pytest.raises(BolidError, match="pages could not be read"):  # most of them lead to no page
             crawl(site, tmp_path)
-    found = rows(tmp_path, "SELECT person, name FROM people")
-    assert HOSTILE_LINKS.count("<a") > len(found) > 1
-    assert all(re.fullmatch(r"[a-z0-9_-]{1,80}", person) for person, _ in found)
-    assert all(re.fullmatch(r"[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]{1,200}", name) for _, name in found)
+    names = rows(tmp_path, "SELECT person, name FROM people")
+    assert HOSTILE_LINKS.count("<a") > len(names) > 1
+    assert all(re.fullmatch(r"[a-z0-9_-]{1,80}", person) for person, _ in names)
+    assert all(re.fullmatch(r"[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]{1,200}", name) for _, name in names)
     assert {path.name for path in tmp_path.iterdir()} == {"m.toml", "data"}
     assert stored(tmp_path) == {*site.site.people["person_0"]}
 
@@ -245,7 +245,7 @@ def test_a_download_goes_on_where_a_kill_stopped_it(fault: str, status: int, tmp
         killed_at_half(site, tmp_path)
         crawl(site, tmp_path)
     first, second = (exchange for exchange in site.log if exchange.path.startswith("/archive"))
-    assert not first.whole
+    assert not first.is_complete
     size = len(site.site.people["person_0"][0])
     assert second.headers["range"] == f"bytes={size // 2}-"
     assert re.fullmatch(r'"[0-9a-f]{16}"', second.headers["if-range"])
@@ -399,8 +399,8 @@ def test_an_address_listed_for_two_people_is_fetched_once(tmp_path: Path) -> Non
         write_csv(tmp_path / "list.csv", [("Anna", url), ("Berta", url), ("Clara", url)])
         fetch(tmp_path)
         assert len(site.sent("/archive")) == 1
-    found = rows(tmp_path, "SELECT person, state FROM sightings ORDER BY ALL")
-    assert found == [("anna", "stored"), ("berta", "stored"), ("clara", "stored")]
+    sightings = rows(tmp_path, "SELECT person, state FROM sightings ORDER BY ALL")
+    assert sightings == [("anna", "stored"), ("berta", "stored"), ("clara", "stored")]
 
 
 @pytest.mark.parametrize(

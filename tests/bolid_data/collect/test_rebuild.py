@@ -54,7 +54,7 @@ EVERYTHING = Filter(min_photos_per_person=1)
 
 
 @dataclass(frozen=True)
-class Whole:
+class CrawledGallery:
     """A dataset that was collected from a drawn gallery and measured by the real models."""
 
     dataset: Dataset
@@ -63,12 +63,12 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrawledGallery]:
     work, folder = tmp_path_factory.mktemp("whole"), draw_gallery(2, 6, seed=977)
     with serve_gallery(folder) as site:
         (work / "m.toml").write_text(GALLERY.format(site.base_url))
         assert bolid("dataset", work / "m.toml", "--data", work / "data").returncode == 0
-        yield Whole(Dataset(work / "data"), folder, site)
+        yield CrawledGallery(Dataset(work / "data"), folder, site)
 
 
 def bolid(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -81,13 +81,13 @@ def command(lock: Path, data: Path, base_url: str, delay: float = 0.0) -> list[s
 
 
 def rebuild(lock: Path, data: Path, options: Options) -> dict[str, Any]:
-    pinned, dataset = read_lock(lock), Dataset(data)
+    locked, dataset = read_lock(lock), Dataset(data)
     with dataset.working():
-        return {**fetch_locked(pinned, dataset, options), **rebuild_shards(pinned, dataset)}
+        return {**fetch_locked(locked, dataset, options), **rebuild_shards(locked, dataset)}
 
 
-def urls(found: dict[str, Any], kind: str) -> set[str]:
-    return {entry["url"] for entry in found[kind]}
+def urls(report: dict[str, Any], kind: str) -> set[str]:
+    return {entry["url"] for entry in report[kind]}
 
 
 def photos_sent(site: GallerySite) -> list[str]:
@@ -100,10 +100,10 @@ def read(lock: Path) -> dict[str, Any]:
 
 def rewritten(lock: Path, to: Path, **changes: Any) -> Path:
     """A lock that says other things under a sha256 that is right; what is changed to None is left out."""
-    said = {key: value for key, value in (read(lock) | changes).items() if value is not None and key != "sha256"}
+    content = {key: value for key, value in (read(lock) | changes).items() if value is not None and key != "sha256"}
     to.mkdir(parents=True)
     shutil.copy(lock.parent / "measurements.parquet", to)
-    (to / lock.name).write_text(json.dumps(said | {"sha256": lock_digest(said)}))
+    (to / lock.name).write_text(json.dumps(content | {"sha256": lock_digest(content)}))
     return to / lock.name
 
 
@@ -146,40 +146,42 @@ class Listed:
 
 @pytest.fixture
 def listed(tmp_path: Path) -> Iterator[Listed]:
-    found = Listed(tmp_path)
-    with serve(found.site):
-        yield found
+    world = Listed(tmp_path)
+    with serve(world.site):
+        yield world
 
 
 def url(number: int) -> str:
     return f"https://a.example/anna/{number}.jpg"
 
 
-def test_the_same_lock_comes_out(whole: Whole, tmp_path: Path) -> None:
-    before = len(photos_sent(whole.site))
-    done = subprocess.run(command(whole.dataset.lock, tmp_path, whole.site.base_url), capture_output=True, text=True)
+def test_the_same_lock_comes_out(crawled: CrawledGallery, tmp_path: Path) -> None:
+    before = len(photos_sent(crawled.site))
+    done = subprocess.run(
+        command(crawled.dataset.lock, tmp_path, crawled.site.base_url), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) | {"photos": 0, "shards": 0, "samples": 0} == {
         "gone": [], "changed": [], "opted_out": [], "failed": [], "missing": 0, "problem": None,
         "photos": 0, "shards": 0, "samples": 0,
     }  # fmt: skip
     again = Dataset(tmp_path)
-    assert again.lock.read_bytes() == whole.dataset.lock.read_bytes()
-    tars = sorted(path.name for path in whole.dataset.shards.glob("*.tar"))
+    assert again.lock.read_bytes() == crawled.dataset.lock.read_bytes()
+    tars = sorted(path.name for path in crawled.dataset.shards.glob("*.tar"))
     assert len(tars) > 1
     for name in tars:
-        assert (again.shards / name).read_bytes() == (whole.dataset.shards / name).read_bytes()
+        assert (again.shards / name).read_bytes() == (crawled.dataset.shards / name).read_bytes()
     assert verify(again) == []
-    pinned = read(again.lock)["photos"]
-    assert max(len(photo["sightings"]) for photo in pinned) > 1, "the gallery shows one photo under two names"
-    assert len(photos_sent(whole.site)) - before == len(pinned), "and it is fetched once"
+    locked = read(again.lock)["photos"]
+    assert max(len(photo["sightings"]) for photo in locked) > 1, "the gallery shows one photo under two names"
+    assert len(photos_sent(crawled.site)) - before == len(locked), "and it is fetched once"
 
 
-def test_a_rebuilt_catalog_answers_as_the_first_did(whole: Whole, tmp_path: Path) -> None:
-    rebuild(whole.dataset.lock, tmp_path / "data", Options(whole.site.base_url, delay=0))
+def test_a_rebuilt_catalog_answers_as_the_first_did(crawled: CrawledGallery, tmp_path: Path) -> None:
+    rebuild(crawled.dataset.lock, tmp_path / "data", Options(crawled.site.base_url, delay=0))
     again = Dataset(tmp_path / "data")
 
-    def said(dataset: Dataset) -> list[Any]:
+    def answers(dataset: Dataset) -> list[Any]:
         people = status(dataset)["people"]
         counts = [
             {key: row[key] for key in ("person", "name", "listed", "stored", "kept", "reasons")} for row in people
@@ -189,71 +191,71 @@ def test_a_rebuilt_catalog_answers_as_the_first_did(whole: Whole, tmp_path: Path
             photo["sightings"] = [(row["url"], row["person"], row["page_url"]) for row in photo["sightings"]]
         return [counts, photos]
 
-    assert said(again) == said(whole.dataset)
+    assert answers(again) == answers(crawled.dataset)
     again.catalog.lock_content.export_measurements(tmp_path / "again.parquet")
-    assert (tmp_path / "again.parquet").read_bytes() == whole.dataset.measurements.read_bytes()
+    assert (tmp_path / "again.parquet").read_bytes() == crawled.dataset.measurements.read_bytes()
 
 
-def test_photos_gone_from_the_site_are_named_and_the_rest_is_written(whole: Whole, tmp_path: Path) -> None:
+def test_photos_gone_from_the_site_are_named_and_the_rest_is_written(crawled: CrawledGallery, tmp_path: Path) -> None:
     copy = tmp_path / "gallery"
-    shutil.copytree(whole.folder, copy)
-    pinned = read(whole.dataset.lock)
-    once = [photo for photo in pinned["photos"] if photo["kept"] and len(photo["sightings"]) == 1][:3]
+    shutil.copytree(crawled.folder, copy)
+    locked = read(crawled.dataset.lock)
+    once = [photo for photo in locked["photos"] if photo["kept"] and len(photo["sightings"]) == 1][:3]
     gone = {photo["sightings"][0]["url"] for photo in once}
     for address in gone:
         (copy / "files" / "archive" / address.partition("/archive/")[2]).unlink()
     with serve_gallery(copy) as site:
         done = subprocess.run(
-            command(whole.dataset.lock, tmp_path / "data", site.base_url), capture_output=True, text=True
+            command(crawled.dataset.lock, tmp_path / "data", site.base_url), capture_output=True, text=True
         )
     assert done.returncode == 1
-    found = json.loads(done.stdout)
-    assert urls(found, "gone") == gone
-    assert found["changed"] == found["opted_out"] == found["failed"] == []
+    report = json.loads(done.stdout)
+    assert urls(report, "gone") == gone
+    assert report["changed"] == report["opted_out"] == report["failed"] == []
     assert all(address in done.stderr for address in gone)
-    assert f"3 of {len(pinned['photos'])} photos are missing" in done.stderr
+    assert f"3 of {len(locked['photos'])} photos are missing" in done.stderr
     again = Dataset(tmp_path / "data")
     assert verify(again) == []
-    samples = [sum(entry["samples"] for entry in lock["shards"]) for lock in (read(again.lock), pinned)]
-    assert samples[0] == samples[1] - 3 == found["samples"]
+    samples = [sum(entry["samples"] for entry in lock["shards"]) for lock in (read(again.lock), locked)]
+    assert samples[0] == samples[1] - 3 == report["samples"]
 
 
-def test_a_killed_rebuild_goes_on_and_fetches_nothing_twice(whole: Whole, tmp_path: Path) -> None:
-    before = len(photos_sent(whole.site))
-    start = command(whole.dataset.lock, tmp_path, whole.site.base_url, delay=0.05)
+def test_a_killed_rebuild_goes_on_and_fetches_nothing_twice(crawled: CrawledGallery, tmp_path: Path) -> None:
+    before = len(photos_sent(crawled.site))
+    start = command(crawled.dataset.lock, tmp_path, crawled.site.base_url, delay=0.05)
     for photos in (6, 12):
         process = subprocess.Popen(start, stdout=subprocess.DEVNULL)
-        while len(photos_sent(whole.site)) < before + photos:
+        while len(photos_sent(crawled.site)) < before + photos:
             time.sleep(0.01)
             assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert subprocess.run(start, stdout=subprocess.DEVNULL).returncode == 0
-    sent = photos_sent(whole.site)[before:]
+    sent = photos_sent(crawled.site)[before:]
     # Those being fetched at the moments of the kills are the only ones that may be asked for again.
     assert len(sent) - len(set(sent)) <= 2
-    assert len(set(sent)) == len(read(whole.dataset.lock)["photos"])
-    assert Dataset(tmp_path).lock.read_bytes() == whole.dataset.lock.read_bytes()
-    asked = len(whole.site.requests)
+    assert len(set(sent)) == len(read(crawled.dataset.lock)["photos"])
+    assert Dataset(tmp_path).lock.read_bytes() == crawled.dataset.lock.read_bytes()
+    asked = len(crawled.site.requests)
     assert subprocess.run(start, stdout=subprocess.DEVNULL).returncode == 0
-    assert [path for path, _, _ in whole.site.requests[asked:]] == [], "what is there needs no request at all"
+    assert [path for path, _, _ in crawled.site.requests[asked:]] == [], "what is there needs no request at all"
 
 
-def test_the_lock_tells_nothing_of_whoever_wrote_it(whole: Whole, listed: Listed) -> None:
-    text = whole.dataset.lock.read_text()
-    assert read(whole.dataset.lock)["source"] == {"kind": "theplace", "profile": "theplace.ru"}
+def test_the_lock_tells_nothing_of_whoever_wrote_it(crawled: CrawledGallery, listed: Listed) -> None:
+    text = crawled.dataset.lock.read_text()
+    assert read(crawled.dataset.lock)["source"] == {"kind": "theplace", "profile": "theplace.ru"}
     assert read(listed.lock())["source"] == {"kind": "urls"}
-    for private in ("somebody@example.org", whole.site.base_url, "127.0.0.1", str(Path.home()), "urls.csv"):
+    for private in ("somebody@example.org", crawled.site.base_url, "127.0.0.1", str(Path.home()), "urls.csv"):
         assert private not in text + listed.lock().read_text()
 
 
 def test_changed_bytes_are_named_and_not_stored(listed: Listed, tmp_path: Path) -> None:
     lock = listed.lock()
     listed.site.faults["/anna/2.jpg"] = answering(body=jpeg(99))
-    found = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
-    assert urls(found, "changed") == {url(2)}
-    assert found["gone"] == found["failed"] == []
-    assert "1 of 3 photos are missing" in found["problem"]
+    report = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
+    assert urls(report, "changed") == {url(2)}
+    assert report["gone"] == report["failed"] == []
+    assert "1 of 3 photos are missing" in report["problem"]
     again = Dataset(tmp_path / "new")
     assert {file.stem for file in again.store.files()} == {listed.photos[0], listed.photos[2]}
     assert not list(again.store.inbox.iterdir())
@@ -266,8 +268,8 @@ def test_changed_bytes_are_named_and_not_stored(listed: Listed, tmp_path: Path) 
 def test_what_came_back_is_fetched_by_the_next_run(listed: Listed, tmp_path: Path) -> None:
     lock = listed.lock()
     photo, page = (listed.site.faults.pop(path) for path in ("/anna/1.jpg", "/anna/2.jpg.html"))
-    found = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
-    assert urls(found, "gone") == {url(1), url(2)}, "without its page a photo is no longer shown"
+    report = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
+    assert urls(report, "gone") == {url(1), url(2)}, "without its page a photo is no longer shown"
     listed.site.faults |= {"/anna/1.jpg": photo, "/anna/2.jpg.html": page}
     assert rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))["problem"] is None
     assert (tmp_path / "new" / lock.name).read_bytes() == lock.read_bytes()
@@ -279,8 +281,8 @@ def test_opt_outs_of_today_are_respected(listed: Listed, tmp_path: Path) -> None
     listed.site.robots = "User-agent: *\nDisallow: /anna/4.jpg$\n"
     listed.site.faults["/anna/1.jpg"] = answering(body=jpeg(0), X_Robots_Tag="noai")
     listed.site.faults["/anna/2.jpg.html"] = answering(html='<meta name="robots" content="noimageai">')
-    found = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
-    assert {entry["url"]: entry["reason"] for entry in found["opted_out"]} == {
+    report = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
+    assert {entry["url"]: entry["reason"] for entry in report["opted_out"]} == {
         url(1): "opted_out",
         url(2): "opted_out",
         url(4): "robots",
@@ -299,8 +301,8 @@ def test_a_photo_is_looked_for_at_each_of_its_addresses(listed: Listed, tmp_path
     elsewhere(listed, "anna", "/b/1.jpg")
     listed.site.faults["/b/1.jpg"] = listed.site.faults.pop("/anna/1.jpg")
     lock = listed.lock()
-    found = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
-    assert found["problem"] is None
+    report = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
+    assert report["problem"] is None
     assert (tmp_path / "new" / lock.name).read_bytes() == lock.read_bytes()
 
 
@@ -310,8 +312,8 @@ def test_an_opted_out_photo_is_not_taken_from_elsewhere(listed: Listed, tmp_path
     listed.site.faults["/anna/1.jpg"] = answering(body=jpeg(0), X_Robots_Tag="noai")
     lock = listed.lock()
     for _ in range(2):
-        found = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
-        assert urls(found, "opted_out") == {url(1)}
+        report = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
+        assert urls(report, "opted_out") == {url(1)}
     assert not listed.site.sent("/b/")
 
 
@@ -326,8 +328,8 @@ def test_a_photo_that_was_opted_out_is_not_passed_on(listed: Listed, tmp_path: P
         rows = con.execute(f"SELECT sha256 FROM '{listed.world.dataset.measurements}'").fetchall()
     assert {sha256 for (sha256,) in rows} == set(listed.photos[1:])
     assert url(1) not in lock.read_text() and "/b/1.jpg" not in lock.read_text()
-    found = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
-    assert found["problem"] is None
+    report = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
+    assert report["problem"] is None
     assert first not in {file.stem for file in Dataset(tmp_path / "new").store.files()}
     assert verify(Dataset(tmp_path / "new")) == []
 
@@ -345,9 +347,9 @@ def test_a_folders_photos_are_found_where_the_folder_lies_here(listed: Listed, t
     lock = listed.lock('[source]\nkind = "folder"\npath = "photos"\n')
     with pytest.raises(UsageError, match="--folder"):
         rebuild(lock, tmp_path / "new", Options())
-    found = rebuild(lock, tmp_path / "new", Options(folder=tmp_path / "photos"))
-    assert urls(found, "gone") == {f"file:Änna/{listed.photos[1]}.jpg"}
-    assert urls(found, "changed") == {f"file:Änna/{listed.photos[2]}.jpg"}
+    report = rebuild(lock, tmp_path / "new", Options(folder=tmp_path / "photos"))
+    assert urls(report, "gone") == {f"file:Änna/{listed.photos[1]}.jpg"}
+    assert urls(report, "changed") == {f"file:Änna/{listed.photos[2]}.jpg"}
     for file in listed.world.dataset.store.files():
         shutil.copy(file, here)
     assert rebuild(lock, tmp_path / "new", Options(folder=tmp_path / "photos"))["problem"] is None
@@ -377,10 +379,10 @@ def test_older_locks_are_rebuilt_too(listed: Listed, tmp_path: Path) -> None:
 def test_shards_that_come_out_otherwise_are_named(listed: Listed, tmp_path: Path) -> None:
     lock = listed.lock()
     shards = [entry | {"sha256": "0" * 64} for entry in read(lock)["shards"]]
-    found = rebuild(
+    report = rebuild(
         rewritten(lock, tmp_path / "other", shards=shards), tmp_path / "new", Options(listed.site.base_url, delay=0)
     )
-    assert f"but not {shards[0]['shard']}:" in found["problem"]
+    assert f"but not {shards[0]['shard']}:" in report["problem"]
 
 
 def test_a_wrong_lock_is_one_clear_error(listed: Listed, tmp_path: Path) -> None:
@@ -397,7 +399,7 @@ def test_a_wrong_lock_is_one_clear_error(listed: Listed, tmp_path: Path) -> None
     refused(rewritten(lock, tmp_path / "measurements", measurements="0" * 64), "measurements.parquet: not the one")
     for name, text in (("json", "{"), ("deep", "[" * 100_000), ("list", "[]"), ("bytes", "\udcff")):
         (tmp_path / name).write_bytes(text.encode(errors="surrogateescape"))
-        refused(tmp_path / name, "not JSON|no JSON object")
+        refused(tmp_path / name, "not JSON|not a JSON object")
     altered = rewritten(lock, tmp_path / "altered")
     altered.write_text(altered.read_text().replace("/anna/1.jpg", "/anna/2.jpg"))
     refused(altered, "was altered")
@@ -414,9 +416,9 @@ def photo_with(lock: Path, **sighting: str) -> list[dict[str, Any]]:
 
 def test_a_hostile_lock_is_refused_before_anything_is_done(listed: Listed, tmp_path: Path) -> None:
     lock = listed.lock()
-    said = read(lock)
-    shard_ = said["shards"][0]
-    twice = photo_with(lock, url=said["photos"][1]["sightings"][0]["url"])
+    content = read(lock)
+    shard_ = content["shards"][0]
+    twice = photo_with(lock, url=content["photos"][1]["sightings"][0]["url"])
     for number, changes in enumerate(
         (
             {"photos": photo_with(lock, person="../../evil")},
@@ -424,7 +426,7 @@ def test_a_hostile_lock_is_refused_before_anything_is_done(listed: Listed, tmp_p
             {"photos": photo_with(lock, url="gopher://a.example/")},
             {"photos": photo_with(lock, url="http://[")},
             {"photos": twice},
-            {"photos": [said["photos"][0] | {"sha256": "../../evil"}]},
+            {"photos": [content["photos"][0] | {"sha256": "../../evil"}]},
             {"shards": [shard_ | {"shard": "../evil.tar"}]},
             {"splits": [["../evil", 1.0]]},
             {"splits": "../evil"},
@@ -447,10 +449,10 @@ def test_a_lock_cannot_send_us_into_a_private_network(listed: Listed, tmp_path: 
         for photo in photos[:2]:
             photo["sightings"][0]["page_url"] = None
         hostile = rewritten(lock, tmp_path / "hostile", photos=photos)
-        found = rebuild(hostile, tmp_path / "new", Options(contact="mailto:you@example.org", delay=0))
+        report = rebuild(hostile, tmp_path / "new", Options(contact="mailto:you@example.org", delay=0))
         assert canary.requests == []
-    assert {entry["reason"] for entry in found["failed"]} == {"private_address"}
-    assert len(found["failed"]) == 3
+    assert {entry["reason"] for entry in report["failed"]} == {"private_address"}
+    assert len(report["failed"]) == 3
 
 
 def test_a_lock_cannot_read_outside_of_the_folder(listed: Listed, tmp_path: Path) -> None:
@@ -463,8 +465,8 @@ def test_a_lock_cannot_read_outside_of_the_folder(listed: Listed, tmp_path: Path
     for photo, address in zip(photos, addresses, strict=True):
         photo["sightings"] = [{"person": "anna", "url": address}]
     hostile = rewritten(lock, tmp_path / "hostile", photos=photos)
-    found = rebuild(hostile, tmp_path / "new", Options(folder=tmp_path / "photos"))
-    assert [entry["reason"] for entry in found["failed"]] == ["outside"] * 3
+    report = rebuild(hostile, tmp_path / "new", Options(folder=tmp_path / "photos"))
+    assert [entry["reason"] for entry in report["failed"]] == ["outside"] * 3
 
 
 def test_measurements_that_contradict_the_lock_are_refused(listed: Listed, tmp_path: Path) -> None:

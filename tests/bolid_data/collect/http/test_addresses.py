@@ -52,8 +52,8 @@ def test_a_list_reaches_this_machine_only_where_its_manifest_says_so(
         assert fetch(tmp_path, more, local=False)["reasons"] == {"private_address": len(hosts)}
         assert site.requests == []
         assert "set [source] allow_local = true" in capsys.readouterr().err
-        found = fetch(tmp_path, more)
-        assert (found["new"], found["known"]) == (1, len(hosts) - 1), "and then they are asked for after all"
+        stats = fetch(tmp_path, more)
+        assert (stats["new"], stats["known"]) == (1, len(hosts) - 1), "and then they are asked for after all"
     assert rows(tmp_path, "SELECT DISTINCT state FROM sightings") == [("stored",)]
 
 
@@ -105,8 +105,8 @@ def test_what_is_handed_on_has_no_secrets_and_says_so(tmp_path: Path, capsys: py
     assert index.cut_addresses == 3
     photos = json.loads(world.dataset.lock.read_text())["photos"]
     assert len(photos) == 3, "nothing is merged"
-    found = sorted((entry["url"], entry["left_out"]) for own in photos for entry in own["sightings"])
-    assert found == [(plain, ["token"]), (plain, ["token"]), (plain, ["token", "user"])]
+    addresses = sorted((entry["url"], entry["left_out"]) for photo in photos for entry in photo["sightings"])
+    assert addresses == [(plain, ["token"]), (plain, ["token"]), (plain, ["token", "user"])]
     assert "3 addresses hold what may be secret" in capsys.readouterr().err
     assert verify(world.dataset) == []
     with world.dataset.catalog.open(read_only=True) as con:
@@ -117,13 +117,13 @@ def test_a_list_supplies_secrets_again(tmp_path: Path, capsys: pytest.CaptureFix
     with serve(Site({})) as site:
         world = signed(tmp_path, site)
         options: dict[str, Any] = {"contact": "mailto:you@example.org", "delay": 0, "allow_local": True}
-        found = rebuild(world.dataset.lock, tmp_path / "without", Options(**options))
-        assert {entry["reason"] for entry in found["failed"]} == {"http_403"}
+        report = rebuild(world.dataset.lock, tmp_path / "without", Options(**options))
+        assert {entry["reason"] for entry in report["failed"]} == {"http_403"}
         assert "--urls LIST supplies them again" in capsys.readouterr().err
         tokens = [f"{SECRET}-{number}" for number in (2, 0, 1)]
         write_csv(tmp_path / "list.csv", [("Anna", f"{site.base_url}/anna.jpg?token={token}") for token in tokens])
-        found = rebuild(world.dataset.lock, tmp_path / "new", Options(**options, urls=tmp_path / "list.csv"))
-    assert found["problem"] is None
+        report = rebuild(world.dataset.lock, tmp_path / "new", Options(**options, urls=tmp_path / "list.csv"))
+    assert report["problem"] is None
     original, again = (
         json.loads(path.read_text()) for path in (world.dataset.lock, tmp_path / "new/dataset.lock.json")
     )
@@ -139,8 +139,8 @@ def test_a_lock_reaches_this_machine_only_where_it_is_allowed_to(
         add(world, jpeg(1), f"{site.base_url}/archive/anna/img/0.jpg")
         finish(world)
         shard(manifest(tmp_path), world.dataset)
-        found = rebuild(world.dataset.lock, tmp_path / "new", Options(delay=0))
-        assert [entry["reason"] for entry in found["failed"]] == ["private_address"]
+        report = rebuild(world.dataset.lock, tmp_path / "new", Options(delay=0))
+        assert [entry["reason"] for entry in report["failed"]] == ["private_address"]
         assert site.requests == []
         assert "--allow-local" in capsys.readouterr().err
         assert rebuild(world.dataset.lock, tmp_path / "new", Options(delay=0, allow_local=True))["problem"] is None

@@ -20,11 +20,11 @@ LATE = 0.05
 
 async def turns(throttle: Throttle, count: int) -> list[float]:
     """When so many requests that all want to begin now may begin, in seconds from now."""
-    began = time.monotonic()
+    started = time.monotonic()
 
     async def turn() -> float:
         await throttle.wait()
-        return time.monotonic() - began
+        return time.monotonic() - started
 
     return sorted(await asyncio.gather(*(turn() for _ in range(count))))
 
@@ -63,12 +63,12 @@ def test_the_delay_never_falls_below_what_was_asked_for() -> None:
 
 def test_a_host_that_does_not_say_for_how_long_gets_a_pause_that_doubles() -> None:
     async def run() -> list[float]:
-        throttle, found = Throttle(0.0), []
+        throttle, starts = Throttle(0.0), []
         for _ in range(2):
             throttle.back_off(None)
             throttle.delay = 0.0
-            found.append((await turns(throttle, 1))[0])
-        return found
+            starts.append((await turns(throttle, 1))[0])
+        return starts
 
     assert asyncio.run(run()) == [pytest.approx(1, abs=0.1), pytest.approx(2, abs=0.1)]
 

@@ -41,8 +41,8 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
     stats = scrape(manifest(tmp_path), dataset)
     assert (stats["people"], stats["new"], stats["known"], stats["reasons"]) == (2, 2, 1, {"broken": 1})
     with dataset.catalog.open() as con:
-        seen = con.execute("SELECT person, url FROM sightings WHERE state = 'stored' ORDER BY url").fetchall()
-    assert seen == [("ana_b", "file:Ana B/1.jpg"), ("ana_b", "file:Ana B/2019/2.jpg"), ("tom", "file:tom/a.jpg")]
+        sightings = con.execute("SELECT person, url FROM sightings WHERE state = 'stored' ORDER BY url").fetchall()
+    assert sightings == [("ana_b", "file:Ana B/1.jpg"), ("ana_b", "file:Ana B/2019/2.jpg"), ("tom", "file:tom/a.jpg")]
     assert len(list(dataset.store.files())) == 2, "the same bytes under two names are one photo"
     assert (tmp_path / "photos" / "tom" / "a.jpg").exists(), "a person's own files stay where they are"
     assert scrape(manifest(tmp_path), dataset)["known"] == 4

@@ -135,9 +135,9 @@ def test_what_passes_is_tried_again_at_once_and_by_the_next_run(tmp_path: Path) 
 
     with serve(Site(people(3))) as site:
         site.faults = {"/archive/person_0/img/0.jpg": busy, "/archive/person_0/img/1.jpg": gone}
-        began = time.monotonic()
+        started = time.monotonic()
         stats = crawl(site, tmp_path)
-        assert time.monotonic() - began >= 2, "Retry-After is waited for"
+        assert time.monotonic() - started >= 2, "Retry-After is waited for"
         assert (stats["new"], stats["reasons"]) == (2, {"http_404": 1})
         site.faults = {}
         assert crawl(site, tmp_path)["new"] == 1

@@ -53,8 +53,8 @@ def test_any_usual_dialect_is_read(delimiter: str, end: str, tmp_path: Path) -> 
 
 def test_a_quoted_line_break_may_come_anywhere(tmp_path: Path) -> None:
     text = "person,url,note\n" + f"Anna,{PAIRS[0][1]},plain\n" * 50_000 + f'Anna,{PAIRS[1][1]},"two\nlines"\n'
-    found, listing = read(write(tmp_path, text))
-    assert len(found) == 50_001 and listing.bad.count == 0
+    pairs, listing = read(write(tmp_path, text))
+    assert len(pairs) == 50_001 and listing.bad.count == 0
 
 
 def test_bad_rows_are_named_by_their_lines(tmp_path: Path) -> None:
@@ -62,11 +62,11 @@ def test_bad_rows_are_named_by_their_lines(tmp_path: Path) -> None:
         PLAIN
         + 'Clara,http://a.example/0,w_8.jpg\nDora\n,http://a.example/3.jpg\n\n"Eve\n2",http://a.example/4.jpg\nFay, \n'
     )
-    found, listing = read(write(tmp_path, text))
-    assert found == [*PAIRS, ("Eve\n2", "http://a.example/4.jpg")]
+    pairs, listing = read(write(tmp_path, text))
+    assert pairs == [*PAIRS, ("Eve\n2", "http://a.example/4.jpg")]
     assert listing.bad.count == 4
     assert [line.partition(":")[0] for line in listing.bad.first] == ["line 4", "line 5", "line 6", "line 10"]
-    assert "3 fields where the header has 2; quote what holds a ','" in listing.bad.first[0]
+    assert "3 fields where the header has 2; quote fields with a ','" in listing.bad.first[0]
 
 
 def test_good_rows_are_crawled_and_the_command_fails_at_its_end(
@@ -80,8 +80,8 @@ def test_good_rows_are_crawled_and_the_command_fails_at_its_end(
                 fetch(tmp_path)
         assert site.sent("/K") == [], "no half of a row is asked for"
     assert rows(tmp_path, "SELECT state FROM sightings") == [("stored",)]
-    told = capsys.readouterr().err
-    assert "line 3: 3 fields" in told and "line 12: 3 fields" in told and "line 13" not in told
+    stderr = capsys.readouterr().err
+    assert "line 3: 3 fields" in stderr and "line 12: 3 fields" in stderr and "line 13" not in stderr
 
 
 def test_bad_rows_are_not_kept_in_mind(tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_columns_of_bytes_are_text(tmp_path: Path) -> None:
         f"COPY (SELECT encode('Ánna') AS person, encode('{PAIRS[0][1]}') AS url UNION ALL SELECT NULL, NULL)"
         f" TO '{tmp_path}/list.parquet'"
     )
-    found, listing = read(tmp_path / "list.parquet")
-    assert (found, listing.bad.count) == (PAIRS[:1], 1)
+    pairs, listing = read(tmp_path / "list.parquet")
+    assert (pairs, listing.bad.count) == (PAIRS[:1], 1)
 
 
 def test_an_encoding_that_nobody_knows_is_bad_usage(tmp_path: Path) -> None:
