@@ -440,6 +440,7 @@ def evaluate(
     from bolid_train.evaluate.run import evaluate as measure
 
     loaded, dataset = _open(manifest, data)
+    dataset.settle()
     run_names = [name.strip() for name in methods.split(",") if name.strip()]
     sampling_settings = choose_sampling(loaded, lightning, steps, guidance)
     result = measure(
