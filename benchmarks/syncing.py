@@ -16,7 +16,7 @@ from bolid_data.manifest import Manifest
 from bolid_data.shards.write import shard
 from bolid_train.training.trainer import train
 
-PHOTOS, BYTES, STEPS = 2_000, 320_000, 20
+PHOTOS, BYTES, STEPS = 2_000, 320_000, 10
 MANIFEST = 'name = "list"\n[source]\nkind = "urls"\npath = "urls.csv"\nallow_local = true\ndelay = 0.0\n'
 
 
