@@ -207,7 +207,7 @@ def test_a_ray_worker_that_cannot_see_the_store_says_so(
     cluster: None, collected: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, dataset = collected()
-    monkeypatch.setattr(dataset.store, "place", lambda sha256: Path("/elsewhere") / sha256)
+    monkeypatch.setattr(dataset.store, "locate", lambda sha256: Path("/elsewhere") / sha256)
     with pytest.raises(BolidError, match="shared file system"):
         measure("ray", dataset, Hashes)
     with dataset.catalog.open(read_only=True) as con:
