@@ -174,7 +174,7 @@ def test_text_alone_draws_a_body_by_the_seed(
     runs: tuple[Path, Manifest], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = [_generate(runs, tmp_path / f"{number}.png", seed=seed) for number, seed in enumerate((3, 3, 4))]
-    assert "the body is drawn from the prior given the prompt" in capsys.readouterr().err
+    assert "the body is sampled from the prior given the prompt" in capsys.readouterr().err
     assert [(facts["body"], facts["scale_ref"]) for facts in made] == [("drawn", 0)] * 3
     images = [_pixels(tmp_path / f"{number}.png") for number in range(3)]
     assert np.array_equal(images[0], images[1])

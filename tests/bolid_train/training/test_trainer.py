@@ -109,7 +109,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(folder: Path) -> None:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    with pytest.raises(BolidError, match="--resume goes on"):
+    with pytest.raises(BolidError, match="--resume continues it"):
         train(settings, folder, run="killed")
     steps = len(_losses(folder, "killed")) + 4
     summary = train(settings, folder, steps=steps, run="killed", resume=True)
