@@ -214,7 +214,7 @@ def test_a_run_may_start_from_a_finished_one_of_its_kind(folder: Path) -> None:
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
     seen = [json.loads((folder / "runs" / run / "adapter.json").read_text())["people"] for run in ("bolid", "second")]
     assert seen[0] == seen[1] and len(seen[1]["hashes"]) == 3, "whom the first has seen, the second has"
-    with pytest.raises(UsageError, match="is of method 'bolid' with body_dim 32"):
+    with pytest.raises(UsageError, match="that run has method 'bolid' and body_dim 32"):
         train(write_manifest(folder, start="bolid", body_dim=16), folder, steps=1, run="third")
     with pytest.raises(UsageError, match="no such run"):
         train(write_manifest(folder, start="nobody"), folder, steps=1, run="third")
