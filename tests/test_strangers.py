@@ -397,7 +397,7 @@ def test_a_lock(home: Home, tmp_path: Path, capfd: Any) -> None:
 def test_a_lock_has_its_splits_as_pairs(splits: Any, home: Home, tmp_path: Path) -> None:
     mine = home.copy(tmp_path)
     sealed(mine, lock_of(home) | {"splits": splits})
-    with pytest.raises(BolidError, match=r"dataset\.lock\.json: splits: no pairs"):
+    with pytest.raises(BolidError, match=r"dataset\.lock\.json: splits: not pairs"):
         rebuild(mine)
     with watched(mine):
         forget(mine)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import dicts, first_line, insert
 from bolid_data.errors import UsageError
 from bolid_data.public_address import public_address
+from bolid_data.records import ModelIds
+
+_MODELS = [field.name for field in fields(ModelIds)]
 
 
 class LockContent(Part):
@@ -29,8 +33,8 @@ class LockContent(Part):
             captioner = dicts(con.execute("SELECT model, prompt FROM captioner"))
             models = dicts(
                 con.execute(
-                    """SELECT models.* FROM models
-                       WHERE id IN (SELECT unnest([pose, face, watermark, hash, quality, identity]) FROM judgement)
+                    f"""SELECT models.* FROM models
+                       WHERE id IN (SELECT unnest([{", ".join(_MODELS)}]) FROM judgement)
                        OR id IN (SELECT model FROM captioner) ORDER BY id"""
                 )
             )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bolid_data.catalog import Catalog, connection
+from bolid_data.catalog import Catalog, connection, lock_content, pixels
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.records import ListedPerson, Sighting
 
@@ -77,3 +77,16 @@ def test_only_what_failed_is_visited_again(tmp_path: Path) -> None:
     catalog.sightings.record(sightings=[Sighting(f"u{page}", "anna", page, state) for page, state in states.items()])
     assert catalog.sightings.settled_pages("anna") == {"p1", "p2"}
     assert catalog.sightings.settled_pages("berta") == set()
+
+
+def test_every_table_of_measurements_can_be_discarded_and_goes_with_a_lock(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.duckdb")
+    catalog.create()
+    with catalog.open(read_only=True) as con:
+        rows = con.execute(
+            """SELECT table_name FROM duckdb_columns() WHERE column_name IN ('sha256', 'model')
+               AND table_name IN (SELECT table_name FROM duckdb_tables()) GROUP BY ALL HAVING count(*) = 2"""
+        ).fetchall()
+    tables = {table for (table,) in rows}
+    assert tables - {"captioned", "uncaptioned"} == set(pixels._PER_MODEL)
+    assert tables - {"uncaptioned"} <= lock_content._FROM_LOCKED.keys()

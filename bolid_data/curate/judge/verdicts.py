@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from bolid_data.catalog import Catalog
+from bolid_data.catalog import Catalog, insert
 from bolid_data.curate.judge.facts import compute_facts
 from bolid_data.curate.judge.ledger import build_ledger, build_partial_ledger, last_models
 from bolid_data.curate.judge.rules import REASONS
@@ -37,10 +37,7 @@ def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) 
             FROM judgements WHERE complete OR len(reasons) > 0"""
         )
         con.execute("DELETE FROM judgement")
-        con.execute(
-            "INSERT INTO judgement SELECT $thresholds, $pose, $face, $watermark, $hash, $quality, $identity",
-            {"thresholds": thresholds.model_dump_json()} | asdict(models),
-        )
+        insert(con, "judgement", [{"thresholds": thresholds.model_dump_json()} | asdict(models)])
         unmeasured = con.execute("SELECT count(*) FROM judgements WHERE NOT complete AND len(reasons) = 0").fetchall()
         return _changes(con) | {"unmeasured": unmeasured[0][0]}
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bolid_data.errors import UsageError
+from bolid_data.manifest import Train
 from bolid_train.data.batch import empty_views
 from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.methods import registry
@@ -15,8 +16,9 @@ from bolid_train.methods.registry import METHODS
 from tests.support.drawn_batches import REF_DIM, bare, drawn_batch, drawn_unet, fit, installed, predict
 
 TRAINED = sorted(set(METHODS) - {"text"})
-BRANCHED = ["bolid", "ip-adapter", "ip-adapter-views"]
-WITH_BODY = ["bolid", "ip-adapter-views"]
+WIDTHS = {name: getattr(make(Train(person="anna"), REF_DIM), "widths", {}) for name, make in METHODS.items()}
+BRANCHED = [name for name, widths in WIDTHS.items() if widths]
+WITH_BODY = [name for name, widths in WIDTHS.items() if "body" in widths]
 
 
 @pytest.mark.parametrize("name", TRAINED)
