@@ -330,5 +330,5 @@ def test_a_recheck_of_a_list_finds_opt_outs(tmp_path: Path) -> None:
 
 def test_a_folder_has_nobody_to_ask(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text('name = "x"\n[source]\nkind = "folder"\npath = "."\n')
-    with pytest.raises(UsageError, match="no owner on the web"):
+    with pytest.raises(UsageError, match="no addresses on the web to check"):
         scrape(manifests.load(tmp_path / "m.toml"), Dataset(tmp_path / "data"), recheck_consent=True)

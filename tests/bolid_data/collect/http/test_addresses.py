@@ -107,7 +107,7 @@ def test_what_is_handed_on_has_no_secrets_and_says_so(tmp_path: Path, capsys: py
     assert len(photos) == 3, "nothing is merged"
     addresses = sorted((entry["url"], entry["left_out"]) for photo in photos for entry in photo["sightings"])
     assert addresses == [(plain, ["token"]), (plain, ["token"]), (plain, ["token", "user"])]
-    assert "3 addresses hold what may be secret" in capsys.readouterr().err
+    assert "3 addresses contain what may be secret" in capsys.readouterr().err
     assert verify(world.dataset) == []
     with world.dataset.catalog.open(read_only=True) as con:
         assert con.execute("SELECT count(*) FROM sightings WHERE contains(url, 'very-secret')").fetchone() == (3,)
