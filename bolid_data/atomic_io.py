@@ -40,7 +40,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     make_folder(path.parent)
     partial = path.with_name(f".{path.name}.part")
     try:
-        with naming(path):
+        with _naming(path):
             yield partial
             replace(partial, path)
     except BaseException:
@@ -96,7 +96,7 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     """Adds `path` to an OSError without a file name; also to one that torch hides behind a RuntimeError."""
     try:
         yield

@@ -49,12 +49,6 @@ def repair(dataset: Dataset, nobody_removed: bool = False) -> dict[str, Any]:
         note(f"repair: {dataset.catalog.path} is readable, and is left as it is")
         return {"repaired": False, "damage": None}
     note(f"repair: {dataset.catalog.path}: {damage}")
-    if not dataset.removal_file.path.exists() and not nobody_removed:
-        raise BolidError(
-            f"{dataset.removal_file.path}: missing, so it is unknown who was forgotten or opted out; restore it from "
-            "a backup, or, if nobody was, use --nobody-removed"
-        )
-    dataset.removal_file.create()
     fresh = Dataset(dataset.root)
     fresh.catalog = Catalog(dataset.root / f".{dataset.catalog.path.name}.part")
     _remove_catalog(fresh.catalog.path)
@@ -63,6 +57,12 @@ def repair(dataset: Dataset, nobody_removed: bool = False) -> dict[str, Any]:
         note("repair: every row could be read and was copied; nothing is lost")
         return {"repaired": True, "damage": damage, "copied": True}
     _remove_catalog(fresh.catalog.path)
+    if not dataset.removal_file.path.exists() and not nobody_removed:
+        raise BolidError(
+            f"{dataset.removal_file.path}: missing, so it is unknown who was forgotten or opted out; restore it from "
+            "a backup, or, if nobody was, use --nobody-removed"
+        )
+    dataset.removal_file.create()
     lock = _lock(dataset)
     fresh.prepare()
     photos = _find_photos(dataset, lock)
