@@ -1,1 +1,1 @@
-from tests.support.training_fixtures import bucket, dataset, one_thread, trained  # noqa: F401
+from tests.support.training_fixtures import bucket, dataset, one_thread, seeded, trained  # noqa: F401

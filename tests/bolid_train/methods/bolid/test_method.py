@@ -86,7 +86,7 @@ def test_terms_of_no_weight_are_left_out_and_train_nothing() -> None:
 
 
 def test_without_a_photo_the_body_follows_the_text_and_else_the_seed_alone() -> None:
-    method, _ = _bolid(prior_steps=50)
+    method, _ = _bolid(prior_steps=100)
     rows = 64
     kinds = torch.arange(rows) % 2
     look, words = torch.randn(2, REF_DIM), torch.randn(2, 1, 80)
