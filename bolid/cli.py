@@ -12,7 +12,7 @@ from stamina.instrumentation import set_on_retry_hooks
 
 from bolid_data import manifest as manifests
 from bolid_data.dataset import Dataset
-from bolid_data.errors import BolidError, UsageError
+from bolid_data.errors import BolidError, ManifestError, UsageError
 from bolid_data.printable import escape_unencodable, one_line, printable_json, say
 
 app = typer.Typer(
@@ -459,32 +459,36 @@ def evaluate(
 
 
 def main() -> None:
-    """Runs a command. An error is printed as one line on stderr and sets the exit code; --debug adds the traceback."""
+    """Runs a command. An error is printed as one line on stderr, or as a line for each mistake of a manifest, and sets
+    the exit code; --debug adds the traceback."""
     # Threads that spin while they wait make a busy machine ten times slower; torch reads this when first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     set_on_retry_hooks([])  # retries are not logged
     escape_unencodable(sys.stdout, sys.stderr)
     try:
         app()
+    except ManifestError as error:
+        _fail(*error.mistakes, code=error.exit_code)
     except BolidError as error:
-        _fail(str(error), error.exit_code)
+        _fail(str(error), code=error.exit_code)
     except KeyboardInterrupt:
-        _fail("stopped; finished work is kept, and the same command continues", 130)
+        _fail("stopped; finished work is kept, and the same command continues", code=130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", code=1)
     except ModuleNotFoundError as error:
-        _fail(f"this command needs {error.name}, which is not installed; run `pip install 'bolid[all]'`", 1)
+        _fail(f"this command needs {error.name}, which is not installed; run `pip install 'bolid[all]'`", code=1)
     except Exception as error:
-        _fail(f"{type(error).__name__}: {error} (unexpected; run again with --debug, and report it)", 1)
+        _fail(f"{type(error).__name__}: {error} (unexpected; run again with --debug, and report it)", code=1)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(*messages: str, code: int) -> None:
     if "--debug" in sys.argv:  # also if the arguments themselves cannot be parsed
         import traceback
 
         traceback.print_exc()
-    print(f"bolid: error: {one_line(' '.join(message.split()))}", file=sys.stderr)
+    for message in messages:
+        print(f"bolid: error: {one_line(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""The two ways a command can fail; `bolid/cli.py` turns either into one line on stderr and an exit code."""
+"""The ways in which a command can fail; `bolid/cli.py` turns each into a line on stderr and an exit code."""
 
 from pathlib import Path
 
@@ -13,6 +13,14 @@ class UsageError(BolidError):
     """Bad usage or a bad manifest, also one that names a missing file or folder (exit code 2)."""
 
     exit_code = 2
+
+
+class ManifestError(UsageError):
+    """A manifest has mistakes, all of which are named."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
 
 
 class DamagedCatalogError(BolidError):

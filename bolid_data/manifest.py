@@ -14,12 +14,12 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     field_validator,
-    model_validator,
 )
 
-from bolid_data.errors import UsageError
+from bolid_data.errors import ManifestError, UsageError
 from bolid_data.fields import Sha256, Slug
 from bolid_data.formats import USUAL_FORMATS, Format
+from bolid_data.manifest_errors import Mistake, explain, mistakes_of
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -263,13 +263,6 @@ class Manifest(_Section):
     train: Train = Train()
     path: Annotated[Path, Field(exclude=True)]  # the file; paths in it are relative to its folder
 
-    @model_validator(mode="before")
-    @classmethod
-    def _kind(cls, data: Any) -> Any:
-        if "source" not in data:
-            raise ValueError("[source] with a kind is missing")
-        return data
-
     @property
     def folder(self) -> Path:
         return self.path.parent
@@ -278,7 +271,7 @@ class Manifest(_Section):
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
     """Reads and checks a manifest; `overrides` replace keys of `[source]` by a command's flags.
 
-    Raises UsageError naming the file, line and key of the first error.
+    Raises ManifestError naming the file, line and key of every mistake, and UsageError for a file that is not TOML.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -294,50 +287,17 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
         raise UsageError(f"{path}: cannot be read as text ({error})") from error
     except (ValueError, RecursionError) as error:  # also for a number with too many digits, and tables nested too deep
         raise UsageError(f"{path}: not valid TOML: {error}") from error
-    if "path" in data:
-        raise UsageError(f"{path}:{_line(text, ('path',))}: path: no such key at the top level")
+    overrides = overrides or {}
     if isinstance(data.get("source"), dict):
-        data["source"] |= overrides or {}
+        data["source"] |= overrides
+    mistakes: list[Mistake] = [(("path",), "no such key")] if "path" in data else []
     try:
-        return Manifest.model_validate(data | {"path": path})
+        loaded = Manifest.model_validate(data | {"path": path})
     except ValidationError as error:
-        raise UsageError(_explain(path, text, error)) from error
+        source = data.get("source")
+        mistakes += mistakes_of(error, source.get("kind") if isinstance(source, dict) else None)
     except RecursionError:
         raise UsageError(f"{path}: tables or lists are nested too deep") from None
-
-
-def _explain(path: Path, text: str, error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    # pydantic adds the union's branch ("theplace") to the location of an error; the file has no such key.
-    branches = {"theplace", "folder", "urls"} if first["loc"][:1] == ("source",) else set()
-    keys = tuple(str(key) for i, key in enumerate(first["loc"]) if not (i == 1 and key in branches))
-    keys = tuple(key for key in keys if not key.startswith(("dict[", "constrained-")))
-    message = "no such key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    if first["type"].startswith("union_tag"):
-        keys, message = ("source", "kind"), "must be one of theplace, folder, urls"
-    value = (
-        "" if first["type"] in ("extra_forbidden", "missing", "value_error") else f" (it is {_short(first['input'])})"
-    )
-    return f"{path}:{_line(text, keys)}: {'.'.join(keys) or 'manifest'}: {message}{value}"
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 100 else f"{shown[:99]}…"
-
-
-def _line(text: str, keys: tuple[str, ...]) -> int:
-    """The line of `keys`, or of the nearest table; tomllib does not keep positions."""
-    best, depth = 1, 0
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            table = tuple(part.strip(" \"'") for part in header[1].split("."))
-            current = table
-        elif assignment := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-            current = table + tuple(part.strip(" \"'") for part in assignment[1].split("."))
-        else:
-            continue
-        if current == keys[: len(current)] and len(current) > depth:
-            best, depth = number, len(current)
-    return best
+    if mistakes:
+        raise ManifestError(explain(path, text, mistakes, overrides))
+    return loaded

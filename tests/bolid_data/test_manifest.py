@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from bolid_data import manifest
-from bolid_data.errors import UsageError
+from bolid_data.errors import ManifestError, UsageError
 
 MINIMAL = 'name = "mine"\n[source]\nkind = "folder"\npath = "photos"\n'
 
@@ -27,7 +27,7 @@ def test_a_minimal_manifest_is_complete(tmp_path: Path) -> None:
         (MINIMAL + "[filter]\nmin_widht = 5\n", ":6: filter.min_widht: no such key"),
         (MINIMAL + '[filter]\npeople = 1\nmin_width = "wide"\n', ":7: filter.min_width: "),
         (MINIMAL + "[filter]\nmin_confidence = 1.5\n", ":6: filter.min_confidence: "),
-        (MINIMAL + "delay = 1.0\n", ":5: source.delay: no such key"),
+        (MINIMAL + "delay = 1.0\n", ":5: source.delay: no such key for kind 'folder'"),
         ('name = "Mine"\n[source]\nkind = "folder"\npath = "x"\n', ":1: name: "),
         ('name = "mine"\n[source]\nkind = "ftp"\n', ":3: source.kind: must be one of theplace, folder, urls"),
         ('name = "mine"\n[source]\npath = "x"\n', ":2: source.kind: must be one of theplace, folder, urls"),
@@ -48,6 +48,36 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, where: 
     assert where in str(error.value)
 
 
+def test_all_mistakes_are_named_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        'name = "Mine"\n[source]\nkind = "folder"\nfolder = "photos"\n'
+        "[filter]\npeople = 0\nmin_widht = 5\n[shards]\nsplits = { train = 'all' }\n[training]\nsteps = 3\n",
+    )
+    with pytest.raises(ManifestError) as error:
+        manifest.load(path)
+    assert [mistake.split(": ")[:2] for mistake in error.value.mistakes] == [
+        [f"{path}:1", "name"],
+        [f"{path}:2", "source.path"],
+        [f"{path}:4", "source.folder"],
+        [f"{path}:6", "filter.people"],
+        [f"{path}:7", "filter.min_widht"],
+        [f"{path}:9", "shards.splits.train"],
+        [f"{path}:10", "training"],
+    ]
+
+
+def test_a_mistake_of_an_option_blames_the_option(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL + "[filter]\npeople = 0\n")
+    with pytest.raises(ManifestError) as error:
+        manifest.load(path, {"delay": 1.0, "max_people": 0})
+    assert error.value.mistakes == [
+        "--max-people: Input should be greater than or equal to 1 (it is 0)",
+        "--delay: no such key for kind 'folder'",
+        f"{path}:6: filter.people: Input should be greater than or equal to 1 (it is 0)",
+    ]
+
+
 def test_a_missing_or_unreadable_manifest_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such manifest"):
         manifest.load(tmp_path / "none.toml")
@@ -59,7 +89,7 @@ def test_a_missing_or_unreadable_manifest_is_a_usage_error(tmp_path: Path) -> No
 def test_flags_override_the_source_and_are_checked(tmp_path: Path) -> None:
     path = write(tmp_path, 'name = "mine"\n[source]\nkind = "theplace"\n')
     assert manifest.load(path, {"max_people": 3}).source.max_people == 3
-    with pytest.raises(UsageError, match="max_people"):
+    with pytest.raises(UsageError, match="--max-people: Input should be greater"):
         manifest.load(path, {"max_people": 0})
 
 
