@@ -14,6 +14,7 @@ from bolid_data.catalog.index import IndexWriter, Samples
 from bolid_data.catalog.lock_content import LockContent
 from bolid_data.catalog.measurements import Measures
 from bolid_data.catalog.near_copies import NearCopies
+from bolid_data.catalog.photo_names import PhotoNames
 from bolid_data.catalog.pixels import Pixels
 from bolid_data.catalog.rows import dicts, insert, upsert, utc_now
 from bolid_data.catalog.sightings import Sightings
@@ -30,6 +31,7 @@ class Catalog(Connection):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.sightings = Sightings(self)
+        self.photo_names = PhotoNames(self)
         self.pixels = Pixels(self)
         self.measurements = Measures(self)
         self.embeddings = Embeddings(self)
