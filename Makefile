@@ -12,7 +12,7 @@ WORLD := data/world-training
 SMALL := data/small-world
 TABLE := data/table
 
-.PHONY: setup dataset train demo test lint wheel-check bench world world-check table table-from-scratch lavis clean
+.PHONY: setup dataset train demo test lint docs wheel-check bench world world-check table table-from-scratch lavis clean
 setup: $(BOLID)
 
 # `.venv/.ready` is written last, so an interrupted set-up starts again.
@@ -43,6 +43,10 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# Pages that are made from the code; a test fails while they are out of date.
+docs: setup
+	$(BOLID) schema --markdown > docs/settings.md
 
 # The wheel without the checkout: it is installed into an empty folder, beside the existing environment, and run from
 # another folder. The tars must be identical to those of `make dataset`.

@@ -2,48 +2,44 @@
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from stamina.instrumentation import set_on_retry_hooks
 
-from bolid_data import manifest as manifests
+from bolid import setup_commands
+from bolid.options import Data, Debug, Json, ManifestFile
+from bolid.options import open_dataset as _open
+from bolid.options import print_result as _print_result
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, ManifestError, UsageError
-from bolid_data.printable import escape_unencodable, one_line, printable_json, say
+from bolid_data.printable import escape_unencodable, one_line, say
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Builds a dataset of people from photos, and trains an adapter that keeps their whole body recognisable.\n\n"
     "Start with: bolid dataset demo",
 )
 
-ManifestFile = Annotated[
-    Path,
-    typer.Argument(metavar="MANIFEST", help="TOML file that describes the dataset, or demo for the one that ships."),
-]
-Data = Annotated[Path | None, typer.Option(help="Folder of the dataset. (default: data/<name of the dataset>)")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"bolid {version('bolid')}")
+        raise typer.Exit
 
 
-def _open(path: Path, data: Path | None, **source: Any) -> tuple[manifests.Manifest, Dataset]:
-    if path == Path("demo") and not path.is_file():
-        path = Path(__file__).with_name("demo.toml")
-    manifest = manifests.load(path, {key: value for key, value in source.items() if value is not None})
-    return manifest, Dataset(data or Path("data") / manifest.name)
-
-
-def _print_result(result: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None] | None = None) -> None:
-    if as_json:
-        print(printable_json(result))
-    elif show:
-        show(result)
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -456,6 +452,9 @@ def evaluate(
         runs,
     )
     _print_result(result, as_json, lambda r: say((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
+
+
+app.command()(setup_commands.schema)
 
 
 def main() -> None:

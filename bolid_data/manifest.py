@@ -1,5 +1,5 @@
 """The manifest: a TOML file that describes a dataset and the training on it. Every key is checked before anything
-runs."""
+runs. `bolid schema` and docs/settings.md are made from these classes (`manifest_schema.py`)."""
 
 import re
 import tomllib
@@ -8,13 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
     field_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from bolid_data.errors import ManifestError, UsageError
 from bolid_data.fields import Sha256, Slug
@@ -32,55 +35,84 @@ def _byte_size(value: Any) -> Any:
     return None if value is None else TypeAdapter(ByteSize).validate_python(value, strict=False)
 
 
+Size = Annotated[
+    ByteSize,
+    BeforeValidator(_byte_size),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\s*[0-9.]+\s*\w*$"}]}
+    ),
+]
+"""A number of bytes, or text such as "300MB"."""
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    # The text below a key is its description in `bolid schema` and docs/settings.md.
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class _Source(_Section):
     people: list[Slug] = []
+    """Slugs of the people to collect; none means everyone."""
     max_people: Positive = 500
-    formats: list[Format] = list(USUAL_FORMATS)  # photos in other formats are recorded as broken
+    """People that are collected, at most."""
+    formats: list[Format] = list(USUAL_FORMATS)
+    """Formats of photos; files in other formats are recorded as broken."""
 
 
 class WebSource(_Source):
     contact: str | None = None
+    """The address that sites are told, as `mailto:…` or a URL. Required for any host that is not this machine."""
     delay: Annotated[float, Field(ge=0, le=3600)] = 0.2
-    concurrency: Annotated[int, Field(ge=1, le=256)] = 8  # requests to one host at once
-    timeout: Annotated[float, Field(gt=0, le=3600)] = 30  # seconds without data; a response may take ten times that
-    max_bytes: ByteSize | None = None  # of photos that a run may fetch; the next run continues
-    max_minutes: Annotated[float, Field(gt=0)] | None = None  # that a run may take; the next run continues
-
-    @field_validator("max_bytes", mode="before")
-    @classmethod
-    def _size(cls, value: Any) -> Any:
-        return _byte_size(value)
+    """Seconds between two requests to a host."""
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    """Requests to one host at once, at most."""
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 30
+    """Seconds without data after which a request fails; a whole response may take ten times as long."""
+    max_bytes: Size | None = None
+    """Bytes that one run may fetch, such as "5GB"; the next run continues."""
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Minutes that one run may take; the next run continues."""
 
 
 class ThePlaceSource(WebSource):
     """The galleries of a thePlace-style site."""
 
     kind: Literal["theplace"]
+    """A gallery site."""
     profile: str = "theplace.ru"
+    """The site: theplace.ru, theplace.ru-legacy, theplace2.ru or theplace-2.com."""
     base_url: Annotated[str, Field(pattern=r"^https?://[^/]+/?$")] | None = None
+    """Where the site is served, if not at its own host; addresses are stored under the profile's host."""
     serve_gallery: bool = False
+    """Serve the embedded gallery of drawn people while the command runs, and crawl that."""
     min_photos: Count = 200
+    """Photos that a person needs on the site; people with fewer are skipped."""
     max_photos: Positive = 600
+    """Photos of each person, at most."""
 
 
 class FolderSource(_Source):
     """A local folder with one folder of photos per person."""
 
     kind: Literal["folder"]
+    """A folder on this machine, with one folder of photos per person."""
     path: str
+    """The folder, relative to the manifest."""
 
 
 class UrlsSource(WebSource):
     """A CSV or Parquet file with columns person, url."""
 
     kind: Literal["urls"]
+    """A list of URLs."""
     path: str
-    allow_local: bool = False  # whether the list may name this machine and private networks
-    encoding: str = "utf-8"  # of a CSV file without a byte order mark
+    """A CSV or Parquet file with the columns person and url, relative to the manifest."""
+    allow_local: bool = False
+    """Whether the list may name this machine and private networks."""
+    encoding: str = "utf-8"
+    """Encoding of a CSV file without a byte order mark."""
 
     @field_validator("encoding")
     @classmethod
@@ -99,30 +131,49 @@ class Filter(_Section):
     """Thresholds of the judge; changing one never runs a model again."""
 
     min_width: Count = 1000
+    """Pixels, of the upright photo."""
     min_height: Count = 1000
+    """Pixels, of the upright photo."""
     people: Positive = 1
+    """People that a photo shows, exactly."""
     max_faces: Count = 1
-    max_other_faces: Count = 0  # faces without a detected body: half hidden, or on a poster
+    """Faces that a photo shows, at most."""
+    max_other_faces: Count = 0
+    """Faces without a detected body, at most: people half hidden, or on a poster."""
     min_confidence: Fraction = 0.5
-    min_face_confidence: Fraction = 0.7  # for faces; MTCNN's authors discard lower scores
-    min_prominence: Fraction = (
-        0.1  # share of the largest person's box below which a person is a bystander; 0 counts all
-    )
+    """Confidence from which a detected person or face counts."""
+    min_face_confidence: Fraction = 0.7
+    """The same for faces, where it is higher; MTCNN's authors discard lower scores."""
+    min_prominence: Fraction = 0.1
+    """Share of the largest person's box below which a person is a bystander and does not count; 0 counts all."""
     max_watermark: Fraction = 0.5
+    """Probability of a watermark, at most; 1.0 turns the rule off."""
     min_keypoints: Annotated[int, Field(ge=0, le=17)] = 6
+    """Keypoints that the person needs."""
     min_keypoint_confidence: Fraction = 0.5
+    """Confidence from which a keypoint counts."""
     max_hamming: Annotated[int, Field(ge=0, le=10)] = 4
-    max_hamming_between: Annotated[int, Field(ge=0, le=10)] | Literal[False] = 4  # false: identical bytes only
-    background: str = "white"  # of transparent pixels: a CSS colour
+    """Bits in which the perceptual hashes of duplicates differ, at most."""
+    max_hamming_between: Annotated[int, Field(ge=0, le=10)] | Literal[False] = 4
+    """The same for near copies under two names; false counts identical bytes only."""
+    background: str = "white"
+    """A CSS colour, on which transparent pixels are laid."""
     min_photos_per_person: Count = 100
-    # Off by default.
+    """Photos of a person that are left by the other rules, at least; otherwise all of the person's photos are out."""
     min_sharpness: Annotated[float, Field(ge=0)] | None = None
+    """Sharpness, at least."""
     min_brightness: Fraction | None = None
+    """Mean brightness, at least."""
     max_brightness: Fraction | None = None
+    """Mean brightness, at most."""
     min_colourfulness: Annotated[float, Field(ge=0)] | None = None
-    min_aspect: Annotated[float, Field(gt=0)] | None = None  # width / height
+    """Colourfulness, at least."""
+    min_aspect: Annotated[float, Field(gt=0)] | None = None
+    """Width divided by height, at least."""
     max_aspect: Annotated[float, Field(gt=0)] | None = None
-    min_likeness: Annotated[float, Field(ge=-1, le=1)] | None = None  # to the person's other photos; needs identity
+    """Width divided by height, at most."""
+    min_likeness: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Identity similarity to the person's other photos, at least; needs `[models] identity`."""
 
     @field_validator("background")
     @classmethod
@@ -140,30 +191,39 @@ class Models(_Section):
     """Names of models: embedded ones, local folders, or hub repositories."""
 
     pose: str = "yolo11n-pose"
+    """Finds people and their keypoints."""
     face: str = "mtcnn"
+    """Finds faces: mtcnn, or a YOLO detector's folder or hub name."""
     watermark: str = "bolid-watermark"
+    """Finds watermarks: bolid-watermark, or a detector's folder or hub name."""
     caption: str = "tiny-blip2"
-    identity: str | None = None  # embeds each photo's person; off by default
-    device: str = "auto"  # auto | cpu | cuda | cuda:1 …
+    """Captions photos: tiny-blip2 (drawn people only), describe, `lavis:<model>/<type>`, or a folder or a hub name."""
+    identity: str | None = None
+    """An image encoder that embeds each photo's person, by folder or hub name; needed for min_likeness."""
+    device: str = "auto"
+    """Where models run: auto, cpu, cuda, cuda:1 and so on."""
 
 
 class CaptionSettings(_Section):
     """Settings of the captioner."""
 
     prompt: str = ""
+    """The beginning of each caption, or the question to the model; "" uses the model's default."""
     max_new_tokens: Annotated[int, Field(ge=1, le=512)] = 40
+    """Length of a caption, at most."""
     batch_size: Annotated[int, Field(ge=1, le=512)] = 8
+    """Photos captioned together."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the model."""
 
 
 class ShardSettings(_Section):
-    max_size: ByteSize = ByteSize(300_000_000)
-    splits: dict[str, float] | dict[str, list[str]] = {"train": 0.9, "val": 0.05, "test": 0.05}
+    """Settings of the tars."""
 
-    @field_validator("max_size", mode="before")
-    @classmethod
-    def _size(cls, value: Any) -> Any:
-        return _byte_size(value)
+    max_size: Size = ByteSize(300_000_000)
+    """Size of a tar, at most. A larger person fills several."""
+    splits: dict[str, float] | dict[str, list[str]] = {"train": 0.9, "val": 0.05, "test": 0.05}
+    """Shares of the people, or lists of slugs, by split. With one person, `{ train = 1.0 }`."""
 
     @field_validator("splits")
     @classmethod
@@ -253,15 +313,19 @@ _DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]{0,200}+"|'[^'\n]{0,20
 
 
 class Manifest(_Section):
+    """Describes a dataset and the training on it."""
+
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,80}$")]
+    """Name of the dataset; its folder is `data/<name>`."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    """Chooses the splits, the embedded gallery's people, and every random number of the training."""
     source: Annotated[Source, Field(discriminator="kind")]
     filter: Filter = Filter()
     models: Models = Models()
     caption: CaptionSettings = CaptionSettings()
     shards: ShardSettings = ShardSettings()
     train: Train = Train()
-    path: Annotated[Path, Field(exclude=True)]  # the file; paths in it are relative to its folder
+    path: SkipJsonSchema[Annotated[Path, Field(exclude=True)]]  # the file; paths in it are relative to its folder
 
     @property
     def folder(self) -> Path:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,18 @@ def test_help_teaches_and_is_fast(command: str, tmp_path: Path) -> None:
     assert result.returncode == 0
     assert "Usage" in result.stdout
     assert time.monotonic() - began < 10, "no model's library is imported for --help"
+
+
+def test_the_version_and_completion(tmp_path: Path) -> None:
+    assert bolid("--version", cwd=tmp_path).stdout == f"bolid {version('bolid')}\n"
+    words = {"COMP_WORDS": "bolid sc", "COMP_CWORD": "1"}
+    script = subprocess.run(
+        [Path(sys.executable).with_name("bolid")],
+        env=os.environ | {"_BOLID_COMPLETE": "complete_bash"} | words,
+        capture_output=True,
+        text=True,
+    )
+    assert script.stdout.split() == ["scrape", "schema"]
 
 
 @pytest.mark.parametrize("command", ["scrape", "filter", "caption", "shard", "dataset", "status", "verify", "train"])
