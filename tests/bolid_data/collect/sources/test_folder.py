@@ -39,13 +39,13 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
     fill(tmp_path, files)
     dataset = Dataset(tmp_path / "data")
     stats = scrape(manifest(tmp_path), dataset)
-    assert (stats["people"], stats["new"], stats["known"], stats["reasons"]) == (2, 2, 1, {"broken": 1})
+    assert (stats["people"], stats["new"], stats["known"], stats["reasons"]) == (2, 2, 1, {"not_a_photo": 1})
     with dataset.catalog.open() as con:
         sightings = con.execute("SELECT person, url FROM sightings WHERE state = 'stored' ORDER BY url").fetchall()
     assert sightings == [("ana_b", "file:Ana B/1.jpg"), ("ana_b", "file:Ana B/2019/2.jpg"), ("tom", "file:tom/a.jpg")]
     assert len(list(dataset.store.files())) == 2, "the same bytes under two names are one photo"
     assert (tmp_path / "photos" / "tom" / "a.jpg").exists(), "a person's own files stay where they are"
-    assert scrape(manifest(tmp_path), dataset)["known"] == 4
+    assert scrape(manifest(tmp_path), dataset)["known"] == 3
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,44 @@ def test_hidden_files_and_what_windows_leaves_are_no_photos(tmp_path: Path) -> N
     fill(tmp_path, {"ana/1.jpg": photo(1)} | dict.fromkeys(litter, b"x"))
     stats = scrape(manifest(tmp_path), Dataset(tmp_path / "data"))
     assert (stats["people"], stats["new"], stats["reasons"]) == (1, 1, {})
+
+
+def test_what_is_not_a_photo_is_listed_by_name_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiff = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(tiff, "TIFF")  # what a decoder sees in a RAW file: a thumbnail
+    others = {"clip.MP4": b"x", "more.zip": b"PK", "raw.CR2": tiff.getvalue(), "notes.txt": b"x", "page.html": b"x"}
+    captions = {"1.jpg": photo(1), "1.txt": b"a caption", "2.JPG": photo(2), "2.txt": b"a caption"}
+    fill(tmp_path, {f"ana/{name}": data for name, data in (others | captions).items()})
+    dataset = Dataset(tmp_path / "data")
+    for known in (0, 2):
+        stats = scrape(manifest(tmp_path), dataset)
+        assert (stats["new"], stats["known"]) == (2 - known, known)
+        lines = capsys.readouterr().err.splitlines()
+        assert [line for line in lines if "not a photo" in line] == [
+            "scrape: ana/raw.CR2: not a photo but a RAW file; export a JPEG or TIFF of it with your photo software",
+            "scrape: ana/clip.MP4: not a photo but a video; save frames of it as JPEG to use them",
+            "scrape: ana/more.zip: not a photo but an archive; unpack it into the folder of the person",
+            "scrape: ana/notes.txt, ana/page.html: not a photo",
+        ]
+    assert ("file:ana/raw.CR2", "refused", "not_a_photo") in sightings(dataset)
+
+
+def test_photos_that_belong_to_nobody_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loose = {f"IMG_{number}.jpg": photo(number) for number in range(7)}
+    fill(tmp_path, {"ana/1.jpg": photo(9), "all.zip": b"PK"} | loose)
+    assert scrape(manifest(tmp_path), Dataset(tmp_path / "data"))["new"] == 1
+    told = capsys.readouterr().err
+    assert "scrape: IMG_0.jpg, IMG_1.jpg, IMG_2.jpg, IMG_3.jpg, IMG_4.jpg and 2 more lie straight in" in told
+    assert "belong to nobody; move them into a person's folder" in told
+    assert "scrape: all.zip: not a photo but an archive; unpack it" in told
+
+
+def test_a_folder_with_nothing_but_an_archive_says_to_unpack_it(tmp_path: Path) -> None:
+    fill(tmp_path, {"photos.zip": b"PK"})
+    with pytest.raises(UsageError, match=r"no folders of people in it, only photos\.zip;.*an archive; unpack it"):
+        scrape(manifest(tmp_path), Dataset(tmp_path / "data"))
 
 
 def test_links_are_taken_only_where_they_stay_inside(tmp_path: Path) -> None:

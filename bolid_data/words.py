@@ -1,0 +1,18 @@
+"""Numbers in messages."""
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun, which is a plural unless the number is 1.
+
+    >>> counted(1, "photo"), counted(0, "photo"), counted(2, "person", "people")
+    ('1 photo', '0 photos', '2 people')
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def people(number: int) -> str:
+    return counted(number, "person", "people")
+
+
+def photos(number: int) -> str:
+    return counted(number, "photo")
