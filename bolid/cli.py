@@ -4,20 +4,31 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from stamina.instrumentation import set_on_retry_hooks
+from typer.core import TyperGroup
 
 from bolid import setup_commands
 from bolid.options import Data, Debug, Json, ManifestFile
 from bolid.options import open_dataset as _open
 from bolid.options import print_result as _print_result
 from bolid_data.dataset import Dataset
-from bolid_data.errors import BolidError, ManifestError, UsageError
+from bolid_data.errors import BolidError, ManifestError, StoppedError, UsageError
 from bolid_data.printable import escape_unencodable, one_line, say
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # before Typer ends the process without a word
+            raise StoppedError from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Builds a dataset of people from photos, and trains an adapter that keeps their whole body recognisable.\n\n"
@@ -470,8 +481,6 @@ def main() -> None:
         _fail(*error.mistakes, code=error.exit_code)
     except BolidError as error:
         _fail(str(error), code=error.exit_code)
-    except KeyboardInterrupt:
-        _fail("stopped; finished work is kept, and the same command continues", code=130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -23,6 +23,15 @@ class ManifestError(UsageError):
         self.mistakes = mistakes
 
 
+class StoppedError(BolidError):
+    """The user stopped the command with Ctrl-C."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("stopped; finished work is kept, and the same command continues")
+
+
 class DamagedCatalogError(BolidError):
     """The file of a catalog is damaged; `damage` says how, as in "is truncated"."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +10,9 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import duckdb
 import pytest
+from filelock import FileLock, Timeout
 
 from tests.support.disks import mounted
 from tests.support.gallery_site import Site, photo, serve
@@ -136,6 +139,36 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     result = bolid("status", "none.toml", "--debug", cwd=tmp_path)
     assert result.returncode == 2
     assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["scrape", "filter", "caption", "shard", "dataset", "repair"])
+def test_ctrl_c_promises_that_the_command_continues(command: str, home: Path) -> None:
+    bolid("scrape", "m.toml", cwd=home)
+    data = home / "data" / "mine"
+    working = FileLock(data / ".working", blocking=False)
+
+    def is_working() -> bool:
+        try:
+            with working:
+                return False
+        except Timeout:
+            return True
+
+    with duckdb.connect(str(data / "catalog.duckdb")):  # for which the command waits, so that it is in its middle
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bolid", command, "m.toml"],
+            cwd=home,
+            env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while process.poll() is None and not is_working():
+            time.sleep(0.02)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert told.splitlines()[-1] == "bolid: error: stopped; finished work is kept, and the same command continues"
 
 
 @pytest.fixture
