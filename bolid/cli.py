@@ -465,7 +465,8 @@ def evaluate(
     _print_result(result, as_json, lambda r: say((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
 
 
-app.command()(setup_commands.schema)
+for command in (setup_commands.init, setup_commands.schema):
+    app.command()(command)
 
 
 def main() -> None:

@@ -1,11 +1,44 @@
-"""The commands of the first hour, which need no dataset: `schema`."""
+"""The commands that come before there is a dataset: `init` and `schema`."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bolid.options import Debug
+from bolid.options import Debug, Json, print_result
+from bolid_data.atomic_io import write_text
+from bolid_data.errors import UsageError
+from bolid_data.printable import say
+from bolid_data.progress import note
+from bolid_data.words import people, photos
+
+
+def init(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FOLDER | LIST.csv | URL]",
+            help="Folder with one folder of photos per person, or of one person's photos; list of URLs; or a site's "
+            "URL. (default: photos/, or this folder)",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The manifest to write. (default: NAME.toml, by the source)")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a commented manifest for the photos that there are; nothing is overwritten."""
+    from bolid_data.collect.propose import propose
+
+    proposal = propose(source, out.parent if out else Path())
+    path = out or Path(f"{proposal.name}.toml")
+    if path.exists():
+        raise UsageError(f"{path}: exists; name another file with --out")
+    write_text(path, proposal.text)
+    result = {"manifest": str(path), "people": proposal.people, "photos": proposal.photos}
+    what = f" for {people(proposal.people)}, {photos(proposal.photos or 0)}" if proposal.people else ""
+    print_result(result, as_json, lambda _: say(f"{path}: a manifest{what}; read it, and change what does not fit"))
+    note(f"next: bolid doctor {path}, then bolid dataset {path}")
 
 
 def schema(
