@@ -1,5 +1,5 @@
-"""Finds shards, features and runs made of photos that were withdrawn since: opted out, forgotten, deleted or
-rejected."""
+"""Finds shards, features and runs made of photos that were withdrawn since: opted out, forgotten, deleted, rejected, or
+assigned to another person."""
 
 import hashlib
 import json
@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bolid_data.catalog import WithdrawnPhoto
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.fields import SLUG
 from bolid_data.keyed import Key, read_key
 from bolid_data.progress import note
 from bolid_data.shard_index import PlaceRow, ShardIndex
+from bolid_data.weights import file_sha256
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ class Stale:
 def find_stale(dataset: Dataset) -> Stale:
     """Compares shards, features and runs with the withdrawn photos; nothing is changed."""
     withdrawn = dataset.catalog.consent.withdrawn() if dataset.catalog.path.exists() else []
-    reasons = {(row.person, row.sha256): row.reason for row in withdrawn}
+    # Of several reasons, an opt-out is the one that reaches furthest.
+    reasons = {
+        (row.person, row.sha256): row.reason for row in sorted(withdrawn, key=lambda row: row.reason == "opted_out")
+    }
     removed: dict[str, str] = {**dataset.removed().why}
     problem, photos, shards = None, {}, set()
     try:
@@ -61,7 +66,7 @@ def find_stale(dataset: Dataset) -> Stale:
         reasons=dict(Counter(photos.values())),
         shards=tuple(sorted(shards)),
         features=tuple(f"features/{folder.parent.name}/{folder.name}" for folder in folders) if photos else (),
-        runs=tuple(_stale_runs(dataset, list(reasons), removed)),
+        runs=tuple(_stale_runs(dataset, withdrawn, removed)),
         opted_out=frozenset(row.sha256 for row in withdrawn if row.reason == "opted_out"),
         problem=problem,
     )
@@ -100,6 +105,7 @@ class TrainedOn:
     ids: frozenset[str]
     salt: str | None = None  # runs of BoLID 0.1 have salted hashes of people, and nothing about photos
     hashes: frozenset[str] = frozenset()
+    lock: str = ""  # sha256 of the file of the lock; unfinished runs have none
 
     def includes(self, ids: set[str], key: Key | None) -> bool:
         """Whether the run was trained on any of these people or photos, given by their ids under `key`."""
@@ -117,7 +123,8 @@ def read_trained_on(run: Path) -> TrainedOn | None:
             content = json.loads((run / name).read_text(encoding="utf-8"))
             trained_on, people = content.get("trained_on") or {}, content.get("people") or {}
             ids = frozenset([*trained_on.get("people", ()), *trained_on.get("photos", ())])
-            return TrainedOn(trained_on.get("key"), ids, people.get("salt"), frozenset(people.get("hashes", ())))
+            salt, hashes = people.get("salt"), frozenset(people.get("hashes", ()))
+            return TrainedOn(trained_on.get("key"), ids, salt, hashes, str(content.get("lock")))
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             continue
     return None
@@ -129,12 +136,24 @@ def run_folders(root: Path) -> list[Path]:
     return sorted({file.parent for file in files})
 
 
-def _stale_runs(dataset: Dataset, withdrawn: list[tuple[str, str]], removed: dict[str, str]) -> list[str]:
+def _stale_runs(dataset: Dataset, withdrawn: list[WithdrawnPhoto], removed: dict[str, str]) -> Iterator[str]:
     if not withdrawn and not removed:
-        return []
-    key, people = read_key(dataset.root), {person for person, _ in withdrawn}
-    ids = set(removed) | {key.photo(sha256) for _, sha256 in withdrawn} if key else set()
-    runs = ((run.name, trained_on) for run in run_folders(dataset.root) if (trained_on := read_trained_on(run)))
-    return [
-        name for name, trained_on in runs if trained_on.includes(ids, key) or any(map(trained_on.may_include, people))
-    ]
+        return
+    key, people = read_key(dataset.root), {row.person for row in withdrawn}
+    photos = {row.sha256 for row in withdrawn if row.reason != "reassigned"}
+    any_reassigned = any(row.reason == "reassigned" for row in withdrawn)
+    for run in run_folders(dataset.root):
+        if not (trained_on := read_trained_on(run)):
+            continue
+        # A run does not say as whose photo it saw one, but its lock does.
+        reassigned = dataset.catalog.decisions.reassigned_since(trained_on.lock) if any_reassigned else set()
+        ids = set(removed) | set(map(key.photo, photos | reassigned)) if key else set()
+        if trained_on.includes(ids, key) or any(map(trained_on.may_include, people)):
+            yield run.name
+
+
+def decisions_since_lock(dataset: Dataset) -> int:
+    """The number of decisions made or undone by hand since the lock was written; 0 where there is no lock yet."""
+    if not (dataset.lock.is_file() and dataset.catalog.path.exists()):
+        return 0
+    return dataset.catalog.decisions.changed_since(file_sha256(dataset.lock))

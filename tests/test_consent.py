@@ -202,7 +202,7 @@ def test_a_photo_deleted_from_the_folder_or_rejected_is_out_and_what_was_made_of
     next(file for file in (own / "photos" / "anna").iterdir() if file.read_bytes() == read(dataset, lost)).unlink()
     assert json.loads(bolid("scrape", own, "--json").stdout)["gone"] == 1
     assert stale(own)["reasons"] == {"gone": 1}
-    dataset.catalog.decisions.decide("anna", rejected, False, "me", "not me")
+    dataset.catalog.decisions.decide("reject", [("anna", rejected)], "me", "not me")
     found = stale(own)
     assert (found["reasons"], found["runs"]) == ({"gone": 1, "rejected": 1}, ["ip-adapter"])
     verdicts = verdicts_of(dataset)
@@ -222,7 +222,7 @@ def test_a_photo_deleted_from_the_folder_or_rejected_is_out_and_what_was_made_of
 def test_where_all_photos_were_withdrawn_no_shards_stay(own: Path) -> None:
     dataset = Dataset(own / "data")
     for row in list(ShardIndex(dataset.index).samples()):
-        dataset.catalog.decisions.decide(row["person"], row["sha256"], False, "me", "none of these")
+        dataset.catalog.decisions.decide("reject", [(row["person"], row["sha256"])], "me", "none of these")
     assert "no photo is kept" in bolid("dataset", own).stderr
     assert not dataset.shards.exists() and not dataset.lock.exists()
     assert not list(dataset.root.glob("features/*/*/*.safetensors"))

@@ -59,9 +59,8 @@ def catalogs(home: Path) -> list[str]:
 def test_a_lost_catalog_comes_back(home: Path, site: Site) -> None:
     dataset = Dataset(home / "data")
     photo = next(dataset.store.files()).stem
-    dataset.catalog.decisions.decide(
-        "anna" if photo in dataset.catalog.erasure.photos_of("anna") else "berta", photo, True, "me", "good"
-    )
+    person = "anna" if photo in dataset.catalog.erasure.photos_of("anna") else "berta"
+    dataset.catalog.decisions.decide("keep", [(person, photo)], "me", "good")
     assert bolid("forget", home, "berta", "--yes").returncode == 0
     assert bolid("dataset", home).returncode == 0
     before, files = contents(home), shards(home)

@@ -9,7 +9,7 @@ from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.consent import Consent, WithdrawnPhoto
 from bolid_data.catalog.decisions import Decisions
 from bolid_data.catalog.embeddings import Embeddings
-from bolid_data.catalog.erasure import Erasure, without_photos
+from bolid_data.catalog.erasure import Erasure, without_person
 from bolid_data.catalog.index import IndexWriter, Samples
 from bolid_data.catalog.lock_content import LockContent
 from bolid_data.catalog.measurements import Measures
@@ -21,7 +21,7 @@ from bolid_data.catalog.sightings import Sightings
 from bolid_data.catalog.summary import summarise
 
 __all__ = [
-    "AddressList", "Catalog", "IndexWriter", "WithdrawnPhoto", "dicts", "insert", "upsert", "utc_now", "without_photos",
+    "AddressList", "Catalog", "IndexWriter", "WithdrawnPhoto", "dicts", "insert", "upsert", "utc_now", "without_person",
 ]  # fmt: skip
 
 

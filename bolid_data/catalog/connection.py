@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from bolid_data.catalog.faults import is_in_use, opening_error, reading_error
-from bolid_data.catalog.schema import SCHEMA, VERSION
+from bolid_data.catalog.schema import VERSION, read_older, upgrade
 from bolid_data.errors import BolidError, DamagedCatalogError, UsageError
 from bolid_data.paths import private_folder
 from bolid_data.versions import refuse_newer
@@ -39,7 +39,7 @@ class Connection:
         """Creates the catalog, or upgrades one of an earlier version."""
         private_folder(self.path.parent)
         with self.open() as con:
-            con.execute(SCHEMA)
+            upgrade(con)
 
     def require(self) -> None:
         """Raises UsageError if there is no catalog yet."""
@@ -60,6 +60,8 @@ class Connection:
         con = self.connect(read_only, files)
         try:
             self._check_version(con)
+            if read_only:
+                read_older(con)
             con.execute("BEGIN")
             yield con
             con.execute("COMMIT")

@@ -1,5 +1,5 @@
-"""Withdrawn photos, which may no longer be used: opted out, deleted by their owner, or rejected by hand; and the
-removals that outlive the catalog."""
+"""Withdrawn photos, which may no longer be used: opted out, deleted by their owner, rejected by hand, or no longer used
+as one person's because they were assigned to another; and the removals that outlive the catalog."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,16 +10,26 @@ from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, upsert, utc_now
 from bolid_data.removals import Removal, SaltedRemoval
 
-# One opt-out is enough, whoever else listed the photo. A photo is gone if it is nowhere in its person's folder.
+# One opt-out is enough, whoever else listed the photo. A photo is gone if it is nowhere in its person's folder. It is
+# reassigned where it was another person's, by a sighting or an earlier assignment.
 _WITHDRAWN = """
-SELECT s.person, s.sha256, 'opted_out' AS reason
-FROM sightings s SEMI JOIN (SELECT sha256 FROM sightings WHERE state = 'opted_out') o ON s.sha256 = o.sha256
-WHERE s.sha256 IS NOT NULL
+WITH owned AS (
+    SELECT person, sha256 FROM attributions WHERE sha256 IS NOT NULL
+),
+owned_before AS (
+    SELECT person, sha256 FROM sightings WHERE sha256 IS NOT NULL
+    UNION SELECT person, sha256 FROM decision_log WHERE what = 'assign'
+)
+SELECT person, sha256, 'opted_out' AS reason FROM (FROM owned UNION FROM owned_before)
+SEMI JOIN (SELECT sha256 FROM sightings WHERE state = 'opted_out') USING (sha256)
 UNION
-SELECT person, sha256, 'gone' FROM sightings WHERE sha256 IS NOT NULL GROUP BY person, sha256
+SELECT person, sha256, 'gone' FROM attributions WHERE sha256 IS NOT NULL GROUP BY person, sha256
 HAVING bool_and(state = 'gone')
 UNION
-SELECT person, sha256, 'rejected' FROM decisions WHERE NOT keep
+SELECT person, sha256, 'rejected' FROM decisions SEMI JOIN owned USING (person, sha256) WHERE NOT keep
+UNION
+SELECT person, sha256, 'reassigned' FROM owned_before
+SEMI JOIN (SELECT sha256 FROM decision_log WHERE what = 'assign') USING (sha256) ANTI JOIN owned USING (person, sha256)
 """
 
 _OPT_OUT = """
@@ -34,7 +44,7 @@ WHERE (sightings.url = opt_outs.url OR sightings.page_url = opt_outs.url) AND si
 class WithdrawnPhoto:
     person: str
     sha256: str
-    reason: str  # opted_out | gone | rejected
+    reason: str  # opted_out | gone | rejected | reassigned
 
 
 class Consent(Part):

@@ -12,7 +12,7 @@ class Embeddings(Part):
         with self._catalog.open() as con:
             rows = con.execute(
                 """WITH embedded AS (
-                       SELECT DISTINCT person, sha256 FROM sightings
+                       SELECT DISTINCT person, sha256 FROM attributions
                        SEMI JOIN (FROM embeddings WHERE model = $model) USING (sha256)
                    ),
                    recorded AS (SELECT person, sha256 FROM likenesses WHERE model = $model)
@@ -27,7 +27,7 @@ class Embeddings(Part):
         with self._catalog.open() as con:
             return con.execute(
                 """SELECT sha256, vector FROM embeddings
-                   SEMI JOIN (FROM sightings WHERE person = ?) USING (sha256) WHERE model = ? ORDER BY sha256""",
+                   SEMI JOIN (FROM attributions WHERE person = ?) USING (sha256) WHERE model = ? ORDER BY sha256""",
                 [person, model_id],
             ).fetchall()
 

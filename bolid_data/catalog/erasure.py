@@ -15,18 +15,24 @@ from bolid_data.errors import BolidError
 class Erasure(Part):
     def people_named(self, name_or_slug: str) -> list[str]:
         """Slugs of the people with this slug or, if there is none, with this name; sorted."""
-        with self._catalog.open() as con:
-            rows = con.execute("SELECT person, name FROM people UNION SELECT person, person FROM sightings").fetchall()
+        with self._catalog.open(read_only=True) as con:
+            rows = con.execute(
+                """SELECT person, name FROM people UNION SELECT person, person FROM sightings
+                   UNION SELECT person, person FROM decision_log"""
+            ).fetchall()
         exact = {person for person, _ in rows if person == name_or_slug}
         folded = name_or_slug.casefold()
         return sorted(exact or {person for person, name in rows if name and name.casefold() == folded})
 
     def photos_of(self, person: str) -> set[str]:
-        """sha256s of all photos with a sighting of the person, or at an address of theirs for anybody."""
-        with self._catalog.open() as con:
+        """sha256s of all photos that are the person's by a sighting (even if assigned to somebody else since), by an
+        assignment, or that were found at an address of theirs for anybody."""
+        with self._catalog.open(read_only=True) as con:
             rows = con.execute(
                 """SELECT sha256 FROM sightings WHERE sha256 IS NOT NULL
                    AND url IN (SELECT url FROM sightings WHERE person = $1)
+                   UNION SELECT sha256 FROM replaced WHERE person = $1
+                   UNION SELECT sha256 FROM assignments WHERE person = $1
                    UNION SELECT sha256 FROM judged WHERE person = $1""",
                 [person],
             ).fetchall()
@@ -73,9 +79,12 @@ def _copy_others(con: duckdb.DuckDBPyConnection, part: Path, person: str, sha256
            AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE database_name = 'fresh') GROUP BY ALL"""
     ).fetchall()
     con.execute("SET VARIABLE person = $1::VARCHAR", [person])
+    named = "EXISTS (FROM words WHERE contains(lower(why), word))"
     for table, columns in tables:
         others = " AND ".join(_others(table, columns)) or "true"
-        con.execute(f'INSERT INTO fresh."{table}" BY NAME FROM "{table}" WHERE {others}')
+        # A remark on somebody else's photo may name the person.
+        columns_of_others = f"* REPLACE (CASE WHEN NOT {named} THEN why END AS why)" if table == "decision_log" else "*"
+        con.execute(f'INSERT INTO fresh."{table}" BY NAME SELECT {columns_of_others} FROM "{table}" WHERE {others}')
     con.execute("DETACH fresh")
 
 
@@ -92,18 +101,36 @@ def _others(table: str, columns: Sequence[str]) -> Iterator[str]:
         yield "NOT EXISTS (SELECT 1 FROM words WHERE contains(lower(pages.url || ' ' || pages.found), word))"
 
 
-def without_photos(measurements: Path, to: Path, sha256s: Sequence[str]) -> None:
-    """Rewrites a file of `export_measurements` without photos, and without their near copies in other rows."""
+def without_person(measurements: Path, to: Path, person: str, name: str, sha256s: Sequence[str]) -> None:
+    """Rewrites a file of `export_measurements` without photos and their near copies in other rows, and without what
+    other rows hold about a person."""
     gone = "(SELECT unnest(getvariable('gone')))"
     with duckdb.connect() as con:
         con.execute("SET VARIABLE gone = $1::VARCHAR[]", [list(sha256s)])
+        con.execute("SET VARIABLE person = $1::VARCHAR", [person])
+        con.execute("SET VARIABLE words = $1::VARCHAR[]", [[person, name.lower() or person]])
         source = f"read_parquet('{_quoted(measurements)}')"
         columns = [row["column_name"] for row in dicts(con.execute(f"DESCRIBE FROM {source}"))]
-        near = "REPLACE (list_filter(near, lambda other: NOT list_contains(getvariable('gone'), other.b)) AS near)"
+        others = ", ".join(f"{query} AS {column}" for column, query in _LISTS_OF_OTHERS.items() if column in columns)
         con.execute(
-            f"""COPY (SELECT * {near if "near" in columns else ""} FROM {source} WHERE sha256 NOT IN {gone}
+            f"""COPY (SELECT * {f"REPLACE ({others})" if others else ""} FROM {source} WHERE sha256 NOT IN {gone}
                 ORDER BY sha256) TO '{_quoted(to)}' (FORMAT parquet)"""
         )
+
+
+_NOT_THEIRS = "lambda row: row.person IS DISTINCT FROM getvariable('person')"
+_WHY = """CASE WHEN len(list_filter(getvariable('words'), lambda word: contains(lower(row.why), word))) = 0
+    THEN row.why END"""
+_LISTS_OF_OTHERS = {
+    "near": "list_filter(near, lambda row: NOT list_contains(getvariable('gone'), row.b))",
+    "likenesses": f"list_filter(likenesses, {_NOT_THEIRS})",
+    "verdicts": f"list_filter(verdicts, {_NOT_THEIRS})",
+    "decisions": f"""list_transform(list_filter(decisions, {_NOT_THEIRS}), lambda row:
+        {{'person': row.person, 'keep': row.keep, 'why': {_WHY}, 'decided_at': row.decided_at}})""",
+    "assignments": f"""list_transform(list_filter(assignments, {_NOT_THEIRS}), lambda row:
+        {{'person': row.person, 'why': {_WHY}, 'decided_at': row.decided_at}})""",
+}
+"""Lists of `export_measurements` without a person and photos."""
 
 
 def _quoted(path: Path) -> str:

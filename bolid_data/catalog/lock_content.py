@@ -43,7 +43,10 @@ class LockContent(Part):
                 con.execute(
                     """SELECT person, name, CASE WHEN regexp_matches(url, '^(https?://|file:)') THEN url END AS url,
                            listed_photos
-                       FROM people SEMI JOIN public_sightings USING (person) ORDER BY person"""
+                       FROM people SEMI JOIN (
+                           SELECT person FROM public_sightings
+                           UNION SELECT person FROM assignments SEMI JOIN public_sightings USING (sha256)
+                       ) USING (person) ORDER BY person"""
                 )
             )
             photos = dicts(
@@ -173,9 +176,12 @@ COPY (
             FROM embeddings e WHERE e.sha256 = photos.sha256) AS embeddings,
         (SELECT list({{'person': person, 'model': model, 'likeness': likeness}} ORDER BY person, model)
             FROM likenesses l WHERE l.sha256 = photos.sha256) AS likenesses,
-        -- Not who decided: datasets are shared.
+        -- Only what is in force, and not who decided: datasets are shared.
         (SELECT list({{'person': person, 'keep': keep, 'why': why, 'decided_at': decided_at}} ORDER BY person)
-            FROM decisions x WHERE x.sha256 = photos.sha256) AS decisions,
+            FROM (FROM decisions SEMI JOIN attributions USING (person, sha256)) x WHERE x.sha256 = photos.sha256)
+            AS decisions,
+        (SELECT list({{'person': person, 'why': why, 'decided_at': decided_at}})
+            FROM assignments x WHERE x.sha256 = photos.sha256) AS assignments,
         (SELECT list({{'model': model, 'prompt': prompt, 'caption': caption}} ORDER BY model, prompt)
             FROM captioned c WHERE c.sha256 = photos.sha256) AS captions,
         (SELECT list({{'person': person, 'kept': kept, 'reasons': reasons, 'framing': framing, 'facing': facing}}
@@ -198,7 +204,8 @@ FROM (
         NULL::STRUCT(model VARCHAR, sharpness FLOAT, brightness FLOAT, colourfulness FLOAT)[] AS qualities,
         NULL::STRUCT(model VARCHAR, vector FLOAT[])[] AS embeddings,
         NULL::STRUCT(person VARCHAR, model VARCHAR, likeness FLOAT)[] AS likenesses,
-        NULL::STRUCT(person VARCHAR, keep BOOLEAN, why VARCHAR, decided_at TIMESTAMP)[] AS decisions WHERE false
+        NULL::STRUCT(person VARCHAR, keep BOOLEAN, why VARCHAR, decided_at TIMESTAMP)[] AS decisions,
+        NULL::STRUCT(person VARCHAR, why VARCHAR, decided_at TIMESTAMP)[] AS assignments WHERE false
     UNION ALL BY NAME FROM read_parquet('{file}')
 ) SEMI JOIN photos USING (sha256)
 """
@@ -212,10 +219,15 @@ _FROM_LOCKED = {
     "qualities": "SELECT sha256, row.* FROM (SELECT sha256, unnest(qualities) AS row FROM locked)",
     "embeddings": "SELECT sha256, row.* FROM (SELECT sha256, unnest(embeddings) AS row FROM locked)",
     "likenesses": "SELECT sha256, row.* FROM (SELECT sha256, unnest(likenesses) AS row FROM locked)",
-    "decisions": "SELECT sha256, row.* FROM (SELECT sha256, unnest(decisions) AS row FROM locked)",
+    "decision_log": """SELECT row_number() OVER (ORDER BY decided_at, what, person, sha256) AS id, id AS command, *
+    FROM (
+        SELECT sha256, CASE WHEN row.keep THEN 'keep' ELSE 'reject' END AS what, row.* EXCLUDE keep
+            FROM (SELECT sha256, unnest(decisions) AS row FROM locked)
+        UNION ALL BY NAME
+        SELECT sha256, 'assign' AS what, row.* FROM (SELECT sha256, unnest(assignments) AS row FROM locked))""",
     "captioned": "SELECT sha256, row.* FROM (SELECT sha256, unnest(captions) AS row FROM locked)",
     "judged": """SELECT sha256, row.* FROM (SELECT sha256, unnest(verdicts) AS row FROM locked)
-        WHERE (sha256, row.person) IN (SELECT (sha256, person) FROM sightings WHERE state = 'stored')""",
+        WHERE (sha256, row.person) IN (SELECT (sha256, person) FROM attributions WHERE state = 'stored')""",
     "near": """SELECT a, row.* FROM (SELECT sha256 AS a, unnest(near) AS row FROM locked)
         WHERE row.b IN (SELECT sha256 FROM photos)""",
 }
@@ -241,7 +253,7 @@ UNION ALL SELECT 'a reason', sha256 FROM judged, (SELECT unnest(reasons) AS reas
 WHERE NOT regexp_full_match(reason, '[a-z_]{1,40}')
 UNION ALL SELECT 'a view', sha256 FROM judged
 WHERE NOT regexp_full_match(coalesce(framing, '') || coalesce(facing, ''), '[a-z_]{0,80}')
-UNION ALL SELECT 'a decision', sha256 FROM decisions
+UNION ALL SELECT 'a decision', sha256 FROM decision_log
 WHERE NOT regexp_full_match(person, '[a-z0-9_-]{1,80}') OR len(why) > 20000
 UNION ALL SELECT 'an error', sha256 FROM undecodable WHERE len(error) > 20000
 UNION ALL SELECT 'a model', sha256 FROM measured WHERE len(model) > 1000

@@ -51,7 +51,7 @@ class NearCopies(Part):
             # are compared once more.
             rows = con.execute(
                 """SELECT person, count(*) AS photos, sum(hash(sha256)) AS digest
-                   FROM sightings SEMI JOIN (FROM hashes WHERE model = ?) USING (sha256) GROUP BY person
+                   FROM attributions SEMI JOIN (FROM hashes WHERE model = ?) USING (sha256) GROUP BY person
                    EXCEPT SELECT person, photos, digest FROM compared ORDER BY person""",
                 [model_id],
             )
@@ -82,7 +82,7 @@ class NearCopies(Part):
         with self._catalog.open() as con:
             columns = con.execute(
                 """SELECT DISTINCT person, sha256, list_concat([phash], coalesce(views, [])) AS hashes
-                   FROM sightings JOIN hashes USING (sha256)
+                   FROM attributions JOIN hashes USING (sha256)
                    WHERE model = ? AND list_contains(?, person) ORDER BY person, sha256""",
                 [model_id, list(people)],
             ).fetchnumpy()

@@ -48,7 +48,7 @@ class Pixels(Part):
             con.execute("DELETE FROM near WHERE a IN (SELECT sha256 FROM other) OR b IN (SELECT sha256 FROM other)")
             con.execute(
                 """DELETE FROM compared WHERE (SELECT count(*) FROM other) > 0 AND (person = '' OR person IN
-                   (SELECT person FROM sightings WHERE sha256 IN (SELECT sha256 FROM other)))"""
+                   (SELECT person FROM attributions WHERE sha256 IN (SELECT sha256 FROM other)))"""
             )
             row = con.execute("SELECT count(DISTINCT sha256) FROM other").fetchone()
             con.execute("DROP TABLE other")

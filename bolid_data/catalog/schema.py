@@ -1,9 +1,53 @@
 """The catalog's tables and views."""
 
-VERSION = 2
-"""1: the catalogs of BoLID 0.1, which do not record a version."""
+import duckdb
 
-SCHEMA = f"""
+VERSION = 3
+"""1: the catalogs of BoLID 0.1, which do not record a version. 2: those whose decisions were a table without a log."""
+
+
+def in_force(last: str = "2147483647") -> str:
+    """SQL for the entries of `decision_log` that are in force after the entry `last`: for each photo the last
+    assignment, and for each person and photo the last decision to keep or reject it, without those undone by then."""
+    return f"""FROM decision_log WHERE what <> 'undo' AND id <= {last}
+    AND id NOT IN (SELECT undoes FROM decision_log WHERE undoes IS NOT NULL AND id <= {last})
+    QUALIFY row_number() OVER (
+        PARTITION BY sha256, CASE WHEN what = 'assign' THEN '' ELSE person END ORDER BY id DESC
+    ) = 1"""
+
+
+_DECIDED = """
+CREATE {temporary} TABLE IF NOT EXISTS decision_log (  -- decisions made by hand; rows are added, never changed
+    id INTEGER PRIMARY KEY,
+    command INTEGER,  -- the first id of the entries that were made together
+    what VARCHAR,  -- keep | reject | assign | undo
+    sha256 VARCHAR,
+    person VARCHAR,  -- whose photo is kept or rejected; to whom it is assigned; of the entry that is undone
+    undoes INTEGER,  -- the id of that entry
+    who VARCHAR, why VARCHAR, decided_at TIMESTAMP
+);
+CREATE {temporary} TABLE IF NOT EXISTS locks (  -- locks written here, by the sha256 of their file
+    lock VARCHAR PRIMARY KEY, decision INTEGER  -- the last one that it includes
+);
+CREATE {temporary} TABLE IF NOT EXISTS replaced (  -- photos whose file in a folder was overwritten
+    url VARCHAR, person VARCHAR, sha256 VARCHAR, replaced_at TIMESTAMP, PRIMARY KEY (url, person, sha256)
+);
+"""
+
+_VIEWS = f"""
+CREATE {{temporary}} VIEW decisions AS SELECT person, sha256, what = 'keep' AS keep, who, why, decided_at
+FROM ({in_force()}) WHERE what <> 'assign';
+CREATE {{temporary}} VIEW assignments AS SELECT sha256, person, who, why, decided_at
+FROM ({in_force()}) WHERE what = 'assign';
+-- Sightings, each under the person whose photo it is: by the assignment of the photo or, without one, as it was listed.
+CREATE {{temporary}} VIEW attributions AS SELECT url, coalesce(assignments.person, s.person) AS person, sha256, state
+FROM (
+    SELECT url, person, sha256, state FROM sightings
+    UNION ALL SELECT url, person, sha256, 'gone' FROM replaced
+) s LEFT JOIN assignments USING (sha256);
+"""
+
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS about (key VARCHAR PRIMARY KEY, value VARCHAR);
 INSERT OR REPLACE INTO about VALUES ('schema_version', '{VERSION}');
 CREATE TABLE IF NOT EXISTS people (
@@ -64,10 +108,6 @@ CREATE TABLE IF NOT EXISTS judged (
 CREATE TABLE IF NOT EXISTS judgement (  -- one row: thresholds and models of the verdicts
     thresholds VARCHAR, pose VARCHAR, face VARCHAR, watermark VARCHAR, hash VARCHAR, quality VARCHAR, identity VARCHAR
 );
-CREATE TABLE IF NOT EXISTS decisions (  -- made by hand; they override measured reasons
-    person VARCHAR, sha256 VARCHAR, keep BOOLEAN, who VARCHAR, why VARCHAR, decided_at TIMESTAMP,
-    PRIMARY KEY (person, sha256)
-);
 CREATE TABLE IF NOT EXISTS captioned (
     sha256 VARCHAR, model VARCHAR, prompt VARCHAR, caption VARCHAR, PRIMARY KEY (sha256, model, prompt)
 );
@@ -91,3 +131,37 @@ ALTER TABLE judgement ADD COLUMN IF NOT EXISTS identity VARCHAR;
 ALTER TABLE photos ADD COLUMN IF NOT EXISTS traits VARCHAR;
 ALTER TABLE measured ADD COLUMN IF NOT EXISTS pixels VARCHAR DEFAULT '';
 """
+
+
+def upgrade(con: duckdb.DuckDBPyConnection) -> None:
+    """Creates all tables and views, or adds those that a catalog of an earlier version lacks."""
+    if older := _has_table(con, "decisions"):
+        con.execute("CREATE TEMP TABLE decisions_2 AS FROM decisions")
+        con.execute("DROP TABLE decisions")
+    con.execute(_TABLES)
+    con.execute(_DECIDED.format(temporary=""))
+    if older:
+        con.execute(_LOG_OF_VERSION_2.format(decisions="decisions_2"))
+        con.execute("DROP TABLE decisions_2")
+    con.execute(_VIEWS.format(temporary="").replace("VIEW", "VIEW IF NOT EXISTS"))
+
+
+def read_older(con: duckdb.DuckDBPyConnection) -> None:
+    """Gives a connection that only reads a catalog of an earlier version the tables and views which it lacks."""
+    if _has_table(con, "decision_log") or not _has_table(con, "sightings"):
+        return
+    con.execute(_DECIDED.format(temporary="TEMP"))
+    if _has_table(con, "decisions"):
+        con.execute(_LOG_OF_VERSION_2.format(decisions="decisions"))
+    con.execute(_VIEWS.format(temporary="TEMP"))
+
+
+_LOG_OF_VERSION_2 = """
+INSERT INTO decision_log BY NAME SELECT row_number() OVER (ORDER BY decided_at, person, sha256) AS id, id AS command,
+    CASE WHEN keep THEN 'keep' ELSE 'reject' END AS what, sha256, person, who, why, decided_at FROM {decisions}
+"""
+
+
+def _has_table(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    query = "FROM duckdb_tables() WHERE table_name = ? AND NOT temporary"
+    return con.execute(query, [name]).fetchone() is not None

@@ -18,7 +18,7 @@ WITH sighted AS (
     SELECT person, count(DISTINCT sha256) FILTER (state <> 'failed') AS stored,
         count(*) FILTER (state = 'refused') AS refused, count(*) FILTER (state = 'opted_out') AS opted_out,
         count(*) FILTER (state = 'failed') AS failed
-    FROM sightings GROUP BY person
+    FROM attributions GROUP BY person
 ),
 unfetched AS (
     SELECT person, map(list(reason ORDER BY reason), list(addresses ORDER BY reason)) AS unfetched FROM (

@@ -17,6 +17,9 @@ from bolid_data.stale import find_stale
 COVERAGE = tuple(f"{framing} {facing}" for framing in FRAMINGS for facing in FACINGS)
 """The combinations of framing and facing that a person's photos should cover."""
 
+DECIDED = {"keep": "kept", "reject": "rejected", "assign": "assigned to this person", "undo": "decision undone"}
+"""What an entry of the log of decisions did."""
+
 _COUNTS = ("listed", "stored", "failed", "judged", "kept", "captioned")
 _COLUMNS = ("listed", "stored", "kept")  # what fits a terminal beside the reasons
 
@@ -122,9 +125,11 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         say(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']}{since}{consent})")
     for verdict in explanation["verdicts"]:
         say(f"{verdict['person']}: {'kept' if verdict['kept'] else 'out: ' + ', '.join(verdict['reasons'])}")
-    for decision in explanation["decisions"]:
-        word = "kept" if decision["keep"] else "rejected"
-        say(f"{decision['person']}: {word} by hand by {decision['who']} at {decision['decided_at']}: {decision['why']}")
+    for entry in explanation["decisions"]:
+        undone = ", undone since" if entry["undone"] else ""
+        why = f": {entry['why']}" if entry["why"] else ""
+        said = f"{DECIDED[entry['what']]} by hand by {entry['who'] or 'somebody'} at {entry['decided_at']}"
+        say(f"{entry['person']}: {said}{undone}{why}")
     several = len(explanation["verdicts"]) > 1
     table = Table(*(["person"] if several else []), "reason", "measured", "out if", "margin", "")
     for rule in explanation["rules"]:

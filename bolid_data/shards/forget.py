@@ -41,6 +41,7 @@ class Trace:
     person: str
     photos: frozenset[str]  # sha256s, including photos that other people share
     others: frozenset[str]  # people who lose a photo from the shards
+    reassigned: bool = False  # whether the shards have somebody else's photos, which were assigned to the person before
 
 
 def find(dataset: Dataset, name: str) -> Trace | None:
@@ -76,7 +77,7 @@ def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
     dataset.store.remove(lambda sha256: sha256 not in in_catalog)
     dataset.prepare()
     dataset.remember(removals_of(dataset.root, "forgotten", [trace.person], sorted(trace.photos)))
-    shards = _remove_from_shards(dataset, Unwanted(trace.person, trace.photos))
+    shards = _remove_from_shards(dataset, trace)
     runs = list(_runs(dataset, trace))
     dataset.catalog.erasure.forget(trace.person, sorted(trace.photos))
     note(f"forget: {len(trace.photos)} photos and the name are gone; shards written again: {len(shards['rewritten'])}")
@@ -89,7 +90,7 @@ _TRAINED = {True: "was trained on this person", None: "may have been trained on 
 
 
 def _trace(dataset: Dataset, person: str, lock: dict[str, Any] | None) -> Trace:
-    photos, others = dataset.catalog.erasure.photos_of(person), set()
+    photos, others, reassigned = dataset.catalog.erasure.photos_of(person), set(), set()
     if lock:
         photos |= {
             row["sha256"]
@@ -99,9 +100,11 @@ def _trace(dataset: Dataset, person: str, lock: dict[str, Any] | None) -> Trace:
         samples = [
             row for row in ShardIndex(dataset.index).samples() if row["person"] == person or row["sha256"] in photos
         ]
-        photos |= {row["sha256"] for row in samples}
+        sampled = {row["sha256"] for row in samples}
+        reassigned = dataset.catalog.decisions.assigned_to_others(person, sampled - photos)
+        photos |= sampled - reassigned
         others = {row["person"] for row in samples} - {person}
-    return Trace(person, frozenset(photos), frozenset(others))
+    return Trace(person, frozenset(photos), frozenset(others), bool(reassigned))
 
 
 def _remove_leftovers(dataset: Dataset) -> None:
@@ -110,11 +113,12 @@ def _remove_leftovers(dataset: Dataset) -> None:
             remove(dataset.root, *path.relative_to(dataset.root).parts)
 
 
-def _remove_from_shards(dataset: Dataset, unwanted: Unwanted) -> dict[str, list[str]]:
+def _remove_from_shards(dataset: Dataset, trace: Trace) -> dict[str, list[str]]:
     """Returns the tars whose bytes changed, and those that were removed."""
     lock = repack.intact_lock(dataset)
+    unwanted = Unwanted(trace.person, trace.photos)
     try:
-        repacked = lock is not None and repack.repack(dataset, lock, unwanted)
+        repacked = lock is not None and not trace.reassigned and repack.repack(dataset, lock, unwanted)
     except (
         BolidError,
         OSError,

@@ -15,7 +15,7 @@ from bolid_data.paths import regular_file
 from bolid_data.pending import Pending
 from bolid_data.progress import bar, note
 from bolid_data.shard_index import ShardIndex
-from bolid_data.stale import find_stale
+from bolid_data.stale import decisions_since_lock, find_stale
 from bolid_data.weights import file_sha256
 
 
@@ -60,7 +60,7 @@ def index_digest(index: Path, added: bool = True) -> str:
 
 def verify(dataset: Dataset) -> list[dict[str, str]]:
     """All differences from the lock: `file` and `problem` (changed | missing | extra, or stale for shards that contain
-    withdrawn photos).
+    withdrawn photos, and for a lock that lacks decisions made since).
 
     Raises UsageError when there is no lock, or one that `bolid shard` did not write.
     """
@@ -81,6 +81,8 @@ def verify(dataset: Dataset) -> list[dict[str, str]]:
 def _differences(dataset: Dataset, lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
     pinned = {entry["shard"]: entry for entry in lock["shards"]}
     stale = find_stale(dataset)
+    if decisions_since_lock(dataset):
+        yield dataset.lock.name, "stale"
     for name, entry in pinned.items():
         if not (dataset.shards / name).is_file():
             yield f"shards/{name}", "missing"

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bolid_data.catalog import IndexWriter, without_photos
+from bolid_data.catalog import IndexWriter, without_person
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.keyed import make_key
@@ -62,7 +62,8 @@ def repack(dataset: Dataset, lock: dict[str, Any], unwanted: Unwanted) -> bool:
     pending = dataset.pending
     pending.begin()
     shards = _write_tars(dataset, lock["max_size"], unwanted, first, kept_tars)
-    without_photos(dataset.measurements, pending.measurements, sorted(unwanted.photos))
+    name = next((row["name"] for row in lock.get("people", []) if row["person"] == unwanted.person), "")
+    without_person(dataset.measurements, pending.measurements, unwanted.person, name or "", sorted(unwanted.photos))
     new_lock = lock | {
         "people": [row for row in lock.get("people", []) if row["person"] != unwanted.person],
         "photos": [row for row in lock["photos"] if row["sha256"] not in unwanted.photos],
@@ -73,6 +74,7 @@ def repack(dataset: Dataset, lock: dict[str, Any], unwanted: Unwanted) -> bool:
     }
     pending.sync()
     seal(new_lock, pending.lock)
+    dataset.catalog.decisions.rename_lock(file_sha256(dataset.lock), file_sha256(pending.lock))
     return True
 
 

@@ -18,13 +18,14 @@ from bolid_data.progress import bar, note
 from bolid_data.records import ListedPerson, Sighting, StoredPhoto
 from bolid_data.shards.rebuild import import_measurements
 from bolid_data.store import LostPhotoError
+from bolid_data.weights import file_sha256
 
 _BATCH = 1000
 _NOT_RESTORED = (
     "addresses that gave no photo, and why: the next `bolid scrape` tries them again",
     "the progress of an unfinished crawl, and which hosts requested to be left alone",
     "when each photo was fetched, and with which status and validators",
-    "who made a decision by hand (the decisions themselves are in the measurements)",
+    "who made a decision by hand, and the log of earlier ones (those in force are in the measurements)",
 )
 """What only the catalog holds."""
 
@@ -121,6 +122,7 @@ def _import(fresh: Dataset, lock: Lock, photos: _Photos) -> None:
     for start in range(0, max(len(rows), len(sightings)), _BATCH):
         fresh.catalog.sightings.record([], rows[start : start + _BATCH], sightings[start : start + _BATCH])
     import_measurements(lock, fresh.catalog)
+    fresh.catalog.decisions.record_lock(file_sha256(fresh.lock))
 
 
 def _sightings(photo: LockedPhoto) -> Iterator[Sighting]:

@@ -21,6 +21,7 @@ from bolid_data.shards.dependent import discard_stale
 from bolid_data.shards.lock import write_lock
 from bolid_data.shards.samples import samples
 from bolid_data.shards.writer import ShardWriter
+from bolid_data.weights import file_sha256
 
 
 def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
@@ -79,7 +80,9 @@ def _write_aside(recipe: ShardRecipe, dataset: Dataset, measurements: Path | Non
         shutil.copyfile(measurements, pending.measurements)
     else:
         dataset.catalog.lock_content.export_measurements(pending.measurements)
-    return write_lock(recipe, pending, content, shards)
+    lock = write_lock(recipe, pending, content, shards)
+    dataset.catalog.decisions.record_lock(file_sha256(pending.lock))
+    return lock
 
 
 def _write_tars(recipe: ShardRecipe, dataset: Dataset, folder: Path, index: IndexWriter) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 import duckdb
 
 from bolid_data.catalog import Catalog, dicts
+from bolid_data.catalog.decisions import LOG
 from bolid_data.curate.judge.counterfactuals import alternatives, nearest_counterfactuals
 from bolid_data.curate.judge.facts import compute_facts
 from bolid_data.curate.judge.ledger import fill_photo_ledger, last_models
@@ -15,7 +16,7 @@ from bolid_data.manifest import Filter
 
 _PHOTO_QUERIES = {
     "sightings": "FROM sightings WHERE sha256 = $photo ORDER BY url, person",
-    "decisions": "SELECT * EXCLUDE sha256 FROM decisions WHERE sha256 = $photo ORDER BY person",
+    "decisions": f"SELECT * EXCLUDE (sha256, command) FROM ({LOG}) WHERE sha256 = $photo ORDER BY id",
     "detections": """SELECT model, kind, score, box FROM detections WHERE sha256 = $photo
         ORDER BY kind, score DESC""",
     "near": """SELECT CASE a WHEN $photo THEN b ELSE a END AS sha256, distance FROM near

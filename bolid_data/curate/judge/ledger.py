@@ -37,10 +37,10 @@ def fill_photo_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256: 
 
     A dataset that was rebuilt from its lock has no ledger until it is judged; for it, these rows are built now.
     """
-    con.execute("CREATE TEMP TABLE people_of AS SELECT DISTINCT person FROM sightings WHERE sha256 = ?", [sha256])
+    con.execute("CREATE TEMP TABLE people_of AS SELECT DISTINCT person FROM attributions WHERE sha256 = ?", [sha256])
     ledger = "ledger"
     if not con.execute("FROM duckdb_tables() WHERE table_name = 'ledger' AND NOT temporary").fetchone():
-        photos = con.execute("SELECT DISTINCT sha256 FROM sightings SEMI JOIN people_of USING (person)").fetchall()
+        photos = con.execute("SELECT DISTINCT sha256 FROM attributions SEMI JOIN people_of USING (person)").fetchall()
         build_partial_ledger(con, models, [photo for (photo,) in photos if photo])
         ledger = "partial_ledger"
     con.execute(f"CREATE TEMP TABLE photo_ledger AS SELECT * FROM {ledger} SEMI JOIN people_of USING (person)")
@@ -69,7 +69,7 @@ _VERSION = "2 "  # to be raised when the ledger's columns change
 
 # Sums of hashes, which change with any row that is added, removed or changed, whatever the order of the rows.
 _STATE = """
-SELECT (SELECT sum(hash(person, sha256, state)) FROM sightings WHERE sha256 IS NOT NULL),
+SELECT (SELECT sum(hash(person, sha256, state)) FROM attributions WHERE sha256 IS NOT NULL),
     (SELECT sum(hash(sha256, model)) FROM measured), (SELECT sum(hash(sha256)) FROM undecodable),
     (SELECT sum(hash(person, sha256, likeness)) FROM likenesses), (SELECT sum(hash(a, b, distance)) FROM near)
 """
@@ -78,7 +78,7 @@ _PARTS = {
     # `gone`: gone from all of its addresses; a person for whom it is gone does not count towards `names`.
     "listed": """SELECT person, sha256, gone, count(*) FILTER (gone = 0) OVER (PARTITION BY sha256) AS names FROM (
         SELECT person, sha256, bool_and(state = 'gone')::INTEGER AS gone
-        FROM sightings SEMI JOIN chosen USING (sha256) GROUP BY ALL)""",
+        FROM attributions SEMI JOIN chosen USING (sha256) GROUP BY ALL)""",
     # An opt-out at one address holds for the photo, whoever else lists it.
     "opted_out": """SELECT sha256, count(*) AS opt_outs FROM sightings SEMI JOIN chosen USING (sha256)
         WHERE state = 'opted_out' GROUP BY sha256""",
@@ -103,7 +103,7 @@ _PARTS = {
     "between_people": """SELECT listed.person, listed.sha256, min(distance) AS between
         FROM listed JOIN (SELECT a AS sha256, b AS other, distance FROM near UNION ALL SELECT b, a, distance FROM near)
             USING (sha256)
-        JOIN (SELECT DISTINCT sha256 AS other, person AS owner FROM sightings WHERE state <> 'gone') USING (other)
+        JOIN (SELECT DISTINCT sha256 AS other, person AS owner FROM attributions WHERE state <> 'gone') USING (other)
         WHERE owner <> listed.person GROUP BY ALL""",
     "completeness": """SELECT sha256, bool_or(model = $pose) AS posed, bool_or(model = $face) AS faced,
         count(*) = 4 AS complete FROM measured SEMI JOIN chosen USING (sha256)

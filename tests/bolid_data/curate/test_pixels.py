@@ -101,7 +101,7 @@ def test_photos_with_other_pixels_are_captioned_again(dataset: Dataset) -> None:
     alpha = next(sha for (sha,) in _sha256s(dataset, "alpha"))
     loaded = manifest(dataset)
     for sha256 in (alpha, next(sha for (sha,) in _sha256s(dataset, "plain"))):
-        dataset.catalog.decisions.decide("anna", sha256, True, "me", "wanted")
+        dataset.catalog.decisions.decide("keep", [("anna", sha256)], "me", "wanted")
     filter_photos(loaded, dataset, measure_all=True)
     assert caption_photos(loaded, dataset)["captioned"] == 2
     other = manifest(dataset, "black")

@@ -72,7 +72,7 @@ def test_the_funnel_shows_what_new_thresholds_changed(tmp_path: Path, capsys: py
 def test_an_explanation_shows_who_decided_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     sha256 = world.photo()
-    world.dataset.catalog.decisions.decide("anna", sha256, False, "eva", "her sister")
+    world.dataset.catalog.decisions.decide("reject", [("anna", sha256)], "eva", "her sister")
     world.judge()
     show.print_explanation(show.explain(world.dataset.catalog, sha256))
     text = capsys.readouterr().out

@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> World:
     for number in range(3):
         captioned = world.photo(data=jpeg(number))
     catalog = world.dataset.catalog
-    catalog.decisions.decide("anna", world.photo(data=jpeg(9), people=()), True, "me", "seen from behind")
+    catalog.decisions.decide("keep", [("anna", world.photo(data=jpeg(9), people=()))], "me", "seen from behind")
     finish(world)
     catalog.captions.record_captions("blip@1", "What is worn?", {captioned: 'a "red" top, a café'})
     shard(manifest(tmp_path), world.dataset)

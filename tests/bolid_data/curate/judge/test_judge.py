@@ -150,22 +150,22 @@ def test_a_decision_by_hand_stands_over_what_was_measured(world: World) -> None:
     catalog = world.dataset.catalog
     marked, fine = world.photo(watermark=0.9), world.photo()
     world.judge()
-    catalog.decisions.decide("anna", marked, True, "eva", "the mark is a tattoo")
-    catalog.decisions.decide("anna", fine, False, "eva", "not her")
+    catalog.decisions.decide("keep", [("anna", marked)], "eva", "the mark is a tattoo")
+    catalog.decisions.decide("reject", [("anna", fine)], "eva", "not her")
     world.judge()
     assert world.verdicts() == {marked: [], fine: ["rejected"]}
-    catalog.decisions.undecide("anna", marked)
+    catalog.decisions.undo([marked], "eva")
     world.judge()
     assert world.verdicts() == {marked: ["watermarked"], fine: ["rejected"]}
     with pytest.raises(UsageError, match="no such photo"):
-        catalog.decisions.decide("anna", "0" * 64, True, "eva", "")
+        catalog.decisions.decide("keep", [("anna", "0" * 64)], "eva", "")
 
 
 def test_no_decision_brings_back_what_its_owner_opted_out(world: World) -> None:
     catalog = world.dataset.catalog
     sha256 = world.photo()
     (sighting,) = catalog.sightings.at_addresses(["https://a.example/anna/1.jpg"])
-    catalog.decisions.decide("anna", sha256, True, "eva", "I want it")
+    catalog.decisions.decide("keep", [("anna", sha256)], "eva", "I want it")
     catalog.sightings.update([replace(sighting, state="opted_out")])
     world.judge()
     assert world.verdicts() == {sha256: ["opted_out"]}
@@ -173,7 +173,7 @@ def test_no_decision_brings_back_what_its_owner_opted_out(world: World) -> None:
 
 def test_a_rejected_photo_counts_for_nobody(world: World) -> None:
     photos = [world.photo() for _ in range(3)]
-    world.dataset.catalog.decisions.decide("anna", photos[0], False, "eva", "")
+    world.dataset.catalog.decisions.decide("reject", [("anna", photos[0])], "eva", "")
     world.judge(Filter(min_photos_per_person=3))
     assert world.verdicts()[photos[1]] == ["few_photos"]
 
