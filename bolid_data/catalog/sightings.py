@@ -27,8 +27,8 @@ class Sightings(Part):
     ) -> int:
         """Commits collected rows. A row replaces one with the same key; of several, the last one counts.
 
-        `listed` are people, each with all photo pages that the site lists of them. Returns the number of their stored
-        photos that are no longer listed.
+        `listed` are people, each with all photo pages that the site lists of them. Returns the number of stored photos
+        that are gone: no longer listed, or the file in a folder now holds something else.
         """
         last = {(sighting.url, sighting.person): sighting for sighting in sightings}
         with self._catalog.open() as con:
@@ -39,6 +39,7 @@ class Sightings(Part):
                        AND s.person = row.person AND row.url <> row.page_url AND s.sha256 IS NULL""",
                     {"rows": [{"url": s.url, "page_url": s.page_url, "person": s.person} for s in last.values()]},
                 )
+            replaced = _record_replaced(con, list(last.values()))
             upsert(con, "people", [vars(row) for row in {row.person: row for row in people}.values()])
             upsert(con, "photos", [vars(row) for row in {row.sha256: row for row in photos}.values()])
             _clear_lost(con, [row.sha256 for row in photos])
@@ -46,8 +47,9 @@ class Sightings(Part):
             upsert(con, "pages", [vars(row) for row in {row.url: row for row in pages}.values()])
             if opted_out := [sighting.url for sighting in last.values() if sighting.state == "opted_out"]:
                 opt_out_with(con, opted_out)
+            if opted_out or replaced:
                 withdraw(con)
-            return sum(_date_gone(con, person, pages_listed) for person, pages_listed in listed)
+            return replaced + sum(_date_gone(con, person, pages_listed) for person, pages_listed in listed)
 
     def names(self) -> dict[str, str]:
         """Names by slug."""
@@ -64,6 +66,13 @@ class Sightings(Part):
         with self._catalog.open() as con:
             rows = con.execute("SELECT page_url FROM sightings WHERE person = ? AND " + _SETTLED, [person]).fetchall()
         return {page for (page,) in rows}
+
+    def settled_files(self, person: str) -> dict[str, str | None]:
+        """The files of a person's folder that need not be read again unless they change, each with its validator."""
+        with self._catalog.open() as con:
+            return dict(
+                con.execute("SELECT url, etag FROM sightings WHERE person = ? AND " + _SETTLED, [person]).fetchall()
+            )
 
     def begin_crawl(self) -> int:
         """The id of the crawl to resume, or of a new one; a crawl is resumed within a day."""
@@ -170,6 +179,28 @@ class Sightings(Part):
 def _sightings(con: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any]) -> list[Sighting]:
     names = ", ".join(field.name for field in fields(Sighting))
     return [Sighting(**row) for row in dicts(con.execute(f"SELECT {names} FROM sightings WHERE {where}", values))]
+
+
+def _record_replaced(con: duckdb.DuckDBPyConnection, sightings: Sequence[Sighting]) -> int:
+    """Before sightings are recorded: keeps those of files in folders that held another photo. Returns their number."""
+    rows = [
+        {"url": row.url, "person": row.person, "now": row.sha256} for row in sightings if row.url.startswith("file:")
+    ]
+    if not rows:
+        return 0
+    con.execute(
+        """DELETE FROM replaced WHERE (url, person, sha256) IN
+           (SELECT (row.url, row.person, row.now) FROM (SELECT unnest($rows) AS row))""",
+        {"rows": rows},
+    )
+    before = con.execute(
+        """INSERT OR IGNORE INTO replaced SELECT url, s.person, sha256, $at FROM sightings s
+           JOIN (SELECT unnest($rows) AS row) ON url = row.url AND s.person = row.person
+           WHERE sha256 IS DISTINCT FROM row.now AND sha256 IS NOT NULL AND state IN ('stored', 'gone', 'failed')
+           RETURNING sha256""",
+        {"rows": rows, "at": utc_now()},
+    ).fetchall()
+    return len(before)
 
 
 def _clear_lost(con: duckdb.DuckDBPyConnection, sha256s: list[str]) -> None:

@@ -46,11 +46,11 @@ class Ingest:
         """Records the complete list of photo pages of a person on a site: the person's other photos are gone."""
         self._batch.listed.append((person, photo_pages))
 
-    def add_photo(self, file: Path, url: str, person: str, page_url: str) -> bool:
+    def add_photo(self, file: Path, url: str, person: str, page_url: str, etag: str | None = None) -> bool:
         """Copies a local file to the store if it is a photo. Returns whether it was."""
         kept = self._keep(file)
         assert kept is not None, "None is returned only with decode=False"
-        return self._record(kept, Sighting(url, person, page_url, "stored"))
+        return self._record(kept, Sighting(url, person, page_url, "stored", etag=etag))
 
     async def add_download(self, file: Path, url: str, person: str, page_url: str, validators: Validators) -> bool:
         """Adds a file of the inbox; it is removed from there once it is committed."""
@@ -88,7 +88,9 @@ class Ingest:
     def _record(self, kept: "_Kept | str", sighting: Sighting) -> bool:
         if isinstance(kept, str):
             state = "opted_out" if kept == "opted_out" else "refused"
-            self.record_no_photo(sighting.url, sighting.person, sighting.page_url, state, kept, sighting.http_status)
+            self.record_no_photo(
+                sighting.url, sighting.person, sighting.page_url, state, kept, sighting.http_status, etag=sighting.etag
+            )
             return False
         self._batch.photos.append(kept.photo)
         self._batch.stored.add(kept.file)
@@ -109,9 +111,10 @@ class Ingest:
         reason: str,
         status: int | None = None,
         consent: str | None = None,
+        etag: str | None = None,
     ) -> None:
         """Records an address that yielded no photo, and why."""
-        self._sight(Sighting(url, person, page_url, state, None, status, reason, utc_now(), consent))
+        self._sight(Sighting(url, person, page_url, state, None, status, reason, utc_now(), consent, etag))
         self.stats.count_reason(reason)
 
     def record_repeat(self, url: str, person: str, page_url: str) -> bool:

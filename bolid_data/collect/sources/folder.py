@@ -27,9 +27,9 @@ def collect_folder(root: Path, source: FolderSource, ingest: Ingest) -> None:
 
     A file that is not a photo by its name is recorded as `not_a_photo`, another that cannot be read as one as `broken`,
     a link to a file outside `root` as `outside`, and a file or folder that this user may not read as `unreadable`,
-    which the next run tries again. Links to folders are not followed. A photo whose file has been deleted is marked as
-    gone. Addresses are `file:<person's folder>/<file>`, so that a dataset does not reveal where it was on which
-    machine.
+    which the next run tries again. Links to folders are not followed. A photo whose file has been deleted or now holds
+    something else is gone; a file is read again if its size or its time of modification has changed. Addresses are
+    `file:<person's folder>/<file>`, so that a dataset does not reveal where it was on which machine.
     """
     people = choose_people(root, source)
     slugs = Slugs(ingest.catalog.sightings.names())
@@ -52,7 +52,7 @@ def collect_folder(root: Path, source: FolderSource, ingest: Ingest) -> None:
             )
             ingest.stats.people += 1
             ingest.mark_gone(person, _gone(stored.get(person, set()), files, root))
-            settled = ingest.catalog.sightings.settled_pages(person)
+            settled = ingest.catalog.sightings.settled_files(person)
             for path in files.unreadable:
                 address = _address(path, root)
                 ingest.record_no_photo(address, person, address, "failed", "unreadable")
@@ -63,14 +63,15 @@ def collect_folder(root: Path, source: FolderSource, ingest: Ingest) -> None:
             for name in files.photos:
                 file = Path(name)
                 address = _address(file, root)
-                if address in settled:
+                validator = _validator(file)
+                if address in settled and (settled[address] == validator or not _is_readable(file)):
                     ingest.stats.known += 1
                 elif file.is_symlink() and not _is_inside(file, root):
-                    ingest.record_no_photo(address, person, address, "refused", "outside")
+                    ingest.record_no_photo(address, person, address, "refused", "outside", etag=validator)
                 elif not _is_readable(file):
                     ingest.record_no_photo(address, person, address, "failed", "unreadable")
                 else:
-                    ingest.add_photo(file, address, person, address)
+                    ingest.add_photo(file, address, person, address, validator)
                 progress.advance(task)
                 ingest.commit(always=False)
     ingest.commit()
@@ -113,6 +114,15 @@ def _gone(stored: set[str], files: Files, root: Path) -> list[str]:
     missing = stored - {_address(Path(name), root) for name in [*files.photos, *files.others]}
     hidden = tuple(f"{_address(folder, root)}/" for folder in files.unreadable)
     return sorted(address for address in missing if not address.startswith(hidden))
+
+
+def _validator(file: Path) -> str:
+    """What changes when a file is overwritten, without reading it: its size in bytes and its time of modification."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return ""  # a dangling link
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
 
 
 def _is_inside(file: Path, root: Path) -> bool:

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import os
 import tempfile
@@ -46,6 +47,56 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
     assert len(list(dataset.store.files())) == 2, "the same bytes under two names are one photo"
     assert (tmp_path / "photos" / "tom" / "a.jpg").exists(), "a person's own files stay where they are"
     assert scrape(manifest(tmp_path), dataset)["known"] == 3
+
+
+def photos_of(dataset: Dataset) -> dict[str, list[str]]:
+    """The states of every photo in the attributions, by its sha256's first digits."""
+    with dataset.catalog.open(read_only=True) as con:
+        query = "SELECT sha256[:8], list(state ORDER BY state) FROM attributions WHERE sha256 IS NOT NULL GROUP BY ALL"
+        return dict(con.execute(query).fetchall())
+
+
+def short(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:8]
+
+
+def test_a_file_that_is_overwritten_is_another_photo_and_the_old_one_is_gone(tmp_path: Path) -> None:
+    one, two = photo(1), photo(2)
+    fill(tmp_path, {"ana/1.jpg": one, "ana/2.jpg": two})
+    dataset = Dataset(tmp_path / "data")
+    scrape(manifest(tmp_path), dataset)
+    fill(tmp_path, {"ana/1.jpg": photo(3)})
+    stats = scrape(manifest(tmp_path), dataset)
+    assert (stats["new"], stats["known"], stats["gone"]) == (1, 1, 1)
+    assert photos_of(dataset) == {short(one): ["gone"], short(two): ["stored"], short(photo(3)): ["stored"]}
+    assert {row.reason for row in dataset.catalog.consent.withdrawn() if row.sha256[:8] == short(one)} == {"gone"}
+
+    fill(tmp_path, {"ana/1.jpg": b"no photo any more", "ana/moved.jpg": one})
+    scrape(manifest(tmp_path), dataset)
+    assert photos_of(dataset)[short(photo(3))] == ["gone"]
+    assert not [row for row in dataset.catalog.consent.withdrawn() if row.sha256[:8] == short(one)], "it is back"
+    fill(tmp_path, {"ana/1.jpg": photo(3)})
+    scrape(manifest(tmp_path), dataset)
+    assert photos_of(dataset)[short(photo(3))] == ["stored"], "and what was no photo is read again"
+
+
+def test_only_files_that_changed_are_read_again(tmp_path: Path) -> None:
+    fill(tmp_path, {"ana/1.jpg": photo(1), "ana/2.jpg": photo(2), "ana/3.jpg": b"broken"})
+    dataset = Dataset(tmp_path / "data")
+    scrape(manifest(tmp_path), dataset)
+    with dataset.catalog.open() as con:  # as earlier versions left it
+        con.execute("UPDATE sightings SET etag = NULL WHERE url = 'file:ana/2.jpg'")
+        before = con.execute("SELECT url, fetched_at FROM sightings").fetchall()
+        con.execute("UPDATE sightings SET fetched_at = fetched_at - INTERVAL 1 DAY")
+    os.utime(tmp_path / "photos" / "ana" / "1.jpg", (1, 1))
+    assert scrape(manifest(tmp_path), dataset)["known"] == 3
+    with dataset.catalog.open() as con:
+        read = con.execute(
+            "SELECT url FROM sightings WHERE fetched_at > now() - INTERVAL 1 HOUR ORDER BY url"
+        ).fetchall()
+    assert len(before) == 3
+    assert read == [("file:ana/1.jpg",), ("file:ana/2.jpg",)]
+    assert photos_of(dataset) == {short(photo(1)): ["stored"], short(photo(2)): ["stored"]}
 
 
 @pytest.mark.parametrize(
