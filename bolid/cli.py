@@ -1,6 +1,7 @@
 """The command line: one short function per command. The work is done in `bolid_data` and `bolid_train`."""
 
 import os
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -112,13 +113,49 @@ def filter_(
 
 
 @app.command()
-def caption(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Caption kept photos that have no caption by this model yet."""
+def caption(
+    manifest: ManifestFile,
+    data: Data = None,
+    set_: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--set",
+            metavar="PHOTO TEXT",
+            help="Caption a photo by hand: its sha256's first digits, path or file name. An empty text undoes it.",
+        ),
+    ] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", metavar="DIR", help="Read captions by hand from .txt files.")
+    ] = None,
+    export: Annotated[Path | None, typer.Option(metavar="DIR", help="Write captions to .txt files.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of these captions, such as short or tags. (default: the manifest's caption.use)"),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Caption kept photos that have no caption yet, by a model; or set, import and export captions by hand."""
+    from bolid_data.curate.captions import by_hand
     from bolid_data.curate.captions.run import caption_photos
 
+    if sum(option is not None for option in (set_, import_, export)) > 1:
+        raise UsageError("--set, --import and --export: use one at a time")
+    if name is not None and not re.fullmatch("[a-z0-9_]{0,40}", name):
+        raise UsageError(f"--name {name}: a caption's name is made of [a-z0-9_], such as short or tags")
+    if name is not None and not (set_ or import_ or export):
+        raise UsageError("--name belongs to --set, --import or --export; a model's captions have none")
     loaded, dataset = _open(manifest, data)
     with dataset.working():
-        _print_result(caption_photos(loaded, dataset), as_json)
+        if set_:
+            result = by_hand.set_caption(loaded, dataset, *set_, name)
+        elif import_:
+            result = by_hand.import_captions(loaded, dataset, import_, name)
+        elif export:
+            result = by_hand.export_captions(loaded, dataset, export, name)
+        else:
+            result = caption_photos(loaded, dataset)
+        _print_result(result, as_json)
 
 
 @app.command()

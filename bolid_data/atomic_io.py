@@ -6,7 +6,7 @@ either can be lost. So a file is synced before it is renamed, and its folder aft
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +51,26 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Writes many files atomically, and syncs their folders once. If killed, each file is complete or missing."""
+    partial = {path: path.with_name(f".{path.name}.part") for path in contents}
+    for folder in {path.parent for path in contents}:
+        make_folder(folder)
+    try:
+        for path, content in contents.items():
+            with _naming(path):
+                partial[path].write_bytes(content)
+                sync(partial[path])
+        for path, part in partial.items():
+            part.replace(path)
+    except BaseException:
+        for part in partial.values():
+            part.unlink(missing_ok=True)
+        raise
+    for folder in {path.parent for path in contents}:
+        sync(folder)
 
 
 def replace(source: Path, target: Path) -> None:

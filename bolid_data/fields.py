@@ -18,8 +18,15 @@ SplitName = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
 ShardName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}-[0-9]{6,9}\.tar$")]
 SampleKey = Annotated[str, Field(pattern="^[a-z0-9_-]{1,100}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}$")]
-Words = Annotated[str, Field(max_length=20_000)]
+MAX_WORDS = 20_000
+Words = Annotated[str, Field(max_length=MAX_WORDS)]
 """A caption or a prompt."""
+CaptionName = Annotated[str, Field(pattern="^[a-z0-9_]{0,40}$")]
+"""One of a photo's captions, such as `short` or `tags`; "" for the plain one."""
+TriggerWord = Annotated[
+    str, Field(max_length=200, pattern=r"^([^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?)?$")
+]
+"""What stands in front of every caption, on one line."""
 Side = Annotated[int, Field(ge=1, le=1_000_000)]
 Offset = Annotated[int, Field(ge=0, le=2**50)]
 Count = Annotated[int, Field(ge=0, le=2**40)]

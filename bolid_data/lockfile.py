@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from bolid_data.errors import UsageError
+from bolid_data.fields import CaptionName, Offset, Sha256, ShardName, Slug, SplitName, TriggerWord, Words
 from bolid_data.fields import Count as Bounded
-from bolid_data.fields import Offset, Sha256, ShardName, Slug, SplitName, Words
 from bolid_data.manifest import Filter, Manifest, ShardSettings, ThePlaceSource
 from bolid_data.names import clean_name
 from bolid_data.records import Model, ModelIds
@@ -79,8 +79,10 @@ class LockedShard(BaseModel):
 
 
 class LockedCaptioner(BaseModel):
-    model: Text
-    prompt: Words
+    model: Text | None
+    prompt: Words | None
+    use: CaptionName = ""
+    trigger: TriggerWord = ""
 
 
 class Lock(BaseModel):

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from bolid_data.errors import ManifestError, UsageError
-from bolid_data.fields import Sha256, Slug
+from bolid_data.fields import CaptionName, Sha256, Slug, TriggerWord
 from bolid_data.formats import USUAL_FORMATS, Format
 from bolid_data.manifest_errors import Mistake, explain, mistakes_of
 
@@ -205,7 +205,7 @@ class Models(_Section):
 
 
 class CaptionSettings(_Section):
-    """Settings of the captioner."""
+    """Settings of the captioner, and which captions are used."""
 
     prompt: str = ""
     """The beginning of each caption, or the question to the model; "" uses the model's default."""
@@ -215,6 +215,10 @@ class CaptionSettings(_Section):
     """Photos captioned together."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of the model."""
+    use: CaptionName = ""
+    """Which captions by hand or in sidecar files to use: "tags" for photo.tags.txt, "" for photo.txt."""
+    trigger: TriggerWord = ""
+    """A word in front of every caption in shards and exports."""
 
 
 class ShardSettings(_Section):

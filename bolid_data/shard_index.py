@@ -46,8 +46,8 @@ MAPS = ("captions", "measures")
 _ADDED = {"captions", "measures", "rotation"}
 """Columns of samples that older indexes lack."""
 
-CaptionName = Annotated[str, Field(min_length=1, max_length=21_002)]
-"""The source of a caption: a model's id, followed by a colon and its prompt if it had one."""
+CaptionSource = Annotated[str, Field(min_length=1, max_length=21_002)]
+"""The source of a caption: a model's id, `hand` or `sidecar`; followed by a colon and its prompt or name, if any."""
 MeasureName = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
 
 _MADE = r"^(as_is|stripped|converted(: [a-z0-9 ,]{1,80})?)$"
@@ -67,7 +67,7 @@ class SampleRow(TypedDict):
     keypoints: Keypoints | None
     # Older indexes lack the following.
     made: NotRequired[Annotated[str, Field(pattern=_MADE)] | None]
-    captions: NotRequired[Annotated[dict[CaptionName, Words], Field(max_length=_MAX_NAMES)] | None]
+    captions: NotRequired[Annotated[dict[CaptionSource, Words], Field(max_length=_MAX_NAMES)] | None]
     measures: NotRequired[Annotated[dict[MeasureName, Finite], Field(max_length=_MAX_NAMES)] | None]
     rotation: NotRequired[Annotated[int, Field(ge=0, lt=360)] | None]
 

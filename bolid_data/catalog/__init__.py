@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from bolid_data.catalog.address_list import AddressList
+from bolid_data.catalog.caption_files import CaptionFiles
 from bolid_data.catalog.captions import Captions
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.consent import Consent, WithdrawnPhoto
 from bolid_data.catalog.decisions import Decisions
 from bolid_data.catalog.embeddings import Embeddings
 from bolid_data.catalog.erasure import Erasure, without_person
+from bolid_data.catalog.exports import Exports
 from bolid_data.catalog.index import IndexWriter, Samples
 from bolid_data.catalog.lock_content import LockContent
 from bolid_data.catalog.measurements import Measures
@@ -38,10 +40,12 @@ class Catalog(Connection):
         self.near_copies = NearCopies(self)
         self.decisions = Decisions(self)
         self.captions = Captions(self)
+        self.caption_files = CaptionFiles(self)
         self.samples = Samples(self)
         self.lock_content = LockContent(self)
         self.consent = Consent(self)
         self.erasure = Erasure(self)
+        self.exports = Exports(self)
 
     def summary(self) -> list[dict[str, Any]]:
         """The progress of each person's photos."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import duckdb
 
+from bolid_data.caption_text import with_trigger
+from bolid_data.catalog.captions import CAPTION_SETTINGS, CHOSEN_CAPTIONS
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, insert
 from bolid_data.shard_index import MAPS, VERSION
@@ -17,7 +19,7 @@ CREATE TABLE samples (
     key VARCHAR PRIMARY KEY, person VARCHAR, sha256 VARCHAR, split VARCHAR, shard VARCHAR, "offset" BIGINT, size BIGINT,
     width INTEGER, height INTEGER, caption VARCHAR, keypoints FLOAT[3][17],
     made VARCHAR,  -- as_is | stripped (of what a decoder does not need) | converted (re-encoded)
-    captions MAP(VARCHAR, VARCHAR),  -- other captions than `caption`, by model and prompt
+    captions MAP(VARCHAR, VARCHAR),  -- other captions than `caption`, by author and prompt or name
     measures MAP(VARCHAR, DOUBLE),  -- measurements of the last judgement's models, by name
     rotation INTEGER  -- degrees by which the photo was rotated, in addition to its EXIF
 );
@@ -34,8 +36,8 @@ _MEASURES = ("sharpness", "brightness", "colourfulness", "watermark", "likeness"
 _KEPT = f"""
 WITH chosen AS (
     SELECT person, sha256, caption
-    FROM verdicts JOIN (FROM captioned JOIN captioner USING (model, prompt)) USING (sha256)
-    WHERE kept AND caption IS NOT NULL AND list_contains($people, person)
+    FROM verdicts JOIN {CHOSEN_CAPTIONS} USING (sha256)
+    WHERE kept AND list_contains($people, person)
 ),
 -- As lists: for DuckDB 2.0, the array of a photo without a detected person has another length.
 people AS (
@@ -48,17 +50,18 @@ faces AS (
     SELECT sha256, max(score) AS face_score FROM detections JOIN judgement ON model = face
     WHERE kind = 'face' AND sha256 IN (SELECT sha256 FROM chosen) GROUP BY sha256
 ),
--- A name depends only on model and prompt, so that it is the same in every dataset.
+-- A name depends only on author and prompt, so that it is the same in every dataset.
 named AS (
     SELECT sha256, model || CASE WHEN prompt = '' THEN '' ELSE ': ' || prompt END AS name, min(caption) AS text
-    FROM captioned ANTI JOIN captioner USING (model, prompt)
+    FROM captioned ANTI JOIN {CHOSEN_CAPTIONS} USING (sha256, model, prompt)
     WHERE caption IS NOT NULL AND sha256 IN (SELECT sha256 FROM chosen) GROUP BY ALL
 ),
 others AS (
     SELECT sha256, map(list(name ORDER BY name), list(text ORDER BY name)) AS captions FROM named GROUP BY sha256
 )
-SELECT person, sha256, caption, keypoints, coalesce(captions, MAP {{}}) AS captions, {", ".join(_MEASURES)}
-FROM chosen LEFT JOIN people USING (sha256) LEFT JOIN faces USING (sha256) LEFT JOIN others USING (sha256)
+SELECT person, sha256, caption, trigger, keypoints, coalesce(captions, MAP {{}}) AS captions, {", ".join(_MEASURES)}
+FROM chosen LEFT JOIN {CAPTION_SETTINGS} ON true
+LEFT JOIN people USING (sha256) LEFT JOIN faces USING (sha256) LEFT JOIN others USING (sha256)
 LEFT JOIN (FROM qualities SEMI JOIN judgement ON model = quality) USING (sha256)
 LEFT JOIN (SELECT sha256, probability AS watermark FROM watermarks w JOIN judgement j ON w.model = j.watermark)
     USING (sha256)
@@ -69,10 +72,13 @@ ORDER BY list_position($people, person), sha256
 
 class Samples(Part):
     def kept_photos(self, people: Sequence[str]) -> list[dict[str, Any]]:
-        """Kept, captioned photos in the order of `people`, then by sha256: person, sha256, caption, keypoints of the
-        most certain person, `captions` of other models or prompts by name, and `measures` by name."""
+        """Kept, captioned photos in the order of `people`, then by sha256: person, sha256, caption with the trigger
+        word, keypoints of the most certain person, its other `captions` by name, and `measures` by name."""
         with self._catalog.open() as con:
-            return [_with_measures(row) for row in dicts(con.execute(_KEPT, {"people": list(people)}))]
+            rows = dicts(con.execute(_KEPT, {"people": list(people)}))
+        for row in rows:
+            row["caption"] = with_trigger(row["caption"], row.pop("trigger") or "")
+        return [_with_measures(row) for row in rows]
 
 
 def _with_measures(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from bolid_data.atomic_io import atomic_write
+from bolid_data.catalog.captions import CHOSEN_CAPTIONS
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import dicts, first_line, insert
@@ -30,7 +31,11 @@ class LockContent(Part):
             con.execute(_PUBLIC)
             thresholds = con.execute("SELECT thresholds FROM judgement").fetchone()
             judgement = dicts(con.execute("SELECT * EXCLUDE thresholds FROM judgement"))
-            captioner = dicts(con.execute("SELECT model, prompt FROM captioner"))
+            captioner = dicts(
+                con.execute(
+                    "SELECT model, prompt, coalesce(use, '') AS use, coalesce(trigger, '') AS trigger FROM captioner"
+                )
+            )
             models = dicts(
                 con.execute(
                     f"""SELECT models.* FROM models
@@ -51,15 +56,15 @@ class LockContent(Part):
             )
             photos = dicts(
                 con.execute(
-                    """WITH verdict AS (
+                    f"""WITH verdict AS (
                            SELECT sha256, bool_or(kept) AND sha256 IN  -- photos without a caption are in no shard
-                               (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt)) AS kept
+                               (SELECT sha256 FROM {CHOSEN_CAPTIONS}) AS kept
                            FROM verdicts GROUP BY sha256
                        ),
                        sighted AS (
-                           SELECT sha256, list({'person': person, 'url': url, 'page_url':
+                           SELECT sha256, list({{'person': person, 'url': url, 'page_url':
                                CASE WHEN regexp_matches(page_url, '^https?://') THEN page_url END
-                           } ORDER BY url, person) AS sightings
+                           }} ORDER BY url, person) AS sightings
                            FROM public_sightings GROUP BY sha256
                        )
                        SELECT sha256, format, bytes, coalesce(kept, false) AS kept, coalesce(sightings, []) AS sightings
@@ -270,10 +275,10 @@ SELECT (SELECT any_value(model) FROM detections JOIN models ON id = model WHERE 
     (SELECT any_value(model) FROM embeddings JOIN models ON id = model) AS identity
 """
 
-_INCOMPLETE = """
+_INCOMPLETE = f"""
 SELECT sha256 FROM (SELECT unnest($kept) AS sha256) SEMI JOIN photos USING (sha256)
 WHERE sha256 NOT IN (SELECT sha256 FROM verdicts WHERE kept)
-OR sha256 NOT IN (SELECT sha256 FROM captioned JOIN captioner USING (model, prompt) WHERE caption IS NOT NULL)
+OR sha256 NOT IN (SELECT sha256 FROM {CHOSEN_CAPTIONS})
 OR sha256 NOT IN (
     SELECT sha256 FROM detections JOIN judgement ON model = pose WHERE kind = 'person' AND keypoints IS NOT NULL
     UNION ALL SELECT sha256 FROM decisions WHERE keep)  -- by hand, whatever was detected

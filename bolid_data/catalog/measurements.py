@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from bolid_data.catalog.captions import CHOSEN_CAPTIONS
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import insert, upsert
@@ -81,8 +82,9 @@ class Measures(Part):
         could not be captioned is not sharded."""
         with self._catalog.open() as con:
             return con.execute(
-                """WITH captions AS (SELECT sha256, caption FROM captioned JOIN captioner USING (model, prompt)),
+                f"""WITH captions AS (SELECT sha256, caption FROM {CHOSEN_CAPTIONS}),
                    failed AS (SELECT sha256 FROM uncaptioned JOIN captioner USING (model, prompt))
                    SELECT person, count(*) FILTER (caption IS NULL) FROM verdicts LEFT JOIN captions USING (sha256)
-                   WHERE kept AND sha256 NOT IN (FROM failed) GROUP BY person ORDER BY person"""
+                   WHERE kept AND (caption IS NOT NULL OR sha256 NOT IN (FROM failed))
+                   GROUP BY person ORDER BY person"""
             ).fetchall()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import duckdb
 
+from bolid_data.catalog.captions import BY_PEOPLE
 from bolid_data.catalog.connection import Part
 
 # Plain sRGB is the same in every version; the background only matters for transparent photos.
@@ -33,7 +34,7 @@ class Pixels(Part):
                 )
 
     def discard_other_pixels(self, version: int, background: str) -> int:
-        """Deletes measurements and captions of pixels of another version or background. Returns the number of
+        """Deletes measurements and models' captions of pixels of another version or background. Returns the number of
         photos."""
         with self._catalog.open() as con:
             con.execute(
@@ -43,8 +44,10 @@ class Pixels(Part):
             )
             for table in _PER_MODEL:
                 con.execute(f"DELETE FROM {table} WHERE (sha256, model) IN (FROM other)")
-            for table in ("captioned", "uncaptioned"):
-                con.execute(f"DELETE FROM {table} WHERE sha256 IN (SELECT sha256 FROM other)")
+            for table in ("captioned", "uncaptioned"):  # people's captions stay: they saw the photo, not the pixels
+                con.execute(
+                    f"DELETE FROM {table} WHERE sha256 IN (SELECT sha256 FROM other) AND model NOT IN {BY_PEOPLE}"
+                )
             con.execute("DELETE FROM near WHERE a IN (SELECT sha256 FROM other) OR b IN (SELECT sha256 FROM other)")
             con.execute(
                 """DELETE FROM compared WHERE (SELECT count(*) FROM other) > 0 AND (person = '' OR person IN

@@ -3,7 +3,8 @@
 import duckdb
 
 VERSION = 3
-"""1: the catalogs of BoLID 0.1, which do not record a version. 2: those whose decisions were a table without a log."""
+"""1: the catalogs of BoLID 0.1, which do not record a version. 2: those without a log of decisions,
+captions by hand and exports."""
 
 
 def in_force(last: str = "2147483647") -> str:
@@ -109,12 +110,23 @@ CREATE TABLE IF NOT EXISTS judgement (  -- one row: thresholds and models of the
     thresholds VARCHAR, pose VARCHAR, face VARCHAR, watermark VARCHAR, hash VARCHAR, quality VARCHAR, identity VARCHAR
 );
 CREATE TABLE IF NOT EXISTS captioned (
-    sha256 VARCHAR, model VARCHAR, prompt VARCHAR, caption VARCHAR, PRIMARY KEY (sha256, model, prompt)
+    sha256 VARCHAR,
+    model VARCHAR,   -- the author: a model's id, hand or sidecar
+    prompt VARCHAR,  -- the model's prompt, or the name of a caption that is not a model's
+    caption VARCHAR, PRIMARY KEY (sha256, model, prompt)
 );
 CREATE TABLE IF NOT EXISTS uncaptioned (  -- photos that a captioner could not caption
     sha256 VARCHAR, model VARCHAR, prompt VARCHAR, error VARCHAR, PRIMARY KEY (sha256, model, prompt)
 );
-CREATE TABLE IF NOT EXISTS captioner (model VARCHAR, prompt VARCHAR);  -- one row: its captions are sharded
+CREATE TABLE IF NOT EXISTS captioner (  -- one row: whose captions are used where nobody wrote one
+    model VARCHAR, prompt VARCHAR,
+    use VARCHAR,     -- the name of the captions to use, "" for the plain ones
+    trigger VARCHAR  -- the word in front of every caption that leaves the catalog
+);
+CREATE TABLE IF NOT EXISTS exports (  -- folders that photos or captions were exported to
+    folder VARCHAR PRIMARY KEY,  -- relative to the dataset's folder if it is inside
+    format VARCHAR, exported_at TIMESTAMP
+);
 CREATE VIEW IF NOT EXISTS verdicts AS SELECT person, sha256, kept, reasons FROM judged;
 CREATE VIEW IF NOT EXISTS captions AS SELECT sha256, model, caption FROM captioned;
 -- Catalogs of BoLID 0.1 lack these.
@@ -127,6 +139,8 @@ ALTER TABLE judged ADD COLUMN IF NOT EXISTS framing VARCHAR;
 ALTER TABLE judged ADD COLUMN IF NOT EXISTS facing VARCHAR;
 ALTER TABLE judgement ADD COLUMN IF NOT EXISTS quality VARCHAR;
 ALTER TABLE judgement ADD COLUMN IF NOT EXISTS identity VARCHAR;
+ALTER TABLE captioner ADD COLUMN IF NOT EXISTS use VARCHAR;
+ALTER TABLE captioner ADD COLUMN IF NOT EXISTS trigger VARCHAR;
 -- Catalogs of version 1 do not record how the pixels were made.
 ALTER TABLE photos ADD COLUMN IF NOT EXISTS traits VARCHAR;
 ALTER TABLE measured ADD COLUMN IF NOT EXISTS pixels VARCHAR DEFAULT '';

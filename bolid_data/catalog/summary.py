@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bolid_data.catalog.captions import CHOSEN_CAPTIONS
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.rows import dicts
 
@@ -13,7 +14,7 @@ def summarise(catalog: Connection) -> list[dict[str, Any]]:
         return dicts(con.execute(_SUMMARY))
 
 
-_SUMMARY = """
+_SUMMARY = f"""
 WITH sighted AS (
     SELECT person, count(DISTINCT sha256) FILTER (state <> 'failed') AS stored,
         count(*) FILTER (state = 'refused') AS refused, count(*) FILTER (state = 'opted_out') AS opted_out,
@@ -26,7 +27,7 @@ unfetched AS (
         WHERE sha256 IS NULL OR state = 'failed' GROUP BY ALL
     ) GROUP BY person
 ),
-captioned_photos AS (SELECT DISTINCT sha256 FROM captioned JOIN captioner USING (model, prompt)),
+captioned_photos AS (SELECT sha256 FROM {CHOSEN_CAPTIONS}),
 judged_photos AS (
     SELECT person, count(*) AS judged, count(*) FILTER (kept) AS kept,
         count(*) FILTER (kept AND sha256 IN (FROM captioned_photos)) AS captioned
@@ -46,8 +47,8 @@ views AS (
 )
 SELECT person, name, state, listed_photos AS listed, coalesce(stored, 0) AS stored, coalesce(refused, 0) AS refused,
     coalesce(opted_out, 0) AS opted_out, coalesce(failed, 0) AS failed, coalesce(judged, 0) AS judged,
-    coalesce(kept, 0) AS kept, coalesce(captioned, 0) AS captioned, coalesce(reasons, MAP {}) AS reasons,
-    coalesce(unfetched, MAP {}) AS unfetched, coalesce(views, MAP {}) AS views
+    coalesce(kept, 0) AS kept, coalesce(captioned, 0) AS captioned, coalesce(reasons, MAP {{}}) AS reasons,
+    coalesce(unfetched, MAP {{}}) AS unfetched, coalesce(views, MAP {{}}) AS views
 FROM people LEFT JOIN sighted USING (person) LEFT JOIN unfetched USING (person)
 LEFT JOIN judged_photos USING (person) LEFT JOIN reasons USING (person)
 LEFT JOIN views USING (person)

@@ -31,6 +31,7 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     """
     dataset.catalog.require()
     dataset.prepare()
+    dataset.catalog.captions.choose(manifest.caption.use, manifest.caption.trigger)
     people = dataset.catalog.measurements.people_to_shard()
     discard_stale(dataset, any_kept=bool(people))
     if not people:

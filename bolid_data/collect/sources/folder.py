@@ -1,9 +1,8 @@
 """A local source: a folder with one folder of photos per person."""
 
 import os
-import re
+from collections import Counter
 from pathlib import Path
-from urllib.parse import quote_from_bytes
 
 from bolid_data.collect.ingest import Ingest
 from bolid_data.collect.slugs import Slugs
@@ -15,7 +14,9 @@ from bolid_data.collect.sources.people_folders import (
     loose_files,
     name_some,
 )
+from bolid_data.collect.sources.sidecars import Sidecar, read_sidecars
 from bolid_data.errors import UsageError
+from bolid_data.folder_address import to_address
 from bolid_data.manifest import FolderSource
 from bolid_data.names import clean_name, slug
 from bolid_data.progress import bar, note
@@ -25,17 +26,19 @@ from bolid_data.records import ListedPerson
 def collect_folder(root: Path, source: FolderSource, ingest: Ingest) -> None:
     """Ingests every file below each person's folder, except hidden ones.
 
-    A file that is not a photo by its name is recorded as `not_a_photo`, another that cannot be read as one as `broken`,
-    a link to a file outside `root` as `outside`, and a file or folder that this user may not read as `unreadable`,
-    which the next run tries again. Links to folders are not followed. A photo whose file has been deleted or now holds
-    something else is gone; a file is read again if its size or its time of modification has changed. Addresses are
-    `file:<person's folder>/<file>`, so that a dataset does not reveal where it was on which machine.
+    A `.txt` beside a photo of the same name is its caption. A file that is not a photo by its name is recorded as
+    `not_a_photo`, another that cannot be read as one as `broken`, a link to a file outside `root` as `outside`, and a
+    file or folder that this user may not read as `unreadable`, which the next run tries again. Links to folders are not
+    followed. A photo whose file has been deleted or now holds something else is gone; a file is read again if its size
+    or its time of modification has changed.
     """
     people = choose_people(root, source)
     slugs = Slugs(ingest.catalog.sightings.names())
     for person, folder in people.items():
         slugs.claim(person, clean_name(folder.name) or person)
     slugs.check(f"source.path: {root}", "the folder")
+    with_captions = ingest.catalog.captions.people_with_sidecars()
+    caption_changes: Counter[str] = Counter()
     stored = ingest.catalog.consent.stored_in_folders()
     for person in stored.keys() - _slugs_in(root):
         ingest.mark_gone(person, sorted(stored[person]))
@@ -47,22 +50,21 @@ def collect_folder(root: Path, source: FolderSource, ingest: Ingest) -> None:
             if ingest.removed.person(person):
                 progress.advance(task, len(files.photos))
                 continue
-            ingest.add_person(
-                ListedPerson(person, clean_name(folder.name) or person, f"{_address(folder, root)}/", len(files.photos))
-            )
+            name, address = clean_name(folder.name) or person, f"{to_address(folder, root)}/"
+            ingest.add_person(ListedPerson(person, name, address, len(files.photos)))
             ingest.stats.people += 1
             ingest.mark_gone(person, _gone(stored.get(person, set()), files, root))
             settled = ingest.catalog.sightings.settled_files(person)
             for path in files.unreadable:
-                address = _address(path, root)
+                address = to_address(path, root)
                 ingest.record_no_photo(address, person, address, "failed", "unreadable")
             for name in files.others:
-                if (address := _address(Path(name), root)) not in settled:
+                if (address := to_address(Path(name), root)) not in settled:
                     ingest.record_no_photo(address, person, address, "refused", "not_a_photo")
             others += files.others
             for name in files.photos:
                 file = Path(name)
-                address = _address(file, root)
+                address = to_address(file, root)
                 validator = _validator(file)
                 if address in settled and (settled[address] == validator or not _is_readable(file)):
                     ingest.stats.known += 1
@@ -74,7 +76,13 @@ def collect_folder(root: Path, source: FolderSource, ingest: Ingest) -> None:
                     ingest.add_photo(file, address, person, address, validator)
                 progress.advance(task)
                 ingest.commit(always=False)
+            if files.sidecars or person in with_captions:
+                ingest.commit()
+                caption_changes.update(_record_captions(ingest, person, files.sidecars, root))
     ingest.commit()
+    if caption_changes.total():
+        changes = ", ".join(f"{count} {change}" for change, count in caption_changes.items() if count)
+        note(f"scrape: captions in .txt files: {changes}")
     for line in describe_others(others, root):
         note(f"scrape: {line}")
 
@@ -86,7 +94,7 @@ def choose_people(root: Path, source: FolderSource) -> dict[str, Path]:
     """
     people, skipped = find_people(root)
     for folder, why in skipped:
-        note(f"scrape: {_address(folder, root)} is skipped: {why}")
+        note(f"scrape: {to_address(folder, root)} is skipped: {why}")
     loose = loose_files(root)
     if not people:
         only = f", only {name_some([*loose.photos, *loose.others], root)}" if loose.photos or loose.others else ""
@@ -105,14 +113,25 @@ def choose_people(root: Path, source: FolderSource) -> dict[str, Path]:
     return dict(chosen[: source.max_people])
 
 
+def _record_captions(ingest: Ingest, person: str, sidecars: list[Sidecar], root: Path) -> dict[str, int]:
+    """Records the captions of a person's sidecar files. Returns how many are new, changed and removed."""
+    captions = read_sidecars(sidecars, root, ingest.stats.warnings)
+    rows = [
+        {"url": to_address(Path(photo), root), "name": sidecar.name, "caption": caption}
+        for sidecar, caption in captions for photo in sidecar.photos
+    ]  # fmt: skip
+    files = [to_address(Path(sidecar.file), root) for sidecar in sidecars]
+    return ingest.catalog.captions.replace_sidecars(person, rows, files)
+
+
 def _slugs_in(root: Path) -> set[str]:
     return {slug(entry.name) for entry in root.iterdir()}
 
 
 def _gone(stored: set[str], files: Files, root: Path) -> list[str]:
     """Addresses of stored photos whose files are gone. Files in an unreadable folder may still exist."""
-    missing = stored - {_address(Path(name), root) for name in [*files.photos, *files.others]}
-    hidden = tuple(f"{_address(folder, root)}/" for folder in files.unreadable)
+    missing = stored - {to_address(Path(name), root) for name in [*files.photos, *files.others]}
+    hidden = tuple(f"{to_address(folder, root)}/" for folder in files.unreadable)
     return sorted(address for address in missing if not address.startswith(hidden))
 
 
@@ -137,15 +156,3 @@ def _is_readable(file: Path) -> bool:
         return True
     except OSError:
         return False
-
-
-def _address(path: Path, root: Path) -> str:
-    """A file's address relative to `root`. Unprintable and undecodable characters are percent-encoded; a `%` only where
-    it could be mistaken for such a code, so that no two files share an address."""
-    shown = path.relative_to(root).as_posix()
-    return "file:" + re.sub(r"%(?=[0-9A-Fa-f]{2})|[^\x20-\x7e]", _encode, shown)
-
-
-def _encode(match: re.Match[str]) -> str:
-    char = match[0]
-    return char if char != "%" and char.isprintable() else quote_from_bytes(os.fsencode(char))

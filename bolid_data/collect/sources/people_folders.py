@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from bolid_data.collect.sources.sidecars import Sidecar, match_sidecar
 from bolid_data.errors import UsageError
 from bolid_data.names import slug
 from bolid_data.printable import printable
@@ -41,6 +42,7 @@ class Files:
 
     photos: list[str] = field(default_factory=list)  # everything that may be one
     others: list[str] = field(default_factory=list)
+    sidecars: list[Sidecar] = field(default_factory=list)  # captions
     unreadable: list[Path] = field(default_factory=list)  # folders
 
 
@@ -70,7 +72,7 @@ def find_people(root: Path) -> tuple[dict[str, Path], list[tuple[Path, str]]]:
 
 
 def list_files(folder: Path) -> Files:
-    """The files below a folder, except hidden ones, and texts beside a photo of the same name."""
+    """The files below a folder, except hidden ones."""
     errors: list[OSError] = []
     files = Files()
     for parent, folders, names in os.walk(folder, onerror=errors.append):
@@ -78,6 +80,7 @@ def list_files(folder: Path) -> Files:
         _sort_in(files, parent, names)
     files.photos.sort()
     files.others.sort()
+    files.sidecars.sort(key=lambda sidecar: sidecar.file)
     files.unreadable = sorted(Path(os.fsdecode(error.filename)) for error in errors)
     return files
 
@@ -109,14 +112,19 @@ def name_some(files: list[str], root: Path) -> str:
 
 def _sort_in(files: Files, parent: str, names: list[str]) -> None:
     """Adds the files of one folder."""
-    stems = {PurePath(name).stem for name in names if not _kind(name)}
+    photos: dict[str, list[str]] = defaultdict(list)  # by name without the extension
+    for name in sorted(names):
+        if not _kind(name):
+            photos[PurePath(name).stem].append(f"{parent}/{name}")
     for name in names:
         file = f"{parent}/{name}"
         if name.startswith(".") or name.lower() in _LITTER or not _may_be_read(file):
             continue
         if not _kind(name):
             files.photos.append(file)
-        elif not (name.lower().endswith(".txt") and PurePath(name).stem in stems):
+        elif sidecar := match_sidecar(file, photos):
+            files.sidecars.append(sidecar)
+        else:
             files.others.append(file)
 
 

@@ -17,12 +17,19 @@ from bolid_data.store import LostPhotoError, Store
 
 
 def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
-    """Captions the kept photos that have no caption by this model and prompt; commits batch by batch.
+    """Captions the kept photos that have no caption by hand, in a sidecar file, or by this model and prompt; commits
+    batch by batch. Where none is left to the model, it is not loaded.
 
     A photo that cannot be captioned is recorded with the reason and tried again the next time. Raises BolidError if no
     photo can be captioned, and, after captioning the others, if photos have lost their bytes.
     """
     dataset.catalog.require()
+    dataset.catalog.create()
+    dataset.catalog.captions.choose(manifest.caption.use, manifest.caption.trigger)
+    if not dataset.catalog.captions.needs_captioner():
+        note("caption: no kept photo lacks a caption by hand or in a file, so no model is needed")
+        _note_other_names(dataset, manifest.caption.use)
+        return {"captioned": 0, "failed": 0, "model": None}
     captioner = load_captioner(manifest)
     if captioner.model.name == "tiny-blip2" and not getattr(manifest.source, "serve_gallery", False):
         note("caption: tiny-blip2 knows only drawn people; for real photos use `describe` or a large model")
@@ -47,10 +54,16 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
             progress.advance(task, len(photos) + len(lost_here))
     captioned = len(uncaptioned) - len(failures) - len(lost)
     _report(captioned, failures, dataset, model.name)
+    _note_other_names(dataset, manifest.caption.use)
     if lost:
         note_lost("caption", lost)
         raise BolidError(f"{len(lost)} kept photos lost their bytes, named above; `bolid dataset` fetches them again")
     return {"captioned": captioned, "failed": len(failures), "model": model.id}
+
+
+def _note_other_names(dataset: Dataset, use: str) -> None:
+    if others := dataset.catalog.captions.caption_counts()["other_name"]:
+        note(f"caption: {others} kept photos have no caption named '{use}'; another caption of theirs is used")
 
 
 def _report(captioned: int, failures: dict[str, str], dataset: Dataset, name: str) -> None:
