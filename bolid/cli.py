@@ -239,7 +239,9 @@ def rebuild(
     ] = None,
     contact: Annotated[
         str | None,
-        typer.Option(help="Contact address shown to sites: mailto:you@example.org. Not needed for this machine."),
+        typer.Option(
+            help="Your address, mailto:NAME@HOST or a URL, which sites are told. Not needed for this machine."
+        ),
     ] = None,
     delay: Annotated[
         float | None, typer.Option(min=0, max=3600, help="Seconds between two requests to a host.")
@@ -502,7 +504,7 @@ def evaluate(
     _print_result(result, as_json, lambda r: say((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
 
 
-for command in (setup_commands.init, setup_commands.schema):
+for command in (setup_commands.init, setup_commands.doctor, setup_commands.schema):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""The commands that come before there is a dataset: `init` and `schema`."""
+"""The commands that come before there is a dataset: `init`, `doctor` and `schema`."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from bolid.options import Debug, Json, print_result
+from bolid.options import Data, Debug, Json, open_dataset, print_result
 from bolid_data.atomic_io import write_text
-from bolid_data.errors import UsageError
+from bolid_data.errors import BolidError, UsageError
 from bolid_data.printable import say
 from bolid_data.progress import note
-from bolid_data.words import people, photos
+from bolid_data.words import counted, people, photos
 
 
 def init(
@@ -39,6 +39,26 @@ def init(
     what = f" for {people(proposal.people)}, {photos(proposal.photos or 0)}" if proposal.people else ""
     print_result(result, as_json, lambda _: say(f"{path}: a manifest{what}; read it, and change what does not fit"))
     note(f"next: bolid doctor {path}, then bolid dataset {path}")
+
+
+def doctor(
+    manifest: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MANIFEST]", help="Also check its models and its source, and what it costs."),
+    ] = None,
+    data: Data = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check accelerator, memory, disk, packages, hub and models; exit code 1 if something is in the way."""
+    from bolid import doctor as checks
+
+    loaded, dataset = open_dataset(manifest, data) if manifest else (None, None)
+    result = checks.examine(loaded, dataset)
+    print_result(result, as_json, checks.print_diagnosis)
+    if problems := sum(check["state"] == "problem" for check in result["checks"]):
+        raise BolidError(f"{counted(problems, 'problem')} in the way, named above")
+    note(f"next: bolid dataset {manifest}" if manifest else "next: bolid init, or bolid dataset demo")
 
 
 def schema(

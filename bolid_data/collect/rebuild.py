@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bolid_data.catalog import AddressList
+from bolid_data.collect.contact import require_contact
 from bolid_data.collect.http.address import Mirror, is_this_machine, origin
 from bolid_data.collect.http.fetch import Fetcher
+from bolid_data.collect.http.transport import is_private
 from bolid_data.collect.ingest import Ingest
 from bolid_data.collect.run import run_politely
 from bolid_data.collect.sites.theplace import find_profile
@@ -111,14 +113,11 @@ def _check_reach(lock: Lock, site: Mirror, options: Options) -> None:
         raise UsageError("the lock's photos come from a folder; name its place on this machine with --folder")
     if from_folder and options.folder and not options.folder.is_dir():
         raise UsageError(f"--folder {options.folder}: no such folder")
-    if options.contact:
-        return
     if _embedded(lock) and not options.base_url:
         site = Mirror(site.origin, "http://localhost")  # where it will be served
-    if remote := next((url for url in _addresses(lock) if not is_this_machine(site.to_served(url))), None):
-        raise UsageError(
-            f"--contact is missing; the owner of {origin(remote)} must know whom to contact (mailto:you@example.org)"
-        )
+    remote = (served for url in _addresses(lock) if not is_this_machine(served := site.to_served(url)))
+    if asked := next((url for url in remote if options.allow_local or not is_private(url)), None):
+        require_contact(options.contact, "--contact", origin(asked))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bolid_data.collect.contact import require_contact
 from bolid_data.collect.display import display, line
 from bolid_data.collect.http.address import Mirror, is_this_machine
 from bolid_data.collect.http.fetch import Fetcher
@@ -64,10 +65,8 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
 def _crawl(source: ThePlaceSource, seed: int, min_size: tuple[int, int], ingest: Ingest, recheck: bool) -> None:
     profile = find_profile(source.profile)
     with _base_url(source, seed) as base_url:
-        if not source.contact and not is_this_machine(base_url or profile.origin):
-            raise UsageError(
-                "source.contact is missing; a site's owner must know whom to contact (mailto:you@example.org)"
-            )
+        if not is_this_machine(served := base_url or profile.origin):
+            require_contact(source.contact, "source.contact", served)
 
         async def crawl(fetcher: Fetcher) -> None:
             if recheck:

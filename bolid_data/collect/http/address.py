@@ -87,7 +87,10 @@ def is_ip(host: str) -> bool:
 def is_this_machine(url: str) -> bool:
     """Whether an address's host is this machine, by name or loopback address."""
     host = urlsplit(url).hostname or ""
-    return host == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)
+    if not is_ip(host):
+        return host == "localhost"
+    address = ipaddress.ip_address(host)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 class Mirror:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bolid_data.catalog import AddressList
+from bolid_data.collect.contact import require_contact
 from bolid_data.collect.http.address import MAX_URL_LENGTH, host_and_port, is_this_machine, origin
 from bolid_data.collect.http.fetch import Fetcher
 from bolid_data.collect.http.transport import is_private
@@ -121,10 +122,8 @@ class UrlList:
             self.ingest.stats.visited += 1
             self.ingest.record_no_photo(url, person, self.source.path, "refused", _PRIVATE)
             return False
-        if not (is_this_machine(url) or self.source.contact):
-            raise UsageError(
-                "source.contact is missing; a site's owner must know whom to contact (mailto:you@example.org)"
-            )
+        if not is_this_machine(url):
+            require_contact(self.source.contact, "source.contact", host)
         self._hosts.add(host)
         return True
 

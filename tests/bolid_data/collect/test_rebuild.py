@@ -449,7 +449,7 @@ def test_a_lock_cannot_send_us_into_a_private_network(listed: Listed, tmp_path: 
         for photo in photos[:2]:
             photo["sightings"][0]["page_url"] = None
         hostile = rewritten(lock, tmp_path / "hostile", photos=photos)
-        report = rebuild(hostile, tmp_path / "new", Options(contact="mailto:you@example.org", delay=0))
+        report = rebuild(hostile, tmp_path / "new", Options(contact="mailto:me@example.org", delay=0))
         assert canary.requests == []
     assert {entry["reason"] for entry in report["failed"]} == {"private_address"}
     assert len(report["failed"]) == 3

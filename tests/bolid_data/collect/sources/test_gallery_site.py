@@ -10,9 +10,10 @@ import pytest
 from aiohttp import web
 
 from bolid_data import manifest as manifests
+from bolid_data.collect.contact import problem_with
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
-from bolid_data.errors import BolidError
+from bolid_data.errors import BolidError, UsageError
 from tests.support.gallery_site import Site, page, photo, serve
 
 MANIFEST = """
@@ -106,11 +107,25 @@ def test_the_agent_says_who_to_ask(tmp_path: Path) -> None:
         assert site.agents == {"bolid/0.1 (+mailto:me@example.org)"}
 
 
-def test_a_host_that_is_not_this_machine_needs_a_contact(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("contact", "message"),
+    [
+        ("", r"source\.contact is missing; the owner of https://www\.theplace\.ru must know"),
+        ('contact = "mailto:you@example.org"', r"source\.contact is still the example's, mailto:you@example\.org"),
+        ('contact = "me"', r"source\.contact = 'me' is neither a mail address nor a URL"),
+        ('contact = "mailto:me"', "neither a mail address nor a URL"),
+    ],
+)
+def test_a_host_that_is_not_this_machine_needs_a_contact(contact: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
-    path.write_text('name = "x"\n[source]\nkind = "theplace"\n')
-    with pytest.raises(BolidError, match=r"source\.contact is missing"):
+    path.write_text(f'name = "x"\n[source]\nkind = "theplace"\n{contact}\n')
+    with pytest.raises(UsageError, match=message):
         scrape(manifests.load(path), Dataset(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("contact", ["mailto:a@b.org", "a.b+c@d.example.co.uk", "https://lab.example/people?q=1"])
+def test_a_mail_address_or_a_url_is_a_contact(contact: str) -> None:
+    assert problem_with(contact) is None
 
 
 def test_what_is_no_photo_is_recorded_and_not_stored(tmp_path: Path) -> None:
