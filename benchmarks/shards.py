@@ -32,7 +32,7 @@ def rows(manifest: Manifest, dataset: Dataset, work: Path) -> list[Row]:
 
 def _writing(manifest: Manifest, work: Path) -> list[Row]:
     dataset = synthetic_dataset(work / "shards")
-    people = [person for person, _ in dataset.catalog.measurements.people_to_shard()]
+    people = [person for person, *_ in dataset.catalog.measurements.people_to_shard()]
     samples = dataset.catalog.samples.kept_photos(people)
     size = sum(dataset.store.find(row["sha256"]).stat().st_size for row in samples) / 1e6
 

@@ -1,4 +1,8 @@
-"""Numbers in messages."""
+"""Numbers and names in messages."""
+
+from collections.abc import Sequence
+
+_MAX_NAMED = 5
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
@@ -16,3 +20,13 @@ def people(number: int) -> str:
 
 def photos(number: int) -> str:
     return counted(number, "photo")
+
+
+def named(names: Sequence[str]) -> str:
+    """The first names, and how many more there are.
+
+    >>> named(["anna", "berta"]), named(list("abcdefg"))
+    ('anna, berta', 'a, b, c, d, e and 2 more')
+    """
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more

@@ -77,14 +77,15 @@ class Measures(Part):
             ).fetchall()
         return {sha256: list(box) for sha256, box in rows}
 
-    def people_to_shard(self) -> list[tuple[str, int]]:
-        """People with photos to shard, sorted, and their numbers of photos still to be captioned. A kept photo that
-        could not be captioned is not sharded."""
+    def people_to_shard(self) -> list[tuple[str, int, int]]:
+        """People with photos to shard, sorted, with the numbers of all these photos and of those still to be captioned.
+        A kept photo that could not be captioned is not sharded."""
         with self._catalog.open() as con:
             return con.execute(
                 f"""WITH captions AS (SELECT sha256, caption FROM {CHOSEN_CAPTIONS}),
                    failed AS (SELECT sha256 FROM uncaptioned JOIN captioner USING (model, prompt))
-                   SELECT person, count(*) FILTER (caption IS NULL) FROM verdicts LEFT JOIN captions USING (sha256)
+                   SELECT person, count(*), count(*) FILTER (caption IS NULL)
+                   FROM verdicts LEFT JOIN captions USING (sha256)
                    WHERE kept AND (caption IS NOT NULL OR sha256 NOT IN (FROM failed))
                    GROUP BY person ORDER BY person"""
             ).fetchall()

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bolid_data import words
 from bolid_data.catalog import IndexWriter
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
@@ -22,6 +23,7 @@ from bolid_data.shards.lock import write_lock
 from bolid_data.shards.samples import samples
 from bolid_data.shards.writer import ShardWriter
 from bolid_data.weights import file_sha256
+from bolid_data.words import counted, named
 
 
 def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
@@ -36,14 +38,46 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     discard_stale(dataset, any_kept=bool(people))
     if not people:
         raise BolidError("no photo is kept, so there is nothing to shard; see `bolid status` for the reasons")
-    if missing := sum(count for _, count in people):
-        raise BolidError(f"{missing} kept photos have no caption; run `bolid caption` first")
+    if missing := sum(uncaptioned for *_, uncaptioned in people):
+        have = "has" if missing == 1 else "have"
+        raise BolidError(f"{counted(missing, 'kept photo')} {have} no caption; run `bolid caption` first")
     shards = write_shards(ShardRecipe.from_origin(manifest), dataset)["shards"]
-    photos = sum(entry["samples"] for entry in shards)
-    note(f"shard: {photos} photos of {len(people)} people in {len(shards)} shards")
+    samples = sum(entry["samples"] for entry in shards)
+    splits = _people_by_split(manifest, [person for person, *_ in people])
+    single = [person for person, number, _ in people if number == 1]
+    note(f"shard: {words.photos(samples)} of {words.people(len(people))} in {counted(len(shards), 'shard')}")
+    _note_splits(splits)
+    if single:
+        have = "has" if len(single) == 1 else "have"
+        note(f"shard: {named(single)} {have} only one photo; most methods need a second one of each person")
     if failed := dataset.catalog.captions.caption_counts()["failed"]:
-        note(f"shard: {failed} kept photos are left out: they could not be captioned")
-    return {"shards": len(shards), "samples": photos, "people": len(people)}
+        note(f"shard: {counted(failed, 'kept photo')} could not be captioned and left out")
+    return {
+        "shards": len(shards),
+        "samples": samples,
+        "people": len(people),
+        "splits": {split: len(names) for split, names in splits.items()},
+        "people_with_one_photo": len(single),
+    }
+
+
+def _people_by_split(manifest: Manifest, people: list[str]) -> dict[str, list[str]]:
+    by_split: dict[str, list[str]] = {split: [] for split in manifest.shards.splits}
+    for person in people:
+        by_split[split_of(person, manifest.shards.splits, manifest.seed)].append(person)
+    return by_split
+
+
+def _note_splits(splits: dict[str, list[str]]) -> None:
+    """Says who is held out, and that a run needs somebody in `train`."""
+    for split, people in splits.items():
+        if people and split != "train":
+            note(f"shard: held out in split '{split}': {named(people)}")
+    if not splits.get("train"):
+        note(
+            "shard: nobody is in split 'train', which `bolid train` uses; with few people, set [shards] splits = "
+            "{ train = 1.0 }"
+        )
 
 
 def write_shards(recipe: ShardRecipe, dataset: Dataset, measurements: Path | None = None) -> dict[str, Any]:
@@ -71,7 +105,7 @@ def _write_aside(recipe: ShardRecipe, dataset: Dataset, measurements: Path | Non
     index.add("shards", shards)
     index.add("sources", [{"sha256": sha256, "url": sighting["url"]} for sha256, sighting in sightings])
     ids = key.ids(
-        {person for person, _ in dataset.catalog.measurements.people_to_shard()}, (photo["sha256"] for photo in kept)
+        {person for person, *_ in dataset.catalog.measurements.people_to_shard()}, (photo["sha256"] for photo in kept)
     )
     index.add("ids", [{"name": name, "id": keyed_id} for name, keyed_id in sorted(ids.items())])
     index.close()
@@ -90,7 +124,7 @@ def _write_tars(recipe: ShardRecipe, dataset: Dataset, folder: Path, index: Inde
     """Writes tars, and their samples to the index. Returns the rows of the index's table `shards`."""
     splits = {
         person: split_of(person, recipe.shape.splits, recipe.seed)
-        for person, _ in dataset.catalog.measurements.people_to_shard()
+        for person, *_ in dataset.catalog.measurements.people_to_shard()
     }
     order = sorted(splits, key=lambda person: (splits[person], person))
     writer = ShardWriter(folder, recipe.shape.max_size, index)

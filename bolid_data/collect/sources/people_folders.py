@@ -9,9 +9,9 @@ from bolid_data.collect.sources.sidecars import Sidecar, match_sidecar
 from bolid_data.errors import UsageError
 from bolid_data.names import slug
 from bolid_data.printable import printable
+from bolid_data.words import named
 
 _LITTER = {"thumbs.db", "desktop.ini"}  # what Windows puts in folders; other systems use names with a leading dot
-_MAX_SHOWN = 5
 
 _NO_PHOTOS = {
     "a RAW file": (
@@ -106,8 +106,7 @@ def describe_others(others: list[str], root: Path) -> list[str]:
 
 def name_some(files: list[str], root: Path) -> str:
     """The first files by their names below `root`, and how many more there are."""
-    names = ", ".join(printable(os.path.relpath(file, root)) for file in files[:_MAX_SHOWN])
-    return names + (f" and {len(files) - _MAX_SHOWN} more" if len(files) > _MAX_SHOWN else "")
+    return named([printable(os.path.relpath(file, root)) for file in files])
 
 
 def _sort_in(files: Files, parent: str, names: list[str]) -> None:

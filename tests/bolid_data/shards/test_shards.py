@@ -282,5 +282,5 @@ def test_missing_photos_captions_or_locks_are_errors(tmp_path: Path) -> None:
         verify(world.dataset)
     world.photo(data=jpeg(1))
     judge(world.dataset.catalog, EVERYTHING, MODELS)
-    with pytest.raises(BolidError, match="1 kept photos have no caption; run `bolid caption`"):
+    with pytest.raises(BolidError, match="1 kept photo has no caption; run `bolid caption`"):
         shard(manifest(tmp_path), world.dataset)
