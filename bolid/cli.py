@@ -189,6 +189,34 @@ def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, de
 
 
 @app.command()
+def export(
+    manifest: ManifestFile,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to: a new one, or an earlier export.")],
+    to: Annotated[str, typer.Option(help="kohya, ai-toolkit, diffusers, imagefolder or webdataset.")],
+    data: Data = None,
+    person: Annotated[list[str] | None, typer.Option(help="Only this person; may be given several times.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=10_000, help="For kohya: how often an epoch shows a photo.")] = 1,
+    trigger: Annotated[
+        str | None,
+        typer.Option(help="Word in front of every caption. (default: the manifest's caption.trigger)"),
+    ] = None,
+    links: Annotated[
+        bool, typer.Option("--links", help="Link photos that need no conversion instead of copying them.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write kept photos and captions as another trainer reads them: upright JPEGs without metadata."""
+    from bolid_data.shards.exports.run import Request
+    from bolid_data.shards.exports.run import export as run
+
+    loaded, dataset = _open(manifest, data)
+    with dataset.working():
+        request = Request(to, folder, person or [], repeats, trigger, links)
+        _print_result(run(loaded, dataset, request), as_json)
+
+
+@app.command()
 def status(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
     """Show what is done and what is left, per person and reason; also while another command runs."""
     from bolid_data.report import show

@@ -23,8 +23,9 @@ Words = Annotated[str, Field(max_length=MAX_WORDS)]
 """A caption or a prompt."""
 CaptionName = Annotated[str, Field(pattern="^[a-z0-9_]{0,40}$")]
 """One of a photo's captions, such as `short` or `tags`; "" for the plain one."""
+MAX_TRIGGER = 200
 TriggerWord = Annotated[
-    str, Field(max_length=200, pattern=r"^([^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?)?$")
+    str, Field(max_length=MAX_TRIGGER, pattern=r"^([^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?)?$")
 ]
 """What stands in front of every caption, on one line."""
 Side = Annotated[int, Field(ge=1, le=1_000_000)]

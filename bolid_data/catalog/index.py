@@ -71,14 +71,26 @@ ORDER BY list_position($people, person), sha256
 
 
 class Samples(Part):
-    def kept_photos(self, people: Sequence[str]) -> list[dict[str, Any]]:
-        """Kept, captioned photos in the order of `people`, then by sha256: person, sha256, caption with the trigger
-        word, keypoints of the most certain person, its other `captions` by name, and `measures` by name."""
+    def kept_photos(self, people: Sequence[str], trigger: str | None = None) -> list[dict[str, Any]]:
+        """Kept, captioned photos in the order of `people`, then by sha256: person, sha256, caption with `trigger` or,
+        if that is None, the manifest's trigger word, keypoints of the most certain person, its other `captions` by
+        name, and `measures` by name."""
         with self._catalog.open() as con:
             rows = dicts(con.execute(_KEPT, {"people": list(people)}))
         for row in rows:
-            row["caption"] = with_trigger(row["caption"], row.pop("trigger") or "")
+            manifests = row.pop("trigger") or ""
+            row["caption"] = with_trigger(row["caption"], manifests if trigger is None else trigger)
         return [_with_measures(row) for row in rows]
+
+    def keys(self, people: Sequence[str]) -> set[str]:
+        """The names of kept, captioned photos in shards and exports (`shards.samples.photo_key`)."""
+        with self._catalog.open() as con:
+            rows = con.execute(
+                f"""SELECT person || '-' || left(sha256, 16) FROM verdicts SEMI JOIN {CHOSEN_CAPTIONS} USING (sha256)
+                    WHERE kept AND list_contains($1, person)""",
+                [list(people)],
+            ).fetchall()
+        return {key for (key,) in rows}
 
 
 def _with_measures(row: dict[str, Any]) -> dict[str, Any]:

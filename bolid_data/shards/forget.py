@@ -22,6 +22,7 @@ from bolid_data.removals import removals_of
 from bolid_data.shard_index import ShardIndex
 from bolid_data.shards import repack
 from bolid_data.shards.dependent import remove_features, remove_images, remove_shards
+from bolid_data.shards.exports.forget import remove_from_exports
 from bolid_data.shards.repack import Unwanted
 from bolid_data.stale import TrainedOn, read_trained_on, run_folders
 
@@ -65,8 +66,9 @@ def find(dataset: Dataset, name: str) -> Trace | None:
 
 
 def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
-    """Removes a person from photos, catalog, shards, index, lock, measurements, features, reports, images of runs and
-    the inbox. Returns what was removed, and the runs that were trained on the person, which stay."""
+    """Removes a person from photos, catalog, shards, index, lock, measurements, features, reports, images of runs, the
+    inbox, and exports inside the dataset's folder. Returns what was removed; and, as they stay, the runs that were
+    trained on the person, and exports outside."""
     trace = _trace(dataset, trace.person, repack.intact_lock(dataset))
     remove_images(dataset.root)
     remove_features(dataset.root, {trace.person, *trace.others})
@@ -76,6 +78,7 @@ def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
     in_catalog = dataset.catalog.erasure.photos() - trace.photos
     dataset.store.remove(lambda sha256: sha256 not in in_catalog)
     dataset.prepare()
+    exports = remove_from_exports(dataset, trace.person, trace.photos)
     dataset.remember(removals_of(dataset.root, "forgotten", [trace.person], sorted(trace.photos)))
     shards = _remove_from_shards(dataset, trace)
     runs = list(_runs(dataset, trace))
@@ -83,7 +86,9 @@ def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
     note(f"forget: {len(trace.photos)} photos and the name are gone; shards written again: {len(shards['rewritten'])}")
     for run in runs:
         note(f"forget: runs/{run['run']} {_TRAINED[run['trained']]}; what it learnt stays until you delete it")
-    return {"person": trace.person, "photos": len(trace.photos), "shards": shards, "runs": runs}
+    return {
+        "person": trace.person, "photos": len(trace.photos), "shards": shards, "runs": runs, "exports": exports,
+    }  # fmt: skip
 
 
 _TRAINED = {True: "was trained on this person", None: "may have been trained on this person: its files do not tell"}

@@ -24,6 +24,7 @@ _BATCH = 1000
 _NOT_RESTORED = (
     "addresses that gave no photo, and why: the next `bolid scrape` tries them again",
     "the progress of an unfinished crawl, and which hosts requested to be left alone",
+    "which folders were exported to: `bolid forget` no longer cleans or names them",
     "when each photo was fetched, and with which status and validators",
     "who made a decision by hand, and the log of earlier ones (those in force are in the measurements)",
 )

@@ -1,4 +1,4 @@
-"""A dataset's samples in the order of its shards, prepared by threads ahead of the writer."""
+"""A dataset's kept photos and samples in the order of its shards, prepared by threads ahead of the writer."""
 
 import json
 import os
@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.images import BrokenPhotoError
-from bolid_data.shards.jpeg import to_jpeg
+from bolid_data.lost_photos import note_lost, record_lost
+from bolid_data.shards.jpeg import Jpeg, to_jpeg
 from bolid_data.shards.writer import EncodedSample, member
 from bolid_data.store import LostPhotoError
+from bolid_data.words import counted
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,26 +25,65 @@ _PEOPLE_PER_QUERY = 16
 _THREADS = min(4, (os.cpu_count() or 1) + 1)
 
 
-def samples(dataset: Dataset, people: Sequence[str], background: str, lost: dict[str, str]) -> Iterator[EncodedSample]:
+def samples(
+    dataset: Dataset, people: Sequence[str], background: str, lost: dict[str, str], trigger: str | None = None
+) -> Iterator[EncodedSample]:
     """Yields the kept photos of people, in this order, transparency composited onto `background`. Photos whose bytes
     are lost are left out and added to `lost`, with the problem. Raises BolidError if a photo cannot be decoded."""
-    groups = (people[start : start + _PEOPLE_PER_QUERY] for start in range(0, len(people), _PEOPLE_PER_QUERY))
-    rows = chain.from_iterable(map(dataset.catalog.samples.kept_photos, groups))
-    for sample in _map_ahead(lambda row: _sample(dataset, row, background), rows, _THREADS):
+    for sample in map_ahead(lambda row: _sample(dataset, row, background), kept_photos(dataset, people, trigger)):
         if isinstance(sample, LostPhotoError):
             lost[sample.sha256] = sample.problem
         else:
             yield sample
 
 
-def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> EncodedSample | LostPhotoError:
+def kept_photos(dataset: Dataset, people: Sequence[str], trigger: str | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of kept, captioned photos (`catalog.samples.kept_photos`), with this trigger word if it is not None."""
+    groups = (people[start : start + _PEOPLE_PER_QUERY] for start in range(0, len(people), _PEOPLE_PER_QUERY))
+    return chain.from_iterable(dataset.catalog.samples.kept_photos(group, trigger) for group in groups)
+
+
+def photo_key(person: str, sha256: str) -> str:
+    """The name of a photo in shards and exports."""
+    return f"{person}-{sha256[:16]}"
+
+
+def read_jpeg(dataset: Dataset, sha256: str, background: str) -> Jpeg | LostPhotoError:
+    """A photo as shards and exports have it, or what its bytes lack. Raises BolidError if it cannot be decoded."""
     try:
-        jpeg = to_jpeg(dataset.store.read(row["sha256"]), background)
+        return to_jpeg(dataset.store.read(sha256), background)
     except LostPhotoError as error:
         return error
     except BrokenPhotoError as error:
-        place = dataset.store.locate(row["sha256"])
+        place = dataset.store.locate(sha256)
         raise BolidError(f"{place}: {error}; `bolid verify` lists what is damaged") from error
+
+
+def note_lost_photos(dataset: Dataset, step: str, lost: dict[str, str], rest: str) -> None:
+    """Records and names photos whose bytes are lost. Raises BolidError if there are any."""
+    if lost:
+        record_lost(dataset.catalog, dataset.store, lost)
+        note_lost(step, lost)
+        raise BolidError(
+            f"{len(lost)} kept photos lost their bytes, named above; `bolid dataset` fetches them again. {rest}"
+        )
+
+
+def people_with_photos(dataset: Dataset) -> list[str]:
+    """The people with kept photos, sorted. Raises BolidError if there are none, or captions are missing."""
+    people = dataset.catalog.measurements.people_to_shard()
+    if not people:
+        raise BolidError("no photo is kept, so there is nothing to shard or export; see `bolid status` for the reasons")
+    if missing := sum(uncaptioned for *_, uncaptioned in people):
+        have = "has" if missing == 1 else "have"
+        raise BolidError(f"{counted(missing, 'kept photo')} {have} no caption; run `bolid caption` first")
+    return [person for person, *_ in people]
+
+
+def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> EncodedSample | LostPhotoError:
+    jpeg = read_jpeg(dataset, row["sha256"], background)
+    if isinstance(jpeg, LostPhotoError):
+        return jpeg
     points = row["keypoints"]  # None for a photo without a detected person that was kept by a decision
     record = {
         "person": row["person"],
@@ -52,7 +93,7 @@ def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> EncodedSa
         "keypoints": points and [[round(float(value), 4) for value in point] for point in points],
         "caption": row["caption"],
     }
-    key = f"{row['person']}-{row['sha256'][:16]}"
+    key = photo_key(row["person"], row["sha256"])
     text = json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
     contents = {"jpg": jpeg.data, "json": text, "txt": row["caption"].encode()}
     data = b"".join(chain.from_iterable(member(f"{key}.{name}", content) for name, content in contents.items()))
@@ -60,7 +101,7 @@ def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> EncodedSa
     return EncodedSample(data, {"key": key, **record, "made": jpeg.made, **measured})
 
 
-def _map_ahead(make: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+def map_ahead(make: Callable[[T], R], items: Iterable[T], threads: int = _THREADS) -> Iterator[R]:
     """`map(make, items)` in threads that stay a few items ahead, so that memory is bounded."""
     remaining, waiting = iter(items), deque[Future[R]]()
     with ThreadPoolExecutor(threads) as pool:

@@ -12,15 +12,13 @@ from typing import Any
 from bolid_data import words
 from bolid_data.catalog import IndexWriter
 from bolid_data.dataset import Dataset
-from bolid_data.errors import BolidError
 from bolid_data.keyed import make_key
 from bolid_data.lockfile import ShardRecipe
-from bolid_data.lost_photos import note_lost, record_lost
 from bolid_data.manifest import Manifest
 from bolid_data.progress import bar, note
 from bolid_data.shards.dependent import discard_stale
 from bolid_data.shards.lock import write_lock
-from bolid_data.shards.samples import samples
+from bolid_data.shards.samples import note_lost_photos, people_with_photos, samples
 from bolid_data.shards.writer import ShardWriter
 from bolid_data.weights import file_sha256
 from bolid_data.words import counted, named
@@ -36,11 +34,7 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     dataset.catalog.captions.choose(manifest.caption.use, manifest.caption.trigger)
     people = dataset.catalog.measurements.people_to_shard()
     discard_stale(dataset, any_kept=bool(people))
-    if not people:
-        raise BolidError("no photo is kept, so there is nothing to shard; see `bolid status` for the reasons")
-    if missing := sum(uncaptioned for *_, uncaptioned in people):
-        have = "has" if missing == 1 else "have"
-        raise BolidError(f"{counted(missing, 'kept photo')} {have} no caption; run `bolid caption` first")
+    people_with_photos(dataset)
     shards = write_shards(ShardRecipe.from_origin(manifest), dataset)["shards"]
     samples = sum(entry["samples"] for entry in shards)
     splits = _people_by_split(manifest, [person for person, *_ in people])
@@ -136,13 +130,7 @@ def _write_tars(recipe: ShardRecipe, dataset: Dataset, folder: Path, index: Inde
             for sample in person_samples:
                 writer.add(sample)
     shards = writer.close()
-    if lost:
-        record_lost(dataset.catalog, dataset.store, lost)
-        note_lost("shard", lost)
-        raise BolidError(
-            f"{len(lost)} kept photos lost their bytes, named above; `bolid dataset` fetches them again. The old "
-            "shards stay as they were"
-        )
+    note_lost_photos(dataset, "shard", lost, "The old shards stay as they were")
     return shards
 
 

@@ -6,14 +6,19 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from bolid_data.catalog import IndexWriter
 from bolid_data.errors import BolidError
 from bolid_data.members import extensions
 
 END = bytes(2 * tarfile.BLOCKSIZE)
 """The end-of-archive marker of a tar."""
+
+
+class Index(Protocol):
+    """Gets the rows of the samples of each finished tar."""
+
+    def add(self, table: str, rows: list[dict[str, Any]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def member(name: str, content: bytes) -> tuple[bytes, bytes, bytes]:
 class ShardWriter:
     """Writes samples to `<split>-000000.tar`, …, starting a new tar where a person would not fit whole."""
 
-    def __init__(self, folder: Path, max_size: int, index: IndexWriter) -> None:
+    def __init__(self, folder: Path, max_size: int, index: Index) -> None:
         self._folder, self._max, self._index = folder, max_size, index
         self._split, self._number, self._person = "", 0, ""
         self._tar: _Tar | None = None

@@ -14,6 +14,7 @@ from bolid_data.folder_address import to_address, to_path
 from bolid_data.manifest import Manifest
 from bolid_data.paths import inside
 from bolid_data.progress import note
+from bolid_data.words import counted
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ def import_captions(manifest: Manifest, dataset: Dataset, folder: Path, name: st
             f"--import {folder}: no .txt file in it belongs to a photo; they are named like the photos in the source's "
             "folder, or as `bolid caption --export` names them"
         )
-    note(f"caption: {counts['imported']} captions imported, {counts['unchanged']} are as they were")
+    note(f"caption: {counted(counts['imported'], 'caption')} imported, {counts['unchanged']} as before")
     _note_next(manifest)
     return counts | {"unmatched": len(unmatched)}
 
@@ -84,8 +85,11 @@ def export_captions(manifest: Manifest, dataset: Dataset, folder: Path, name: st
     """Writes the caption of each kept photo to a `.txt` file: where the photo is in the source's folder, or
     `<person>/<person>-<first 16 digits of its sha256>.txt`. The trigger word is left out.
 
-    Raises BolidError, before anything is written, for files that exist and say something else.
+    Raises BolidError, before anything is written, for files that exist and say something else; UsageError for a folder
+    inside the dataset's.
     """
+    if folder.resolve().is_relative_to(dataset.root.resolve()):
+        raise UsageError(f"--export {folder}: is inside the dataset's folder; name a folder for files that you edit")
     _prepare(manifest, dataset)
     captions = list(_captions(dataset, name))
     if not captions:
@@ -101,7 +105,7 @@ def export_captions(manifest: Manifest, dataset: Dataset, folder: Path, name: st
     for batch in _parts(captions, _PER_COMMIT):
         files = {caption_path(folder, caption): f"{caption.caption}\n".encode() for caption in batch}
         write_files({file: text for file, text in files.items() if not file.exists()})
-    note(f"caption: {len(captions)} captions are in {folder}")
+    note(f"caption: {counted(len(captions), 'caption')} in {folder}")
     note(f"next: edit them, then `bolid caption {manifest.path} --import {folder}`")
     return {"exported": len(captions), "folder": str(folder)}
 

@@ -14,6 +14,7 @@ from bolid_data.lost_photos import note_lost, record_lost
 from bolid_data.manifest import Manifest
 from bolid_data.progress import bar, note
 from bolid_data.store import LostPhotoError, Store
+from bolid_data.words import counted
 
 
 def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
 
 def _note_other_names(dataset: Dataset, use: str) -> None:
     if others := dataset.catalog.captions.caption_counts()["other_name"]:
-        note(f"caption: {others} kept photos have no caption named '{use}'; another caption of theirs is used")
+        note(f"caption: {counted(others, 'kept photo')} without a caption named '{use}': another one is used")
 
 
 def _report(captioned: int, failures: dict[str, str], dataset: Dataset, name: str) -> None:

@@ -98,7 +98,7 @@ def test_a_caption_by_hand_wins_and_survives(home: Path) -> None:
     assert sharded(home)[STREET][0] == captions(home)[STREET, "tiny-blip2"]
     done(home, "caption", "--set", "match.jpg", "")
     assert (MATCH, "hand") not in authors(home)
-    assert "1 kept photos have no caption" in run(home, "shard").stderr
+    assert "1 kept photo has no caption" in run(home, "shard").stderr
     done(home, "caption")
     assert sharded(home)[MATCH][0] == captions(home)[MATCH, "tiny-blip2"]
 
@@ -117,7 +117,7 @@ def test_sidecar_files_are_captions(home: Path) -> None:
     assert {file for file, author in authors(home) if author == "describe"} == {TURNED}
     assert sharded(home)[MATCH] == ("two men, red and white shirts", {"sidecar: tags": "2boys, football"})
     change(home, "[shards]", '[caption]\nuse = "tags"\n[shards]')
-    assert "2 kept photos have no caption named 'tags'" in done(home, "caption").stderr
+    assert "2 kept photos without a caption named 'tags'" in done(home, "caption").stderr
     assert sharded(home)[MATCH] == ("2boys, football", {"sidecar": "two men, red and white shirts"})
     assert sharded(home)[STREET][0] == "a street"
     done(home, "caption", "--set", MATCH, "by hand")

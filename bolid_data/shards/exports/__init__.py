@@ -1,0 +1,1 @@
+"""`bolid export`: hands kept photos and their captions to other trainers and readers."""
