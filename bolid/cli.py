@@ -11,7 +11,7 @@ import typer
 from stamina.instrumentation import set_on_retry_hooks
 from typer.core import TyperGroup
 
-from bolid import setup_commands
+from bolid import decision_commands, setup_commands
 from bolid.options import Data, Debug, Json, ManifestFile
 from bolid.options import open_dataset as _open
 from bolid.options import print_result as _print_result
@@ -228,7 +228,9 @@ def status(manifest: ManifestFile, data: Data = None, as_json: Json = False, deb
 @app.command()
 def explain(
     manifest: ManifestFile,
-    sha256: Annotated[str, typer.Argument(help="The photo's sha256, or its first digits.")],
+    photo: Annotated[
+        str, typer.Argument(help="The photo, by its path or file name, or the first digits of its sha256.")
+    ],
     data: Data = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -237,7 +239,7 @@ def explain(
     from bolid_data.report import show
 
     _, dataset = _open(manifest, data)
-    _print_result(show.explain(dataset.catalog, sha256), as_json, show.print_explanation)
+    _print_result(show.explain(dataset.catalog, photo), as_json, show.print_explanation)
 
 
 @app.command()
@@ -534,6 +536,8 @@ def evaluate(
 
 for command in (setup_commands.init, setup_commands.doctor, setup_commands.schema):
     app.command()(command)
+for name, decision in decision_commands.COMMANDS.items():
+    app.command(name)(decision)
 
 
 def main() -> None:

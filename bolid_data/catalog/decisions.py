@@ -11,6 +11,7 @@ import duckdb
 
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.consent import withdraw
+from bolid_data.catalog.photo_names import PHOTOS
 from bolid_data.catalog.rows import dicts, insert, upsert, utc_now
 from bolid_data.catalog.schema import in_force
 from bolid_data.errors import UsageError
@@ -27,7 +28,7 @@ class Decisions(Part):
         judgement. A photo that is broken, gone or opted out stays out. Raises UsageError for an unknown photo.
         """
         with self._catalog.open() as con:
-            known = _known(con, [sha256 for _, sha256 in photos])
+            known = _owners(con, [sha256 for _, sha256 in photos])
             for person, sha256 in photos:
                 if sha256 not in known or (what != ASSIGN and person not in known[sha256]):
                     raise UsageError(f"{sha256}: no such photo of this person to decide on")
@@ -44,6 +45,23 @@ class Decisions(Part):
         """Undoes all decisions on these photos. Returns the entries."""
         with self._catalog.open() as con:
             return _undo(con, "sha256 IN (SELECT unnest($sha256s))", {"sha256s": list(sha256s)}, who)
+
+    def owners(self, sha256s: Sequence[str]) -> dict[str, list[str]]:
+        """The people whose photo each of these is, by sha256; of a photo that is listed for nobody, nothing."""
+        with self._catalog.open(read_only=True) as con:
+            return _owners(con, sha256s)
+
+    def states(self, sha256s: Sequence[str]) -> list[dict[str, Any]]:
+        """Photos as they are judged: person, sha256, file, kept (None: not judged yet) and reasons."""
+        with self._catalog.open(read_only=True) as con:
+            return dicts(
+                con.execute(
+                    f"""SELECT person, sha256, file, kept, coalesce(reasons, []) AS reasons FROM ({PHOTOS})
+                        LEFT JOIN verdicts USING (person, sha256)
+                        WHERE sha256 IN (SELECT unnest($1)) ORDER BY person, file, sha256""",
+                    [list(sha256s)],
+                )
+            )
 
     def log(self) -> list[dict[str, Any]]:
         """All entries in their order: id, command (the first id of those made together), what, sha256, person, who,
@@ -102,13 +120,13 @@ FROM decision_log
 """
 
 
-def _known(con: duckdb.DuckDBPyConnection, sha256s: Sequence[str]) -> dict[str, set[str]]:
-    """The people whose photo each of these is, by sha256."""
+def _owners(con: duckdb.DuckDBPyConnection, sha256s: Sequence[str]) -> dict[str, list[str]]:
     rows = con.execute(
-        "SELECT sha256, list(DISTINCT person) FROM attributions WHERE sha256 IN (SELECT unnest($1)) GROUP BY sha256",
+        """SELECT sha256, list_sort(list(DISTINCT person)) FROM attributions WHERE sha256 IN (SELECT unnest($1))
+           GROUP BY sha256 ORDER BY sha256""",
         [list(sha256s)],
-    ).fetchall()
-    return {sha256: set(people) for sha256, people in rows}
+    )
+    return dict(rows.fetchall())
 
 
 def _append(con: duckdb.DuckDBPyConnection, entries: Sequence[dict[str, Any]], who: str) -> None:

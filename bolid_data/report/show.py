@@ -12,13 +12,11 @@ from bolid_data.curate.judge.framing import FACINGS, FRAMINGS
 from bolid_data.dataset import Dataset
 from bolid_data.printable import printable, say
 from bolid_data.progress import note
-from bolid_data.stale import find_stale
+from bolid_data.report.photo_list import DECIDED
+from bolid_data.stale import decisions_since_lock, find_stale
 
 COVERAGE = tuple(f"{framing} {facing}" for framing in FRAMINGS for facing in FACINGS)
 """The combinations of framing and facing that a person's photos should cover."""
-
-DECIDED = {"keep": "kept", "reject": "rejected", "assign": "assigned to this person", "undo": "decision undone"}
-"""What an entry of the log of decisions did."""
 
 _COUNTS = ("listed", "stored", "failed", "judged", "kept", "captioned")
 _COLUMNS = ("listed", "stored", "kept")  # what fits a terminal beside the reasons
@@ -37,7 +35,25 @@ def status(dataset: Dataset) -> dict[str, Any]:
     stale = find_stale(dataset)
     if stale.problem:
         note(f"status: {stale.problem}")
-    return {"people": people, "total": total, "locked": dataset.lock.exists(), "stale": stale.summary()}
+    return {
+        "people": people,
+        "total": total,
+        "locked": dataset.lock.exists(),
+        "decisions": decisions_since_lock(dataset),  # that the shards lack
+        "stale": stale.summary(),
+    }
+
+
+def steps_left(status: dict[str, Any]) -> list[tuple[str, int]]:
+    """The commands that are left to run, in their order, each with the number of photos."""
+    total = status["total"]
+    is_outdated = not status["locked"] or status["stale"]["photos"] or status["decisions"]
+    steps = [
+        ("filter", total["stored"] - total["judged"]),
+        ("caption", total["kept"] - total["captioned"]),
+        ("shard", total["kept"] if is_outdated else 0),
+    ]
+    return [(step, photos) for step, photos in steps if photos > 0]
 
 
 def print_status(status: dict[str, Any]) -> None:
@@ -50,14 +66,10 @@ def print_status(status: dict[str, Any]) -> None:
         table.add_row(*_cells(person, *(row[column] or 0 for column in _COLUMNS), *words))
     _show(table)
     _print_coverage(status["people"])
-    total = status["total"]
-    steps = [
-        ("filter", total["stored"] - total["judged"]),
-        ("caption", total["kept"] - total["captioned"]),
-        ("shard", total["kept"] if not status["locked"] or status["stale"]["photos"] else 0),
-    ]
-    todo = ", ".join(f"`bolid {step}` for {photos} photos" for step, photos in steps if photos > 0)
+    todo = ", ".join(f"`bolid {step}` for {photos} photos" for step, photos in steps_left(status))
     _print_stale(status["stale"])
+    if status["decisions"]:
+        say(f"decided by hand since the shards were written: {status['decisions']}; `bolid shard` follows")
     say(f"left to do: {todo or 'nothing'}")
 
 

@@ -52,6 +52,23 @@ def test_a_file_is_known_by_its_bytes(catalog: Catalog, tmp_path: Path) -> None:
     assert catalog.photo_names.find(str(tmp_path / "renamed.jpg")) == sha256("c")
 
 
+def test_many_names_are_found_at_once(catalog: Catalog, tmp_path: Path) -> None:
+    (tmp_path / "copy.jpg").write_text("d")
+    names = [sha256("b")[:8], "anna/1.jpg", str(tmp_path / "copy.jpg"), "2.jpg", "https://a.example/x/9.jpg"]
+    found = catalog.photo_names.find_all(names)
+    assert found == dict(zip(names, map(sha256, ("b", "a", "d", "b", "d")), strict=True))
+
+
+def test_a_file_that_was_overwritten_is_not_taken_for_its_old_photo(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("anna").mkdir()
+    Path("anna/1.jpg").write_text("another picture")
+    with pytest.raises(UsageError, match=r"this file is not in the dataset.*`bolid scrape`"):
+        catalog.photo_names.find("anna/1.jpg")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("1.jpg", r"several .*anna/1.jpg .*berta/1.jpg"), ("7.jpg", "no photo"), ("na/1.jpg", "no photo")],

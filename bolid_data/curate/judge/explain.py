@@ -9,8 +9,9 @@ from bolid_data.catalog import Catalog, dicts
 from bolid_data.catalog.decisions import LOG
 from bolid_data.curate.judge.counterfactuals import alternatives, nearest_counterfactuals
 from bolid_data.curate.judge.facts import compute_facts
-from bolid_data.curate.judge.ledger import fill_photo_ledger, last_models
+from bolid_data.curate.judge.ledger import fill_people_ledger, last_models
 from bolid_data.curate.judge.rules import RULES, Rule, limits
+from bolid_data.curate.judge.verdicts import last_thresholds
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Filter
 
@@ -27,38 +28,39 @@ _PHOTO_QUERIES = {
 }
 
 
-def explain(catalog: Catalog, sha256: str) -> dict[str, Any]:
+def explain(catalog: Catalog, name: str) -> dict[str, Any]:
     """A photo under the last judgement: its sightings, every fact with its threshold and margin (how far the fact is
     from turning the rule, in the fact's unit; below 0 the photo is out), the verdict, decisions made by hand, and as
     `turns` the counterfactuals: each threshold that alone would turn the verdict, with the nearest value that does.
 
-    `sha256` may be abbreviated. Raises UsageError when no photo, or more than one, begins with it.
+    `name` is any name of the photo: the first digits of its sha256, its path or its file name. Raises UsageError where
+    no photo has it, or several do.
     """
+    sha256 = catalog.photo_names.find(name)
     with catalog.open(read_only=True) as con:
-        row = con.execute("SELECT thresholds FROM judgement").fetchone()
-        if row is None:
+        thresholds = last_thresholds(con)
+        if thresholds is None:
             raise UsageError("nothing is judged yet; run `bolid filter` first")
-        thresholds = Filter.model_validate_json(row[0])
-        photo = _photo(con, sha256)
-        stored = {key: dicts(con.execute(query, {"photo": photo["sha256"]})) for key, query in _PHOTO_QUERIES.items()}
-        fill_photo_ledger(con, last_models(con), photo["sha256"])
+        (photo,) = dicts(con.execute("FROM photos WHERE sha256 = ?", [sha256]))
+        stored = {key: dicts(con.execute(query, {"photo": sha256})) for key, query in _PHOTO_QUERIES.items()}
+        # Of all people whose photo it is: whether it is a duplicate depends on their other photos.
+        owners = "SELECT DISTINCT person FROM attributions WHERE sha256 = $photo"
+        fill_people_ledger(con, last_models(con), owners, {"photo": sha256})
         verdicts = dicts(
             con.execute(
-                """SELECT person, kept, reasons FROM verdicts SEMI JOIN people_of USING (person)
+                """SELECT person, kept, reasons FROM verdicts SEMI JOIN chosen_people USING (person)
                 WHERE sha256 = ? ORDER BY ALL""",
-                [photo["sha256"]],
+                [sha256],
             )
         )
-        current = _judgements(con, [thresholds], photo["sha256"])
-        measured = dicts(
-            con.execute("FROM photo_ledger WHERE sha256 = $photo ORDER BY person", {"photo": photo["sha256"]})
-        )
+        current = _judgements(con, [thresholds], sha256)
+        measured = dicts(con.execute("FROM people_ledger WHERE sha256 = $photo ORDER BY person", {"photo": sha256}))
         filters = [
             other
             for facts, row in zip(current, measured, strict=True)
             for other in alternatives(thresholds, facts, row)
         ]
-        judged = _judgements(con, filters, photo["sha256"]) if filters else []
+        judged = _judgements(con, filters, sha256) if filters else []
     return {
         "photo": photo,
         "verdicts": verdicts,
@@ -72,18 +74,9 @@ def explain(catalog: Catalog, sha256: str) -> dict[str, Any]:
     }
 
 
-def _photo(con: duckdb.DuckDBPyConnection, sha256: str) -> dict[str, Any]:
-    complete = len(sha256) == 64  # by equality DuckDB uses the index
-    query = f"SELECT * FROM photos WHERE {'sha256 = $1' if complete else 'starts_with(sha256, $1)'} LIMIT 2"
-    photos = dicts(con.execute(query, [sha256.lower()]))
-    if len(photos) != 1:
-        raise UsageError(f"{sha256}: {'no photo' if not photos else 'more than one photo'} has this sha256")
-    return photos[0]
-
-
 def _judgements(con: duckdb.DuckDBPyConnection, thresholds: list[Filter], sha256: str) -> list[dict[str, Any]]:
     """The facts and reasons of a photo under each of the thresholds, for each of its people."""
-    compute_facts(con, thresholds, "photo_ledger")
+    compute_facts(con, thresholds, "people_ledger")
     return dicts(con.execute("FROM judgements WHERE sha256 = ? ORDER BY judgement, person", [sha256]))
 
 

@@ -32,18 +32,21 @@ def build_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
     con.execute("INSERT INTO ledger_state VALUES (?)", [state])
 
 
-def fill_photo_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256: str) -> None:
-    """Fills the temporary table `photo_ledger` with the ledger's rows of all people for whom this photo was listed.
+def fill_people_ledger(
+    con: duckdb.DuckDBPyConnection, models: ModelIds, people: str, values: dict[str, Any] | None = None
+) -> None:
+    """Fills the temporary tables `chosen_people` by the query `people`, and `people_ledger` with their rows of the
+    ledger.
 
     A dataset that was rebuilt from its lock has no ledger until it is judged; for it, these rows are built now.
     """
-    con.execute("CREATE TEMP TABLE people_of AS SELECT DISTINCT person FROM attributions WHERE sha256 = ?", [sha256])
+    con.execute(f"CREATE TEMP TABLE chosen_people AS {people}", values)
     ledger = "ledger"
     if not con.execute("FROM duckdb_tables() WHERE table_name = 'ledger' AND NOT temporary").fetchone():
-        photos = con.execute("SELECT DISTINCT sha256 FROM attributions SEMI JOIN people_of USING (person)").fetchall()
-        build_partial_ledger(con, models, [photo for (photo,) in photos if photo])
+        photos = con.execute("SELECT DISTINCT sha256 FROM attributions SEMI JOIN chosen_people USING (person)")
+        build_partial_ledger(con, models, [photo for (photo,) in photos.fetchall() if photo])
         ledger = "partial_ledger"
-    con.execute(f"CREATE TEMP TABLE photo_ledger AS SELECT * FROM {ledger} SEMI JOIN people_of USING (person)")
+    con.execute(f"CREATE TEMP TABLE people_ledger AS SELECT * FROM {ledger} SEMI JOIN chosen_people USING (person)")
 
 
 def build_partial_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256s: list[str]) -> None:

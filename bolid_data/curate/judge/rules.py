@@ -69,6 +69,17 @@ def limits(thresholds: Filter) -> dict[str, float | None]:
     return {f"limit_{key}": None if value is False else value for key, value in values.items()}
 
 
+def margins_sql() -> dict[str, str]:
+    """SQL for the margin of each reason that has a threshold, from a row of facts and limits: how far the fact is from
+    giving the reason, of several rules the nearest; NULL where nothing was measured or no limit is set. Below 0 the
+    photo is out."""
+    margins: dict[str, list[str]] = {}
+    for rule in (rule for rule in RULES if rule.threshold not in FIXED):
+        fact, limit = rule.fact, f"limit_{rule.threshold}"
+        margins.setdefault(rule.reason, []).append(f"{limit} - {fact}" if rule.op == ">" else f"{fact} - {limit}")
+    return {reason: f"least({', '.join(differences)})" for reason, differences in margins.items()}
+
+
 def reasons_sql(rules: tuple[Rule, ...]) -> str:
     """SQL for the list of reasons of a row of facts and limits: in the order of the rules, without duplicates."""
     conditions: dict[str, list[str]] = {}

@@ -42,6 +42,19 @@ def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) 
         return _changes(con) | {"unmeasured": unmeasured[0][0]}
 
 
+def last_thresholds(con: duckdb.DuckDBPyConnection) -> Filter | None:
+    """The thresholds of the last judgement; None if there was none."""
+    row = con.execute("SELECT thresholds FROM judgement").fetchone()
+    return Filter.model_validate_json(row[0]) if row else None
+
+
+def last_judgement(catalog: Catalog) -> tuple[Filter, ModelIds] | None:
+    """The thresholds and models of the last judgement; None if there was none."""
+    with catalog.open(read_only=True) as con:
+        thresholds = last_thresholds(con)
+        return (thresholds, last_models(con)) if thresholds else None
+
+
 def already_out(catalog: Catalog, thresholds: Filter, models: ModelIds, sha256s: Sequence[str]) -> set[str]:
     """Those of these photos that are out for each of their people by what is measured so far, whatever further
     measurements would give."""
