@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +13,13 @@ from stamina.instrumentation import set_on_retry_hooks
 from typer.core import TyperGroup
 
 from bolid import decision_commands, setup_commands
-from bolid.options import Data, Debug, Json, ManifestFile
+from bolid.options import Data, Debug, Json, ManifestFile, command, note_synthetic, say_next
 from bolid.options import open_dataset as _open
 from bolid.options import print_result as _print_result
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, ManifestError, StoppedError, UsageError
 from bolid_data.printable import escape_unencodable, one_line, say
+from bolid_data.words import counted
 
 
 class _Commands(TyperGroup):
@@ -77,6 +79,7 @@ def scrape(
     )
     with dataset.working():
         _print_result(run(loaded, dataset, recheck_consent), as_json)
+    say_next(command("filter", manifest, data), result=dataset.store.root)
 
 
 @app.command("filter")
@@ -110,6 +113,11 @@ def filter_(
         else:
             result = run.filter_photos(loaded, dataset, measure_all, engine, address)
     _print_result(result, as_json, print_funnel)
+    if result["kept"]:
+        say_next(command("caption", manifest, data))
+    else:  # thresholds are too strict, or the photos of another kind
+        again = command("filter", manifest, data, "--rejudge")
+        say_next(f"{command('status', manifest, data)} for the reasons; change [filter], and run {again}")
 
 
 @app.command()
@@ -156,6 +164,7 @@ def caption(
         else:
             result = caption_photos(loaded, dataset)
         _print_result(result, as_json)
+    say_next(command("shard", manifest, data), result=export)
 
 
 @app.command()
@@ -166,6 +175,7 @@ def shard(manifest: ManifestFile, data: Data = None, as_json: Json = False, debu
     loaded, dataset = _open(manifest, data)
     with dataset.working():
         _print_result(run(loaded, dataset), as_json)
+    say_next(command("train", manifest, data), result=dataset.shards)
 
 
 @app.command()
@@ -186,6 +196,8 @@ def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, de
             "shard": write(loaded, folder),
         }
     _print_result(result, as_json, lambda steps: print_funnel(steps["filter"]))
+    note_synthetic(loaded)
+    say_next(command("status", manifest, data), command("train", manifest, data), result=folder.shards)
 
 
 @app.command()
@@ -222,7 +234,10 @@ def status(manifest: ManifestFile, data: Data = None, as_json: Json = False, deb
     from bolid_data.report import show
 
     _, dataset = _open(manifest, data)
-    _print_result(show.status(dataset), as_json, show.print_status)
+    result = show.status(dataset)
+    _print_result(result, as_json, show.print_status)
+    todo = [step for step, _ in show.steps_left(result)]
+    say_next(command(todo[0] if todo else "train", manifest, data))
 
 
 @app.command()
@@ -240,6 +255,10 @@ def explain(
 
     _, dataset = _open(manifest, data)
     _print_result(show.explain(dataset.catalog, photo), as_json, show.print_explanation)
+    say_next(
+        f"{command('keep', manifest, data, 'PHOTO --why …')} to decide by hand",
+        f"change a threshold of [filter], and run {command('filter', manifest, data, '--rejudge')}",
+    )
 
 
 @app.command()
@@ -254,7 +273,10 @@ def verify(manifest: ManifestFile, data: Data = None, as_json: Json = False, deb
     note_stale_runs(stale)
     _print_result({"ok": not problems, "problems": problems, "stale_runs": list(stale.runs)}, as_json)
     if problems:
-        raise BolidError(f"{dataset.root} does not match its lock: {len(problems)} differences, listed above")
+        raise BolidError(
+            f"{dataset.root} does not match its lock: {counted(len(problems), 'difference')}, listed above"
+        )
+    say_next(command("train", manifest, data))
 
 
 @app.command()
@@ -299,6 +321,7 @@ def rebuild(
     _print_result(missing | result, as_json)
     if result["problem"]:
         raise BolidError(result["problem"])
+    say_next(f"bolid train MANIFEST --data {data}", result=dataset.shards)
 
 
 @app.command()
@@ -320,6 +343,7 @@ def repair(
         raise UsageError(f"{dataset.root}: no such folder; name the dataset's folder with --data")
     with dataset.working():
         _print_result(run(dataset, nobody_removed), as_json)
+    say_next(command("dataset", manifest, data), result=dataset.catalog.path)
 
 
 @app.command()
@@ -342,11 +366,14 @@ def forget(
         trace = run.find(dataset, person)
         if trace is None:
             _print_result({"person": person, "already": True}, as_json, lambda _: say(f"{person} was forgotten before"))
+            say_next(command("verify", manifest, data))
             return
-        question = f"Remove {trace.person} and {len(trace.photos)} photos from {dataset.root}? They do not come back."
+        photos = counted(len(trace.photos), "photo")
+        question = f"Remove {trace.person} and {photos} from {dataset.root}? They do not come back."
         if not yes:
             typer.confirm(one_line(question), abort=True, err=True)
         _print_result({"already": False, **run.forget(dataset, trace)}, as_json)
+    say_next(command("verify", manifest, data))
 
 
 @app.command()
@@ -376,6 +403,7 @@ def gallery(
             as_json,
             lambda result: say(f"gallery at {result['base_url']}/photos/"),
         )
+        say_next(f"bolid init {site.base_url} in another terminal; Ctrl-C ends the gallery")
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
@@ -411,6 +439,9 @@ def train(
     if result["steps"]:
         losses = f"loss {result['first_loss']:.4f} → {result['last_loss']:.4f}"
     _print_result(result, as_json, lambda r: say(f"{r['folder']}: {r['steps']} steps, {losses}, {r['seconds']:.0f} s"))
+    note_synthetic(loaded)
+    rest = f'{f"--run {shlex.quote(run)} " if run else ""}--prompt "…" --photo PHOTO --out image.png'
+    say_next(command("generate", manifest, data, rest), result=Path(result["folder"]))
 
 
 @app.command()
@@ -471,6 +502,8 @@ def generate(
     _print_result(
         result, as_json, lambda r: say("\n".join(f"{path}: {r['width']}×{r['height']}" for path in r["pictures"]))
     )
+    note_synthetic(loaded, base)
+    say_next("the same command with another --seed or --prompt", result=out)
 
 
 @app.command()
@@ -532,12 +565,13 @@ def evaluate(
         runs,
     )
     _print_result(result, as_json, lambda r: say((Path(r["folder"]) / "table.md").read_text(encoding="utf-8")))
+    say_next("read table.md and look at grid.png there", result=Path(result["folder"]))
 
 
-for command in (setup_commands.init, setup_commands.doctor, setup_commands.schema):
-    app.command()(command)
-for name, decision in decision_commands.COMMANDS.items():
-    app.command(name)(decision)
+for _function in (setup_commands.init, setup_commands.doctor, setup_commands.schema):
+    app.command()(_function)
+for _name, _decision in decision_commands.COMMANDS.items():
+    app.command(_name)(_decision)
 
 
 def main() -> None:

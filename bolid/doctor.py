@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from rich.filesize import decimal
 
+from bolid.options import is_drawn
 from bolid_data import weights
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
@@ -186,7 +187,7 @@ def _source(manifest: Manifest) -> Iterator[Check]:
 
 def _models(manifest: Manifest) -> Iterator[Check]:
     """Every model that the manifest names, and whether it is here."""
-    drawn = isinstance(manifest.source, ThePlaceSource) and manifest.source.serve_gallery
+    drawn = is_drawn(manifest)
     models, train = manifest.models, manifest.train
     named = {"models.pose": models.pose, "models.face": models.face, "models.watermark": models.watermark,
              "models.caption": models.caption, "models.identity": models.identity, "train.base": train.base,

@@ -1,5 +1,7 @@
-"""What the commands share: their common options, opening a dataset, printing a result."""
+"""What the commands share: their common options, opening a dataset, printing a result, saying what comes next."""
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +11,7 @@ import typer
 from bolid_data import manifest as manifests
 from bolid_data.dataset import Dataset
 from bolid_data.printable import printable_json
+from bolid_data.progress import note
 
 ManifestFile = Annotated[
     Path,
@@ -33,3 +36,32 @@ def print_result(result: dict[str, Any], as_json: bool, show: Callable[[dict[str
         print(printable_json(result))
     elif show:
         show(result)
+
+
+def say_next(*commands: str, result: Path | None = None) -> None:
+    """Ends a command: where its result is, and what to run next, both on stderr."""
+    sys.stdout.flush()
+    if result:
+        note(f"result: {result}")
+    note(f"next: {', or '.join(commands)}")
+
+
+def command(name: str, manifest: Path, data: Path | None = None, rest: str = "") -> str:
+    """A command line to copy; `rest` is what follows the manifest."""
+    words = ["bolid", name, str(manifest), *(["--data", str(data)] if data else [])]
+    return " ".join([shlex.join(words), *([rest] if rest else [])])
+
+
+def is_drawn(manifest: manifests.Manifest) -> bool:
+    """Whether the photos are those of an embedded gallery, as far as a manifest tells."""
+    source = manifest.source
+    return isinstance(source, manifests.ThePlaceSource) and bool(source.serve_gallery or source.base_url)
+
+
+def note_synthetic(manifest: manifests.Manifest, base: str | None = None) -> None:
+    """Says of real photos that the base that ships never shows the person; `base` is an option's."""
+    if (base or manifest.train.base) == "small-sdxl" and not is_drawn(manifest):
+        note(
+            "note: the base small-sdxl draws synthetic people only, never the person; manifests/own-photos.toml has "
+            "the lines that make it SDXL"
+        )

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from bolid.options import Data, Debug, Json, open_dataset, print_result
+from bolid.options import Data, Debug, Json, command, open_dataset, print_result, say_next
 from bolid_data.atomic_io import write_text
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.printable import say
-from bolid_data.progress import note
 from bolid_data.words import counted, people, photos
 
 
@@ -38,7 +37,7 @@ def init(
     result = {"manifest": str(path), "people": proposal.people, "photos": proposal.photos}
     what = f" for {people(proposal.people)}, {photos(proposal.photos or 0)}" if proposal.people else ""
     print_result(result, as_json, lambda _: say(f"{path}: a manifest{what}; read it, and change what does not fit"))
-    note(f"next: bolid doctor {path}, then bolid dataset {path}")
+    say_next(f"{command('doctor', path)}, then {command('dataset', path)}", result=path)
 
 
 def doctor(
@@ -58,7 +57,7 @@ def doctor(
     print_result(result, as_json, checks.print_diagnosis)
     if problems := sum(check["state"] == "problem" for check in result["checks"]):
         raise BolidError(f"{counted(problems, 'problem')} in the way, named above")
-    note(f"next: bolid dataset {manifest}" if manifest else "next: bolid init, or bolid dataset demo")
+    say_next(*([command("dataset", manifest, data)] if manifest else ["bolid init", "bolid dataset demo"]))
 
 
 def schema(
@@ -74,3 +73,4 @@ def schema(
         print(manifest_schema.settings_page(), end="")
     else:
         print(json.dumps(manifest_schema.schema(), indent=2, ensure_ascii=False))
+        say_next("save it as manifest.schema.json, with `#:schema manifest.schema.json` as a manifest's first line")

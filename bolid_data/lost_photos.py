@@ -11,6 +11,7 @@ from bolid_data.catalog import Catalog
 from bolid_data.dataset import Dataset
 from bolid_data.progress import note
 from bolid_data.store import CHANGED, MISSING, Store
+from bolid_data.words import counted
 
 MAX_SHOWN = 3
 _BATCH = 20_000
@@ -30,7 +31,8 @@ def note_lost(command: str, problems: Mapping[str, str]) -> None:
         note(f"{command}: photo {sha256}: {problem}")
     if problems:
         again = "fetched again" if command in ("scrape", "rebuild") else "`bolid scrape` fetches them again"
-        note(f"{command}: {len(problems)} photos lost their bytes: {again}")
+        lost = counted(len(problems), "photo lost its bytes", "photos lost their bytes")
+        note(f"{command}: {lost}: {again}")
 
 
 def find_lost(dataset: Dataset) -> dict[str, str]:

@@ -18,6 +18,7 @@ from bolid_data.keyed import Key, read_key
 from bolid_data.progress import note
 from bolid_data.shard_index import PlaceRow, ShardIndex
 from bolid_data.weights import file_sha256
+from bolid_data.words import counted
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,10 @@ def refuse_stale(dataset: Dataset) -> None:
     """Raises BolidError where the shards hold withdrawn photos."""
     if (stale := find_stale(dataset)).photos:
         why = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in sorted(stale.reasons.items()))
+        withdrawn = counted(len(stale.photos), "photo in them was", "photos in them were")
         raise BolidError(
-            f"{dataset.shards}: stale: {len(stale.photos)} photos in them were withdrawn since ({why}); run `bolid "
-            "dataset`, or train on them anyway with --allow-stale"
+            f"{dataset.shards}: stale: {withdrawn} withdrawn since ({why}); run `bolid dataset`, or train on them "
+            "anyway with --allow-stale"
         )
 
 

@@ -114,7 +114,7 @@ def test_an_opt_out_after_everything_was_built_reaches_everything(
     assert found["features"] and all(folder.endswith("/anna") for folder in found["features"])
     assert found["runs"] == ["ip-adapter"]
     text = bolid("status", home).stdout
-    assert "stale: 1 photos in shards/train-000000.tar" in text
+    assert "stale: 1 photo in shards/train-000000.tar" in text
     assert "stale runs, trained on what was withdrawn: ip-adapter" in text
     checked = bolid("verify", home, "--json")
     assert checked.returncode == 1
@@ -123,7 +123,7 @@ def test_an_opt_out_after_everything_was_built_reaches_everything(
     assert list(problems.values()) == ["stale"], "the photo's own file"
     refused = bolid("train", home, "--steps", "1", "--run", "next")
     assert refused.returncode == 1
-    assert "stale: 1 photos in them were withdrawn since (1 opted out)" in refused.stderr
+    assert "stale: 1 photo in them was withdrawn since (1 opted out)" in refused.stderr
     assert not (data / "runs" / "next").exists()
     assert bolid("train", home, "--steps", "1", "--run", "next", "--allow-stale").returncode == 0
 

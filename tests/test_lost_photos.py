@@ -103,7 +103,7 @@ def test_it_is_in_no_shard_and_fetched_again(home: Path, damage: str) -> None:
     done = bolid("shard", home)
     assert done.returncode == 1
     assert f"photo {file.stem}: its file" in done.stderr
-    assert "1 kept photos lost their bytes" in done.stderr
+    assert "1 kept photo lost its bytes" in done.stderr
     assert shards(home) == before, "the old shards and their lock stay"
     assert not file.exists()
     explained = json.loads(bolid("explain", home, file.stem, "--json").stdout)
@@ -134,7 +134,7 @@ def test_measuring_and_captioning_notice_it(site: Site, built: Path, tmp_path: P
     first, second = list(dataset(tmp_path).store.files())[:2]
     swap(first)
     done = bolid("filter", tmp_path, "--json")
-    assert "1 photos lost their bytes and are out as broken" in done.stderr
+    assert "1 photo lost its bytes and is out as broken" in done.stderr
     assert json.loads(done.stdout)["reasons"]["broken"] == 1
     flip(second)
     done = bolid("caption", tmp_path)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from bolid_data.collect.stats import CrawlStats
 from bolid_data.progress import console, note
+from bolid_data.words import counted, people, photos
 
 PLAIN_EVERY = 15.0
 """Seconds between plain lines."""
@@ -40,18 +41,19 @@ def display(stats: CrawlStats) -> Iterator[None]:
 
 def line(stats: CrawlStats) -> str:
     """The stats in one line: what was collected, in what time, and what was not fetched."""
-    parts = [f"{stats.people} people", f"{stats.new} photos new ({decimal(stats.bytes)})"]
+    parts = [people(stats.people), f"{photos(stats.new)} new ({decimal(stats.bytes)})"]
     for words, count in (
         ("already had", stats.known),
         ("unchanged", stats.unchanged),
         ("changed", stats.changed),
         ("gone", stats.gone),
         ("opted out", stats.opted_out),
-        ("people skipped", stats.skipped_people),
     ):
         if count:
             parts.append(f"{count} {words}")
-    parts.append(f"{stats.requests} requests in {clock(stats.seconds)}")
+    if stats.skipped_people:
+        parts.append(f"{people(stats.skipped_people)} skipped")
+    parts.append(f"{counted(stats.requests, 'request')} in {clock(stats.seconds)}")
     return ", ".join(parts) + (f"; not fetched: {reasons(stats)}" if stats.reasons else "")
 
 
@@ -70,13 +72,13 @@ def _panel(stats: CrawlStats) -> Table:
     remaining = stats.expected - stats.visited
     eta = clock(remaining * seconds / stats.visited) if stats.visited and remaining else "–"
     grid = Table.grid(padding=(0, 2))
-    photos = Table.grid(padding=(0, 1))
-    photos.add_row(
+    checked = Table.grid(padding=(0, 1))
+    checked.add_row(
         ProgressBar(total=max(stats.expected, 1), completed=stats.visited, width=30),
         f"{stats.visited} of {stats.expected} checked",
     )
     grid.add_row("people", f"{stats.people}" + (f" ({stats.skipped_people} skipped)" if stats.skipped_people else ""))
-    grid.add_row("photos", photos)
+    grid.add_row("photos", checked)
     grid.add_row("", f"{stats.new} new, {stats.known} already had")
     speed = f"{stats.new / seconds:.1f} photos/s, {decimal(int(stats.received / seconds))}/s"
     grid.add_row("bytes", f"{decimal(stats.received)} ({speed})")

@@ -23,6 +23,7 @@ from bolid_data.names import slug
 from bolid_data.progress import note
 from bolid_data.public_address import public_address
 from bolid_data.records import ListedPerson, Sighting
+from bolid_data.words import counted
 
 KINDS = ("gone", "changed", "opted_out", "failed")
 """Why an address no longer yields its locked photo."""
@@ -70,9 +71,10 @@ def fetch_locked(lock: Lock, dataset: Dataset, options: Options) -> dict[str, li
         finally:
             ingest.commit()
     if private := ingest.stats.reasons.get("private_address"):
+        lead = counted(private, "address leads", "addresses lead")
         note(
-            f"rebuild: {private} addresses lead to this machine or a private network and were not requested; if you "
-            "trust the lock, fetch them with --allow-local"
+            f"rebuild: {lead} to this machine or a private network and got no request; if you trust the lock, allow it "
+            "with --allow-local"
         )
     return _missing(lock, dataset)
 
@@ -139,7 +141,8 @@ def _full_addresses(lock: Lock, options: Options) -> dict[tuple[str, str], list[
     cut = {(s.person, s.url) for photo in lock.photos for s in photo.sightings if s.left_out}
     if options.urls is None:
         if cut:
-            note(f"rebuild: the lock has {len(cut)} addresses without their secrets; --urls LIST supplies them again")
+            addresses_cut = counted(len(cut), "address without its secret", "addresses without their secrets")
+            note(f"rebuild: the lock has {addresses_cut}; --urls LIST supplies them again")
         return {}
     if not options.urls.is_file():
         raise UsageError(f"--urls {options.urls}: no such file")

@@ -20,6 +20,7 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.lost_photos import find_lost, note_lost
 from bolid_data.manifest import FolderSource, Manifest, ThePlaceSource, UrlsSource, WebSource
 from bolid_data.progress import note
+from bolid_data.words import counted
 
 _MAX_WARNINGS = 10  # shown
 
@@ -50,15 +51,14 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
     for warning in stats.warnings[:_MAX_WARNINGS]:
         note(f"scrape: warning: {warning}")
     if len(stats.warnings) > _MAX_WARNINGS:
-        note(f"scrape: {len(stats.warnings) - _MAX_WARNINGS} more such warnings")
+        note(f"scrape: {counted(len(stats.warnings) - _MAX_WARNINGS, 'more such warning')}")
     if stats.stopped:
         note(f"scrape: stopped at source.{stats.stopped}; run it again to continue")
     if stats.bad_rows:
-        raise BolidError(
-            f"{stats.bad_rows} rows of the list are invalid (the first are shown above); the rest was crawled"
-        )
+        invalid = counted(stats.bad_rows, "row of the list is", "rows of the list are")
+        raise BolidError(f"{invalid} invalid (the first are shown above); the rest was crawled")
     if errors := stats.drift + stats.errors:
-        raise BolidError(f"{len(errors)} pages could not be read; the rest was kept. First: {errors[0]}")
+        raise BolidError(f"{counted(len(errors), 'page')} could not be read; the rest was kept. First: {errors[0]}")
     return stats.summary()
 
 

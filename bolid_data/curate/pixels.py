@@ -6,6 +6,7 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.images import PIXELS_VERSION, read_header
 from bolid_data.progress import bar, note
+from bolid_data.words import counted
 
 _BATCH = 5_000
 
@@ -23,7 +24,8 @@ def refresh(dataset: Dataset, background: str) -> int:
             progress.advance(task, len(part))
     count = dataset.catalog.pixels.discard_other_pixels(PIXELS_VERSION, background)
     if count:
-        note(f"filter: {count} photos are measured again, as their colours, transparency or rotation are read anew")
+        again = counted(count, "photo is", "photos are")
+        note(f"filter: {again} measured again, as colours, transparency or rotation are read anew")
     return count
 
 

@@ -11,6 +11,7 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Manifest, Models
 from bolid_data.progress import note
+from bolid_data.words import counted
 
 if TYPE_CHECKING:  # the models' libraries take seconds to import: only the command that runs them pays
     from bolid_data.curate.measurers.identity import Box
@@ -71,7 +72,8 @@ def filter_photos(
     else:
         run = measure(dataset.catalog, dataset.store, job, 1 if device == "cpu" else GPU_BATCH)
     if run.lost:
-        note(f"filter: {run.lost} photos lost their bytes and are out as broken; `bolid scrape` fetches them again")
+        lost = counted(run.lost, "photo lost its bytes and is", "photos lost their bytes and are")
+        note(f"filter: {lost} out as broken; `bolid scrape` fetches again")
     near_duplicates.find(dataset.catalog, ids.hash)
     if manifest.filter.max_hamming_between is not False:
         near_duplicates.find_between_people(dataset.catalog, ids.hash)
@@ -86,7 +88,8 @@ def rejudge(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     dataset.prepare()
     result = _judge(manifest, dataset, None)
     if result["unmeasured"]:
-        note(f"filter: {result['unmeasured']} photos are not out by these thresholds, nor measured; run `bolid filter`")
+        unmeasured = counted(result["unmeasured"], "photo is", "photos are")
+        note(f"filter: {unmeasured} not out by these thresholds, nor measured; run `bolid filter`")
     return {"measured": 0} | result
 
 

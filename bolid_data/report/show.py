@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bolid_data import words
 from bolid_data.curate.judge import explain
 from bolid_data.curate.judge.framing import FACINGS, FRAMINGS
 from bolid_data.dataset import Dataset
@@ -62,11 +63,11 @@ def print_status(status: dict[str, Any]) -> None:
         column.justify = "right"
     for row in [*status["people"], {"person": "all", "state": "listed"} | status["total"]]:
         person = row["person"] if row["state"] == "listed" else f"{row['person']} ({row['state']})"
-        words = (", ".join(f"{why} {n}" for why, n in row[kind].items()) for kind in ("reasons", "unfetched"))
-        table.add_row(*_cells(person, *(row[column] or 0 for column in _COLUMNS), *words))
+        why = (", ".join(f"{reason} {n}" for reason, n in row[kind].items()) for kind in ("reasons", "unfetched"))
+        table.add_row(*_cells(person, *(row[column] or 0 for column in _COLUMNS), *why))
     _show(table)
     _print_coverage(status["people"])
-    todo = ", ".join(f"`bolid {step}` for {photos} photos" for step, photos in steps_left(status))
+    todo = ", ".join(f"`bolid {step}` for {words.photos(number)}" for step, number in steps_left(status))
     _print_stale(status["stale"])
     if status["decisions"]:
         say(f"decided by hand since the shards were written: {status['decisions']}; `bolid shard` follows")
@@ -78,7 +79,8 @@ def _print_stale(stale: dict[str, Any]) -> None:
     if stale["photos"]:
         why = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in sorted(stale["reasons"].items()))
         places = ", ".join([f"shards/{name}" for name in stale["shards"]] + stale["features"])
-        say(f"stale: {stale['photos']} photos in {places} were withdrawn ({why}); `bolid dataset` leaves them out")
+        number = words.photos(stale["photos"])
+        say(f"stale: {number} in {places} withdrawn since ({why}); `bolid dataset` leaves them out")
     if stale["runs"]:
         say(f"stale runs, trained on what was withdrawn: {', '.join(stale['runs'])}")
 
@@ -168,4 +170,4 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         say(f"broken: {broken}")
 
 
-__all__ = ["explain", "print_explanation", "print_funnel", "print_status", "status"]
+__all__ = ["explain", "print_explanation", "print_funnel", "print_status", "status", "steps_left"]

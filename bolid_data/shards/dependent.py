@@ -38,7 +38,7 @@ def discard_stale(dataset: Dataset, any_kept: bool) -> None:
         remove_images(dataset.root)
     if not any_kept:
         remove_shards(dataset)
-        note(f"shard: all {len(stale.photos)} photos of the shards were withdrawn, and the shards are removed")
+        note(f"shard: every photo of the shards ({len(stale.photos)}) was withdrawn, and the shards are removed")
 
 
 def remove_shards(dataset: Dataset) -> None:

@@ -25,6 +25,7 @@ from bolid_data.shards.dependent import remove_features, remove_images, remove_s
 from bolid_data.shards.exports.forget import remove_from_exports
 from bolid_data.shards.repack import Unwanted
 from bolid_data.stale import TrainedOn, read_trained_on, run_folders
+from bolid_data.words import photos
 
 _LEFTOVERS = (
     "catalog.duckdb.tmp", "catalog.duckdb.damaged*", "shards/index.duckdb.tmp", "shards/.new/index.duckdb.tmp",
@@ -83,7 +84,8 @@ def forget(dataset: Dataset, trace: Trace) -> dict[str, Any]:
     shards = _remove_from_shards(dataset, trace)
     runs = list(_runs(dataset, trace))
     dataset.catalog.erasure.forget(trace.person, sorted(trace.photos))
-    note(f"forget: {len(trace.photos)} photos and the name are gone; shards written again: {len(shards['rewritten'])}")
+    rewritten = len(shards["rewritten"])
+    note(f"forget: {photos(len(trace.photos))} and the name are gone; shards written again: {rewritten}")
     for run in runs:
         note(f"forget: runs/{run['run']} {_TRAINED[run['trained']]}; what it learnt stays until you delete it")
     return {

@@ -17,6 +17,7 @@ from bolid_data.progress import bar, note
 from bolid_data.shard_index import ShardIndex
 from bolid_data.stale import decisions_since_lock, find_stale
 from bolid_data.weights import file_sha256
+from bolid_data.words import counted, photos
 
 
 def write_lock(
@@ -74,7 +75,8 @@ def verify(dataset: Dataset) -> list[dict[str, str]]:
     for entry in problems:
         note(f"verify: {entry['file']}: {entry['problem']}")
     if not problems:
-        note(f"verify: {len(lock['photos'])} photos and {len(lock['shards'])} shards are as the lock says")
+        shards = counted(len(lock["shards"]), "shard")
+        note(f"verify: {photos(len(lock['photos']))} and {shards} are as the lock says")
     return problems
 
 

@@ -9,6 +9,7 @@ from bolid_data.lockfile import Lock, ShardRecipe
 from bolid_data.progress import note
 from bolid_data.shards.lock import index_digest
 from bolid_data.shards.write import write_shards
+from bolid_data.words import counted, photos
 
 
 def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def rebuild_shards(lock: Lock, dataset: Dataset) -> dict[str, Any]:
     # Copied if unchanged, not exported again: the bytes of Parquet differ between versions of DuckDB.
     written = write_shards(ShardRecipe.from_origin(lock), dataset, None if missing else lock.measurements_file)
     samples = sum(entry["samples"] for entry in written["shards"])
-    note(f"rebuild: {len(stored)} photos, {samples} of them in {len(written['shards'])} shards")
+    note(f"rebuild: {photos(len(stored))}, {samples} of them in {counted(len(written['shards']), 'shard')}")
     result = {"photos": len(stored), "missing": missing, "shards": len(written["shards"]), "samples": samples}
     return result | {"problem": _problem(lock, dataset, written, missing)}
 
@@ -45,7 +46,7 @@ def import_measurements(lock: Lock, catalog: Catalog) -> None:
 
 def _problem(lock: Lock, dataset: Dataset, written: dict[str, Any], missing: int) -> str | None:
     if missing:
-        return f"{missing} of {len(lock.photos)} photos are missing, listed above; {dataset.root} holds the rest"
+        return f"{missing} of {photos(len(lock.photos))} missing, listed above; {dataset.root} holds the rest"
     pinned = {entry.shard: entry.sha256 for entry in lock.shards}
     rebuilt = {entry["shard"]: entry["sha256"] for entry in written["shards"]}
     if differing := sorted(name for name in pinned | rebuilt if pinned.get(name) != rebuilt.get(name)):

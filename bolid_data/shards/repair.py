@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from bolid_data import words
 from bolid_data.atomic_io import replace, sync
 from bolid_data.catalog import Catalog
 from bolid_data.dataset import Dataset
@@ -154,7 +155,8 @@ def _wal(path: Path) -> Path:
 def _report(dataset: Dataset, lock: Lock | None, photos: _Photos, damage: str) -> dict[str, Any]:
     people = len(lock.people) if lock else 0
     restored = len(photos.rows) - len(photos.lost)
-    note(f"repair: {people} people and {restored} photos came back, with their measurements, verdicts and captions")
+    back = f"{words.people(people)} and {words.photos(restored)}"
+    note(f"repair: {back} came back, with measurements, verdicts and captions")
     note_lost("repair", photos.lost)
     if photos.unknown:
         note(

@@ -45,7 +45,8 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
         have = "has" if len(single) == 1 else "have"
         note(f"shard: {named(single)} {have} only one photo; most methods need a second one of each person")
     if failed := dataset.catalog.captions.caption_counts()["failed"]:
-        note(f"shard: {counted(failed, 'kept photo')} could not be captioned and left out")
+        left_out = counted(failed, "kept photo is left out: it", "kept photos are left out: they")
+        note(f"shard: {left_out} could not be captioned")
     return {
         "shards": len(shards),
         "samples": samples,
@@ -104,7 +105,8 @@ def _write_aside(recipe: ShardRecipe, dataset: Dataset, measurements: Path | Non
     index.add("ids", [{"name": name, "id": keyed_id} for name, keyed_id in sorted(ids.items())])
     index.close()
     if cut:
-        note(f"shard: {cut} addresses contain what may be secret (a user, a token, a signature); lock and index do not")
+        contain = counted(cut, "address contains", "addresses contain")
+        note(f"shard: {contain} what may be secret (a user, a token, a signature); lock and index do not")
     if measurements:
         shutil.copyfile(measurements, pending.measurements)
     else:

@@ -36,6 +36,7 @@ from bolid_data.errors import BolidError
 from bolid_data.manifest import ThePlaceSource
 from bolid_data.names import letters
 from bolid_data.records import Frontier, ListedPerson, ReadPage, Validators
+from bolid_data.words import photos
 
 T = TypeVar("T")
 Parse = Callable[[Profile, str, str], T]
@@ -176,7 +177,7 @@ class Crawler:
         cards, complete = await self._cards(link, first, frontier)
         if complete and first.listed_photos is not None and first.listed_photos > len(cards):
             # Some are not shown to us, so a photo that is missing here need not be gone.
-            self.stats.warnings.append(f"{link.url}: states {first.listed_photos} photos and lists {len(cards)}")
+            self.stats.warnings.append(f"{link.url}: states {photos(first.listed_photos)} and lists {len(cards)}")
             complete = False
         if complete:
             self.ingest.add_listing(link.person, [card.url for card in cards])

@@ -18,6 +18,7 @@ from bolid_data.manifest import UrlsSource
 from bolid_data.names import clean_name, slug
 from bolid_data.progress import note
 from bolid_data.records import ListedPerson
+from bolid_data.words import counted
 
 _SETTLED = {"stored", "opted_out", "refused"}
 _PRIVATE = "private_address"
@@ -51,9 +52,10 @@ class UrlList:
             for row in self._list.bad.first:
                 note(f"scrape: {self.path}: {row}")
         if private := self.ingest.stats.reasons.get(_PRIVATE):
+            lead = counted(private, "address leads", "addresses lead")
             note(
-                f"scrape: {private} addresses lead to this machine or a private network and were not requested; if you "
-                "wrote the list and intend that, set [source] allow_local = true"
+                f"scrape: {lead} to this machine or a private network and got no request; if you wrote the list and "
+                "intend that, set [source] allow_local = true"
             )
 
     def _people(self) -> dict[str, str]:

@@ -70,7 +70,8 @@ def import_captions(manifest: Manifest, dataset: Dataset, folder: Path, name: st
     for file in unmatched[:_SHOWN]:
         note(f"caption: {file}: belongs to no photo of this dataset")
     if len(unmatched) > _SHOWN:
-        note(f"caption: {len(unmatched) - _SHOWN} more files belong to no photo")
+        more = counted(len(unmatched) - _SHOWN, "more file belongs", "more files belong")
+        note(f"caption: {more} to no photo")
     if not any(counts.values()):
         raise BolidError(
             f"--import {folder}: no .txt file in it belongs to a photo; they are named like the photos in the source's "

@@ -14,7 +14,7 @@ from bolid_data.lost_photos import note_lost, record_lost
 from bolid_data.manifest import Manifest
 from bolid_data.progress import bar, note
 from bolid_data.store import LostPhotoError, Store
-from bolid_data.words import counted
+from bolid_data.words import counted, photos
 
 
 def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
@@ -58,7 +58,8 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     _note_other_names(dataset, manifest.caption.use)
     if lost:
         note_lost("caption", lost)
-        raise BolidError(f"{len(lost)} kept photos lost their bytes, named above; `bolid dataset` fetches them again")
+        photos_lost = counted(len(lost), "kept photo lost its bytes", "kept photos lost their bytes")
+        raise BolidError(f"{photos_lost}, named above; `bolid dataset` fetches again")
     return {"captioned": captioned, "failed": len(failures), "model": model.id}
 
 
@@ -68,14 +69,14 @@ def _note_other_names(dataset: Dataset, use: str) -> None:
 
 
 def _report(captioned: int, failures: dict[str, str], dataset: Dataset, name: str) -> None:
-    note(f"caption: {captioned} photos captioned by {name}")
+    note(f"caption: {photos(captioned)} captioned by {name}")
     if not failures:
         return
     first = next(iter(failures.values()))
     if not dataset.catalog.captions.caption_counts()["captioned"]:
-        raise BolidError(f"none of {len(failures)} photos could be captioned: {first}")
+        raise BolidError(f"none of {photos(len(failures))} could be captioned: {first}")
     note(
-        f"caption: {len(failures)} photos could not be captioned: {first}; "
+        f"caption: {photos(len(failures))} could not be captioned: {first}; "
         "`bolid caption` tries them again, and `bolid shard` leaves them out"
     )
 

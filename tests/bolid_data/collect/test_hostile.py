@@ -139,7 +139,7 @@ def test_a_hostile_photo_page_is_recorded_in_place_of_its_photo(name: str, outco
     with serve(one_person(3)) as site:
         site.faults["/photos/person_0/pic/1"] = name
         if name == "drift":
-            with pytest.raises(BolidError, match=r"1 pages could not be read.*no photo found"):
+            with pytest.raises(BolidError, match=r"1 page could not be read.*no photo found"):
                 crawl(site, tmp_path)
         else:
             crawl(site, tmp_path)

@@ -54,7 +54,7 @@ def test_the_funnel_and_the_status_count_the_same(tmp_path: Path, capsys: pytest
     assert status["total"]["reasons"] == counts["reasons"]
     assert (status["total"]["kept"], status["total"]["captioned"]) == (1, 0)
     show.print_status(status)
-    assert "left to do: `bolid caption` for 1 photos" in capsys.readouterr().out
+    assert "left to do: `bolid caption` for 1 photo" in capsys.readouterr().out
 
 
 def test_the_funnel_shows_what_new_thresholds_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

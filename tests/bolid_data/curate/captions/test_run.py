@@ -136,7 +136,7 @@ def test_a_photo_that_cannot_be_captioned_does_not_affect_the_others(
     assert sorted(captions(world)) == sorted(set(sha256s) - {bad})
     assert failures(world) == {bad: f"describe: out of words at {bad[:4]}"}
     stderr = capsys.readouterr().err
-    assert f"1 photos could not be captioned: describe: out of words at {bad[:4]}" in stderr
+    assert f"1 photo could not be captioned: describe: out of words at {bad[:4]}" in stderr
 
 
 def test_failed_photos_are_tried_again_last_and_their_errors_removed(home: Home, use: Use) -> None:
@@ -172,7 +172,7 @@ def test_shards_and_lock_leave_out_photos_that_could_not_be_captioned(
     use(Failing([bad]))
     caption_photos(manifest, world.dataset)
     shard(manifest, world.dataset)
-    assert "1 kept photos are left out" in capsys.readouterr().err
+    assert "1 kept photo is left out" in capsys.readouterr().err
     with duckdb.connect(world.dataset.index, read_only=True) as con:
         sharded = [sha256 for (sha256,) in con.execute("SELECT sha256 FROM samples ORDER BY 1").fetchall()]
     assert sharded == [sha256 for sha256 in sha256s if sha256 != bad]
@@ -186,14 +186,14 @@ def test_photos_that_no_captioner_has_tried_are_still_missing(home: Home, use: U
     caption_photos(manifest, world.dataset)
     world.photo("p2", width=60, height=70, data=jpeg(78, 60, 70))
     judge(world.dataset.catalog, TOLERANT, MODELS)
-    with pytest.raises(BolidError, match="1 kept photos have no caption"):
+    with pytest.raises(BolidError, match="1 kept photo has no caption"):
         shard(manifest, world.dataset)
 
 
 def test_a_kept_photo_that_lost_its_bytes_is_named_once_the_others_are_captioned(home: Home) -> None:
     world, manifest, sha256s = home
     world.dataset.store.find(sha256s[9]).write_bytes(b"\xff\xd8\xff broken")
-    with pytest.raises(BolidError, match=r"1 kept photos lost their bytes.*bolid dataset"):
+    with pytest.raises(BolidError, match=r"1 kept photo lost its bytes.*bolid dataset"):
         caption_photos(manifest, world.dataset)
     assert captions(world).keys() == set(sha256s) - {sha256s[9]}
 
