@@ -35,7 +35,10 @@ photos AS (
     SELECT DISTINCT sha256, left(sha256, 16) AS digits, {_STEM} AS stem FROM sightings WHERE sha256 IS NOT NULL
 ),
 matches AS (
-    FROM (SELECT read.*, sha256 FROM read JOIN photos ON read.stem = photos.stem OR read.digits = photos.digits)
+    FROM (
+        SELECT read.*, sha256 FROM read JOIN photos USING (stem)
+        UNION SELECT read.*, sha256 FROM read JOIN photos USING (digits)
+    )
     QUALIFY rank = min(rank) OVER (PARTITION BY file)
 )
 SELECT DISTINCT file, sha256, name, matches.caption, coalesce(named.caption, chosen.caption) AS earlier

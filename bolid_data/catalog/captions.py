@@ -23,18 +23,26 @@ CAPTION_SETTINGS = """(
     UNION ALL BY NAME FROM captioner
 )"""
 
-CHOSEN_CAPTIONS = f"""(
+
+def chosen_captions(among: str = "true") -> str:
+    """SQL for one caption per captioned photo; `among` is a condition on `sha256`, which makes it faster.
+
+    Of captions with the name that the manifest's `[caption] use` asks for, the one written by hand comes first, then
+    the sidecar file's; then plain ones in the same order; then the captioner's.
+    """
+    return f"""(
     SELECT sha256, captioned.model, captioned.prompt, caption
     FROM captioned LEFT JOIN {CAPTION_SETTINGS} settings ON true
-    WHERE caption IS NOT NULL AND CASE WHEN captioned.model IN {BY_PEOPLE}
+    WHERE {among} AND caption IS NOT NULL AND CASE WHEN captioned.model IN {BY_PEOPLE}
         THEN captioned.prompt IN ('', coalesce(use, ''))
         ELSE captioned.model = settings.model AND captioned.prompt = settings.prompt END
     QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY
         captioned.model IN {BY_PEOPLE} AND captioned.prompt = coalesce(use, '') DESC,
         list_position(['{HAND}', '{SIDECAR}'], captioned.model) NULLS LAST) = 1
 )"""
-"""One caption per captioned photo. Of those with the name that the manifest's `[caption] use` asks for, the one written
-by hand comes first, then the sidecar file's; then plain ones in the same order; then the captioner's."""
+
+
+CHOSEN_CAPTIONS = chosen_captions()
 
 
 class Captions(Part):
@@ -134,13 +142,21 @@ class Captions(Part):
                     f"""INSERT OR REPLACE INTO captioned BY NAME SELECT *, '{SIDECAR}' AS model FROM latest
                         WHERE caption IS NOT NULL"""
                 )
-            removed = con.execute(
-                f"""DELETE FROM captioned WHERE model = '{SIDECAR}'
-                    AND sha256 IN (SELECT sha256 FROM sightings WHERE person = $1)
-                    AND sha256 NOT IN (SELECT sha256 FROM sightings WHERE person <> $1 AND sha256 IS NOT NULL)
-                    AND (sha256, prompt) NOT IN (SELECT (sha256, prompt) FROM latest) RETURNING sha256""",
+            con.execute(
+                f"""CREATE TEMP TABLE missing AS SELECT sha256, prompt FROM captioned
+                    SEMI JOIN (FROM sightings WHERE person = $1) USING (sha256) ANTI JOIN latest USING (sha256, prompt)
+                    WHERE model = '{SIDECAR}'""",
                 [person],
-            ).fetchall()
+            )
+            removed: list[tuple] = []
+            if con.execute("FROM missing LIMIT 1").fetchone():  # seldom, and slow in a large catalog
+                removed = con.execute(
+                    f"""DELETE FROM captioned WHERE model = '{SIDECAR}'
+                        AND (sha256, prompt) IN (SELECT (sha256, prompt) FROM missing)
+                        AND sha256 NOT IN (SELECT sha256 FROM sightings WHERE person <> $1 AND sha256 IS NOT NULL)
+                        RETURNING sha256""",
+                    [person],
+                ).fetchall()
             # Earlier versions took these files for broken photos.
             con.execute(
                 "DELETE FROM sightings WHERE person = $1 AND sha256 IS NULL AND list_contains($2, url)",

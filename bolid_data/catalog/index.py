@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from bolid_data.caption_text import with_trigger
-from bolid_data.catalog.captions import CAPTION_SETTINGS, CHOSEN_CAPTIONS
+from bolid_data.catalog.captions import CAPTION_SETTINGS, CHOSEN_CAPTIONS, chosen_captions
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, insert
 from bolid_data.shard_index import MAPS, VERSION
@@ -33,11 +33,11 @@ CREATE TABLE about (key VARCHAR PRIMARY KEY, value VARCHAR);
 _DIGITS = 6  # after the point: measures are stored as FLOAT, which holds no more
 _MEASURES = ("sharpness", "brightness", "colourfulness", "watermark", "likeness", "person_score", "face_score")
 
+_CHOSEN = chosen_captions("sha256 IN (SELECT sha256 FROM verdicts WHERE list_contains($people, person))")
 _KEPT = f"""
 WITH chosen AS (
     SELECT person, sha256, caption
-    FROM verdicts JOIN {CHOSEN_CAPTIONS} USING (sha256)
-    WHERE kept AND list_contains($people, person)
+    FROM verdicts JOIN {_CHOSEN} USING (sha256) WHERE kept AND list_contains($people, person)
 ),
 -- As lists: for DuckDB 2.0, the array of a photo without a detected person has another length.
 people AS (
@@ -53,7 +53,7 @@ faces AS (
 -- A name depends only on author and prompt, so that it is the same in every dataset.
 named AS (
     SELECT sha256, model || CASE WHEN prompt = '' THEN '' ELSE ': ' || prompt END AS name, min(caption) AS text
-    FROM captioned ANTI JOIN {CHOSEN_CAPTIONS} USING (sha256, model, prompt)
+    FROM captioned ANTI JOIN {_CHOSEN} USING (sha256, model, prompt)
     WHERE caption IS NOT NULL AND sha256 IN (SELECT sha256 FROM chosen) GROUP BY ALL
 ),
 others AS (

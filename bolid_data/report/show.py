@@ -165,7 +165,8 @@ def print_explanation(explanation: dict[str, Any]) -> None:
     for row in explanation["near"]:
         say(f"{row['distance']} bits from {row['sha256']}")
     for row in explanation["captions"]:
-        say(f"caption by {row['model']}: {row['caption']}")
+        name = f" ({row['prompt']})" if row["prompt"] else ""
+        say(f"caption by {row['model']}{name}{', in use' if row['used'] else ''}: {row['caption']}")
     if broken := next((rule["broken"] for rule in explanation["rules"] if rule["broken"]), None):
         say(f"broken: {broken}")
 

@@ -6,6 +6,7 @@ from typing import Any
 import duckdb
 
 from bolid_data.catalog import Catalog, dicts
+from bolid_data.catalog.captions import chosen_captions
 from bolid_data.catalog.decisions import LOG
 from bolid_data.curate.judge.counterfactuals import alternatives, nearest_counterfactuals
 from bolid_data.curate.judge.facts import compute_facts
@@ -22,7 +23,9 @@ _PHOTO_QUERIES = {
         ORDER BY kind, score DESC""",
     "near": """SELECT CASE a WHEN $photo THEN b ELSE a END AS sha256, distance FROM near
         WHERE a = $photo OR b = $photo ORDER BY ALL""",
-    "captions": "SELECT model, caption FROM captions WHERE sha256 = $photo ORDER BY ALL",
+    "captions": f"""SELECT captioned.*, (model, prompt) IN (
+            SELECT (model, prompt) FROM {chosen_captions("sha256 = $photo")}) AS used
+        FROM (SELECT model, prompt, caption FROM captioned WHERE sha256 = $photo) captioned ORDER BY ALL""",
     "measured_by": """SELECT models.* FROM measured JOIN models ON id = model WHERE measured.sha256 = $photo
         ORDER BY id""",
 }

@@ -31,7 +31,8 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
 def begin(folder: Path, options: dict[str, Any]) -> None:
     """Marks a folder as an export with these options. Photos in it that were exported with others are removed.
 
-    Raises UsageError for a folder that holds anything else: its files are not ours to replace.
+    Raises UsageError for a folder that holds anything else, as its files are not ours to replace, or links other than
+    those of `--links`, as writing through one would change other files.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is not a folder")
@@ -44,10 +45,19 @@ def begin(folder: Path, options: dict[str, Any]) -> None:
         raise UsageError(
             f"{folder}: holds the export of '{earlier.get('name')}' to {earlier.get('format')}; name another folder"
         )
+    _refuse_links(folder)
     if earlier != options:
         if earlier is not None:
             remove_photos(folder, lambda key, path: True)
         write_text(folder / MARKER, json.dumps(options, indent=1, sort_keys=True) + "\n")
+
+
+def _refuse_links(folder: Path) -> None:
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(parent, name)
+            if path.is_symlink() and (path.is_dir() or not (photo_key(name) and name.endswith(".jpg"))):
+                raise UsageError(f"{path}: is a link, which bolid did not make; remove it, or name another folder")
 
 
 def remove_photos(folder: Path, unwanted: Callable[[str, str], bool]) -> int:

@@ -216,6 +216,17 @@ def test_what_is_no_longer_kept_leaves_the_export(home: Path, to: str) -> None:
     assert {name: data for name, data in after.items() if name in fresh} == fresh
 
 
+@pytest.mark.parametrize("links", [[], ["--links"]])
+def test_an_opt_out_reaches_the_export(home: Path, links: list[str]) -> None:
+    folder = export(home, "ai-toolkit", *links)
+    assert len(read_as_ai_toolkit(folder)) == 3
+    dataset = Dataset(home / "data")
+    dataset.discard_opted_out(dataset.catalog.consent.opt_out_person("zidane", "X-Robots-Tag: noai"))
+    export(home, "ai-toolkit", *links)
+    assert [caption for _, caption in read_as_ai_toolkit(folder)] == ["a man"]
+    assert [path.name for path in folder.iterdir() if "zidane" in path.name] == []
+
+
 def test_repeats_and_people_can_change(home: Path) -> None:
     folder = export(home, "kohya", "--repeats", "10")
     export(home, "kohya", "--repeats", "5", "--person", "Zidane")
@@ -242,6 +253,16 @@ def test_an_export_to_another_folder_or_format_is_refused(home: Path) -> None:
         assert (failed.returncode, message in failed.stderr) == (2, True), failed.stderr
     assert tree(home / "mine") == {"thesis.txt": b"years of work"}
     assert not (home / "new").exists()
+
+
+def test_a_link_in_an_export_is_not_followed(home: Path) -> None:
+    folder = export(home, "kohya")
+    shutil.rmtree(folder / "1_bus")
+    (home / "mine").mkdir()
+    (folder / "1_bus").symlink_to(home / "mine")
+    failed = run(home, "export", "out", "--to", "kohya")
+    assert (failed.returncode, "is a link" in failed.stderr) == (2, True)
+    assert not list((home / "mine").iterdir())
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -122,6 +122,9 @@ def test_sidecar_files_are_captions(home: Path) -> None:
     assert sharded(home)[STREET][0] == "a street"
     done(home, "caption", "--set", MATCH, "by hand")
     assert sharded(home)[MATCH][0] == "by hand", "it is one of the tags, as the manifest uses these"
+    told = done(home, "explain", MATCH).stdout
+    assert "caption by hand (tags), in use: by hand" in told
+    assert "caption by sidecar: two men" in told
 
 
 def test_changes_of_sidecar_files_are_noticed(home: Path) -> None:
