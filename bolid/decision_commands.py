@@ -138,13 +138,12 @@ def _finish(dataset: Dataset, result: dict[str, Any], manifest: Path, data: Path
     from bolid_data.report import photo_list, show
 
     status = show.status(dataset)
-    steps = [step for step, _ in show.steps_left(status)]
     where = f"{manifest}{f' --data {data}' if data else ''}"
-    result["next"] = [f"bolid {step} {where}" for step in steps]
+    result["next"] = [f"bolid {step} {where}" for step in show.next_steps(status)]
     print_result(result, as_json, photo_list.print_decided)
     for run in status["stale"]["runs"]:
         note(f"runs/{run} is stale: it was trained on photos as they were before; train again, and delete it")
-    if steps:
+    if result["next"]:
         note(f"next: {', then '.join(result['next'])}")
     else:
         note(f"next: nothing; the shards of {where} are as decided")

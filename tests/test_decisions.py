@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from bolid_data.dataset import Dataset
 from bolid_data.gallery import draw_gallery
@@ -174,6 +175,23 @@ def test_decisions_survive_a_crawl_a_rebuild_and_a_repair(home: Path) -> None:
     assert bolid("scrape", home).returncode == 0
     withdrawn = Dataset(home / "data").catalog.consent.withdrawn()
     assert ("dora_neu", "gone") in {(row.person, row.reason) for row in withdrawn if row.sha256 == a0}
+
+
+def test_a_photo_that_was_too_small_to_be_measured_is_measured_once_it_is_kept(home: Path) -> None:
+    small = home / "photos" / "berta" / "small.jpg"
+    with Image.open(home / "photos" / "berta" / "b0.jpg") as photo:
+        photo.crop((0, 0, photo.width, 900)).save(small)
+    assert bolid("dataset", home).returncode == 0
+    assert listed(home)["berta/small.jpg"]["reasons"] == ["too_small"]
+    result = run("keep", home, small, "--why", "nothing is missing")
+    assert result["photos"][0]["kept"] is None
+    assert result["next"] == [f"bolid {step} m.toml --data data" for step in ("filter", "caption", "shard")]
+    for step in ("filter", "caption", "shard"):
+        assert bolid(step, home).returncode == 0
+    photo = listed(home)["berta/small.jpg"]
+    assert (photo["kept"], photo["margins"]["too_small"], bool(photo["caption"])) == (True, -100, True)
+    assert photo["sha256"] in shards(home)
+    assert bolid("verify", home).returncode == 0
 
 
 def log_of(home: Path) -> list[tuple[str, str, str]]:

@@ -13,11 +13,12 @@ from bolid_data.records import Measurements
 class Measures(Part):
     def unmeasured(self, model_id: str, skip_small: tuple[int, int] | None) -> list[str]:
         """Available, decodable photos that this model has not measured; `skip_small` leaves out those below (width,
-        height) pixels. Sorted, so that a resumed run is the same."""
+        height) pixels, unless they are kept by hand. Sorted, so that a resumed run is the same."""
         width, height = skip_small or (0, 0)
         with self._catalog.open() as con:
             rows = con.execute(
-                """SELECT sha256 FROM photos WHERE width >= ? AND height >= ?
+                """SELECT sha256 FROM photos
+                   WHERE (width >= ? AND height >= ? OR sha256 IN (SELECT sha256 FROM decisions WHERE keep))
                    AND sha256 NOT IN (SELECT sha256 FROM measured WHERE model = ?)
                    AND sha256 NOT IN (SELECT sha256 FROM undecodable)
                    AND sha256 NOT IN (SELECT sha256 FROM sightings WHERE state = 'opted_out' AND sha256 IS NOT NULL)

@@ -16,7 +16,7 @@ from bolid_data.words import photos as photos_word
 MAX_ROWS = 1000
 """Rows that a table on the terminal has at most."""
 
-DECIDED = {"keep": "kept", "reject": "rejected", "assign": "assigned to this person", "undo": "decision undone"}
+DECIDED = {"keep": "kept", "reject": "rejected", "assign": "assigned", "undo": "decided on no more"}
 """What an entry of the log of decisions did."""
 
 
@@ -49,7 +49,9 @@ def print_photos_as_json(photos: Iterable[dict[str, Any]]) -> None:
 
 
 def print_decided(result: dict[str, Any]) -> None:
-    """Prints what was decided on which photos, and what they are now."""
+    """Prints what was undone, if anything, and what the photos are now."""
+    for entry in result.get("undone", [])[:MAX_ROWS]:
+        say(f"undone: {entry['sha256'][:8]} was {DECIDED[entry['what']]} ({entry['person']})")
     for photo in result["photos"][:MAX_ROWS]:
         say(f"{one_line(photo['file'])} ({photo['sha256'][:8]}) of {photo['person']}: {_verdict(photo)}")
     if len(result["photos"]) > MAX_ROWS:

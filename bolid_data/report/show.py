@@ -57,6 +57,13 @@ def steps_left(status: dict[str, Any]) -> list[tuple[str, int]]:
     return [(step, photos) for step, photos in steps if photos > 0]
 
 
+def next_steps(status: dict[str, Any]) -> list[str]:
+    """The commands that bring the shards up to date, in their order; each needs those after it."""
+    steps = ["filter", "caption", "shard"]
+    first = next((step for step, _ in steps_left(status)), None)
+    return steps[steps.index(first) :] if first else []
+
+
 def print_status(status: dict[str, Any]) -> None:
     table = Table("person", *_COLUMNS, "out because", "not fetched")
     for column in table.columns[1:-2]:

@@ -74,6 +74,8 @@ def verify(dataset: Dataset) -> list[dict[str, str]]:
     problems = [{"file": file, "problem": problem} for file, problem in _differences(dataset, lock)]
     for entry in problems:
         note(f"verify: {entry['file']}: {entry['problem']}")
+    if changes := decisions_since_lock(dataset):
+        note(f"verify: decided by hand since the lock was written: {changes}; `bolid shard` follows")
     if not problems:
         shards = counted(len(lock["shards"]), "shard")
         note(f"verify: {photos(len(lock['photos']))} and {shards} are as the lock says")
