@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bolid.options import Data, Debug, Json, ManifestFile, open_dataset, print_result
+from bolid.options import Data, Debug, Json, ManifestFile, command, open_dataset, print_result, say_next
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.printable import say
@@ -18,6 +18,7 @@ Photos = Annotated[
     list[str],
     typer.Argument(metavar="PHOTO…", help="Photos: by their path or file name, or the first digits of their sha256."),
 ]
+_TO_DECIDE = "bolid keep, reject or assign to decide by hand"
 Why = Annotated[str, typer.Option(help="The reason, for the log of decisions.")]
 
 
@@ -44,12 +45,13 @@ def list_(
             raise UsageError("--json: prints on stdout; leave out --out, or --json")
         judge.export_photos(catalog, wanted, out)
         say(f"{out}: {photos(judge.count_photos(catalog, wanted))}")
+        say_next(_TO_DECIDE, result=out)
     elif as_json:
         photo_list.print_photos_as_json(judge.list_photos(catalog, wanted))
     else:
         shown = list(judge.list_photos(catalog, wanted, photo_list.MAX_ROWS))
         photo_list.print_photos(shown, judge.count_photos(catalog, wanted))
-        note(f"next: bolid explain {manifest} PHOTO for one of them; bolid keep, reject or assign to decide by hand")
+        say_next(f"{command('explain', manifest, data, 'PHOTO')} for one of them", _TO_DECIDE)
 
 
 def keep(
@@ -131,6 +133,10 @@ def decisions(manifest: ManifestFile, data: Data = None, as_json: Json = False, 
     _, dataset = open_dataset(manifest, data)
     log = dataset.catalog.decisions.log()
     print_result({"decisions": log}, as_json, lambda result: photo_list.print_log(result["decisions"]))
+    if log:
+        say_next(f"{command('undo', manifest, data)} takes back the last command, with PHOTO all on a photo")
+    else:
+        say_next(command("list", manifest, data), _TO_DECIDE)
 
 
 def _finish(dataset: Dataset, result: dict[str, Any], manifest: Path, data: Path | None, as_json: bool) -> None:
@@ -138,15 +144,12 @@ def _finish(dataset: Dataset, result: dict[str, Any], manifest: Path, data: Path
     from bolid_data.report import photo_list, show
 
     status = show.status(dataset)
-    where = f"{manifest}{f' --data {data}' if data else ''}"
-    result["next"] = [f"bolid {step} {where}" for step in show.next_steps(status)]
+    result["next"] = [command(step, manifest, data) for step in show.next_steps(status)]
     print_result(result, as_json, photo_list.print_decided)
     for run in status["stale"]["runs"]:
         note(f"runs/{run} is stale: it was trained on photos as they were before; train again, and delete it")
-    if result["next"]:
-        note(f"next: {', then '.join(result['next'])}")
-    else:
-        note(f"next: nothing; the shards of {where} are as decided")
+    again = command("decisions", manifest, data)
+    say_next(", then ".join(result["next"]) or f"nothing, the shards are as decided; {again} shows the log")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

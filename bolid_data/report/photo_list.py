@@ -68,7 +68,7 @@ def print_log(entries: Sequence[dict[str, Any]]) -> None:
     if entries:
         Console().print(table)
     else:
-        say("nothing was decided by hand yet; `bolid keep`, `bolid reject` and `bolid assign` do")
+        say("nothing was decided by hand yet")
 
 
 def _verdict(photo: dict[str, Any]) -> str:
