@@ -1,5 +1,6 @@
 """An opt-out, a deleted photo and a rejection reach all that was built: by the command line, with real models."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from PIL import Image
 
 from bolid_data.dataset import Dataset
 from bolid_data.gallery import draw_gallery
@@ -217,6 +219,24 @@ def test_a_photo_deleted_from_the_folder_or_rejected_is_out_and_what_was_made_of
     (own / "photos" / "anna" / "back.jpg").write_bytes(read(dataset, lost))
     assert bolid("dataset", own).returncode == 0
     assert lost in shard_photos(own)
+
+
+def test_a_photo_whose_file_was_overwritten_is_out_and_what_was_made_of_it_is_stale(
+    own: Path, photos: dict[str, list[bytes]]
+) -> None:
+    file = own / "photos" / "anna" / "0.jpg"
+    before = hashlib.sha256(file.read_bytes()).hexdigest()
+    with Image.open(file) as photo:
+        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file, quality=95)
+    after = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert stale(own)["photos"] == 0, "nobody has looked yet"
+    found = json.loads(bolid("scrape", own, "--json").stdout)
+    assert (found["new"], found["gone"]) == (1, 1)
+    assert (stale(own)["reasons"], stale(own)["runs"]) == ({"gone": 1}, ["ip-adapter"])
+    assert bolid("verify", own).returncode == 1
+    assert bolid("dataset", own).returncode == 0
+    assert before not in shard_photos(own) and after in shard_photos(own)
+    assert bolid("verify", own).returncode == 0
 
 
 def test_where_all_photos_were_withdrawn_no_shards_stay(own: Path) -> None:

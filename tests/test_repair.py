@@ -30,6 +30,7 @@ TABLES = {
     "captioner": "*",
     "removals": "*",
     "decisions": "* EXCLUDE who",
+    "assignments": "* EXCLUDE who",
 }
 """All but what no other file tells."""
 
