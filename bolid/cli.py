@@ -112,7 +112,7 @@ def filter_(
             result = run.rejudge(loaded, dataset)
         else:
             result = run.filter_photos(loaded, dataset, measure_all, engine, address)
-    _print_result(result, as_json, print_funnel)
+    _print_result(result, as_json, lambda funnel: print_funnel(funnel, loaded.filter.people))
     if result["kept"]:
         say_next(command("caption", manifest, data))
     else:  # thresholds are too strict, or the photos of another kind
@@ -195,7 +195,7 @@ def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, de
             "caption": caption_photos(loaded, folder),
             "shard": write(loaded, folder),
         }
-    _print_result(result, as_json, lambda steps: print_funnel(steps["filter"]))
+    _print_result(result, as_json, lambda steps: print_funnel(steps["filter"], loaded.filter.people))
     note_synthetic(loaded)
     say_next(command("status", manifest, data), command("train", manifest, data), result=folder.shards)
 
@@ -233,9 +233,9 @@ def status(manifest: ManifestFile, data: Data = None, as_json: Json = False, deb
     """Show what is done and what is left, per person and reason; also while another command runs."""
     from bolid_data.report import show
 
-    _, dataset = _open(manifest, data)
+    loaded, dataset = _open(manifest, data)
     result = show.status(dataset)
-    _print_result(result, as_json, show.print_status)
+    _print_result(result, as_json, lambda status: show.print_status(status, loaded.filter.people))
     todo = [step for step, _ in show.steps_left(result)]
     say_next(command(todo[0] if todo else "train", manifest, data))
 

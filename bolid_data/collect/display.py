@@ -69,19 +69,29 @@ def clock(seconds: float) -> str:
 
 def _panel(stats: CrawlStats) -> Table:
     seconds = max(stats.seconds, 1e-3)
-    remaining = stats.expected - stats.visited
-    eta = clock(remaining * seconds / stats.visited) if stats.visited and remaining else "–"
     grid = Table.grid(padding=(0, 2))
-    checked = Table.grid(padding=(0, 1))
-    checked.add_row(
-        ProgressBar(total=max(stats.expected, 1), completed=stats.visited, width=30),
-        f"{stats.visited} of {stats.expected} checked",
-    )
     grid.add_row("people", f"{stats.people}" + (f" ({stats.skipped_people} skipped)" if stats.skipped_people else ""))
-    grid.add_row("photos", checked)
+    grid.add_row("photos", _checked(stats))
     grid.add_row("", f"{stats.new} new, {stats.known} already had")
     speed = f"{stats.new / seconds:.1f} photos/s, {decimal(int(stats.received / seconds))}/s"
     grid.add_row("bytes", f"{decimal(stats.received)} ({speed})")
     grid.add_row("not fetched", reasons(stats) or "–")
-    grid.add_row("time", f"{clock(seconds)}, about {eta} left")
+    grid.add_row("time", clock(seconds) + _time_left(stats, seconds))
     return grid
+
+
+def _checked(stats: CrawlStats) -> Table | str:
+    """How many photos were checked; of how many, once that is known for the whole crawl."""
+    if not stats.all_listed:
+        return f"{stats.visited} checked"
+    checked = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=max(stats.expected, 1), completed=stats.visited, width=30)
+    checked.add_row(bar, f"{stats.visited} of {stats.expected} checked")
+    return checked
+
+
+def _time_left(stats: CrawlStats, seconds: float) -> str:
+    """The time that is left for the whole crawl, where that can be told."""
+    left = stats.expected - stats.visited
+    can_tell = stats.all_listed and stats.visited and left > 0
+    return f", about {clock(left * seconds / stats.visited)} left" if can_tell else ""

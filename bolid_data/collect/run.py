@@ -34,12 +34,12 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
         raise UsageError("--recheck-consent: a folder has no addresses on the web to check")
     dataset.prepare()
     note_lost("scrape", find_lost(dataset))
-    ingest = Ingest(dataset, manifest.source.formats)
+    ingest, site = Ingest(dataset, manifest.source.formats), Mirror()
     try:
         match manifest.source:
             case ThePlaceSource() as source:
                 min_size = (manifest.filter.min_width, manifest.filter.min_height)
-                _crawl(source, manifest.seed, min_size, ingest, recheck_consent)
+                site = _crawl(source, manifest.seed, min_size, ingest, recheck_consent)
             case UrlsSource() as source:
                 _fetch_list(source, manifest, ingest, recheck_consent)
             case FolderSource() as source:
@@ -49,7 +49,7 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
     stats = ingest.stats
     note(f"scrape: {line(stats)}")
     for warning in stats.warnings[:_MAX_WARNINGS]:
-        note(f"scrape: warning: {warning}")
+        note(f"scrape: warning: {site.in_message(warning)}")
     if len(stats.warnings) > _MAX_WARNINGS:
         note(f"scrape: {counted(len(stats.warnings) - _MAX_WARNINGS, 'more such warning')}")
     if stats.stopped:
@@ -58,11 +58,13 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
         invalid = counted(stats.bad_rows, "row of the list is", "rows of the list are")
         raise BolidError(f"{invalid} invalid (the first are shown above); the rest was crawled")
     if errors := stats.drift + stats.errors:
-        raise BolidError(f"{counted(len(errors), 'page')} could not be read; the rest was kept. First: {errors[0]}")
+        first = site.in_message(errors[0])
+        raise BolidError(f"{counted(len(errors), 'page')} could not be read; the rest was kept. First: {first}")
     return stats.summary()
 
 
-def _crawl(source: ThePlaceSource, seed: int, min_size: tuple[int, int], ingest: Ingest, recheck: bool) -> None:
+def _crawl(source: ThePlaceSource, seed: int, min_size: tuple[int, int], ingest: Ingest, recheck: bool) -> Mirror:
+    """Returns the site and where it was served."""
     profile = find_profile(source.profile)
     with _base_url(source, seed) as base_url:
         if not is_this_machine(served := base_url or profile.origin):
@@ -74,7 +76,9 @@ def _crawl(source: ThePlaceSource, seed: int, min_size: tuple[int, int], ingest:
             else:
                 await Crawler(profile, source, min_size, fetcher, ingest).run()
 
-        run_politely(crawl, source, Mirror(profile.origin, base_url), ingest)
+        site = Mirror(profile.origin, base_url)
+        run_politely(crawl, source, site, ingest)
+        return site
 
 
 @contextmanager
@@ -111,13 +115,15 @@ def run_politely(job: Callable[[Fetcher], Awaitable[None]], source: WebSource, s
                 ingest.stats.requests, ingest.stats.received = fetcher.requests, fetcher.received
                 ingest.catalog.sightings.close_hosts(fetcher.closed)
                 for host, until in fetcher.closed.items():
-                    note(f"scrape: {host} requested back-off until {until:%Y-%m-%d %H:%M} UTC")
+                    note(f"scrape: {site.in_message(host)} requested back-off until {until:%Y-%m-%d %H:%M} UTC")
 
     try:
         with display(ingest.stats):
             asyncio.run(run())
-    except ExceptionGroup as group:  # a task group wraps even a single failure
-        failure: Exception = group
-        while isinstance(failure, ExceptionGroup):
+    except Exception as error:
+        failure = error
+        while isinstance(failure, ExceptionGroup):  # a task group wraps even a single failure
             failure = failure.exceptions[0]
-        raise failure from group
+        if isinstance(failure, BolidError):
+            failure.args = (site.in_message(str(failure)),)
+        raise failure from error.__cause__

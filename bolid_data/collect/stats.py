@@ -6,12 +6,15 @@ from typing import Any
 
 from bolid_data.manifest import WebSource
 
+_FOR_DISPLAY = ("started", "expected", "visited", "all_listed")
+
 
 @dataclass
 class CrawlStats:
     people: int = 0
     skipped_people: int = 0  # too few photos listed
     expected: int = 0  # photos to visit, as far as the lists have been read
+    all_listed: bool = False  # whether all lists have been read, so that `expected` is the crawl's total
     visited: int = 0  # of those
     new: int = 0  # photos stored
     known: int = 0  # photos in the store before, not requested again
@@ -46,5 +49,5 @@ class CrawlStats:
         return self.stopped is not None
 
     def summary(self) -> dict[str, Any]:
-        numbers = {name: value for name, value in vars(self).items() if name not in ("started", "expected", "visited")}
+        numbers = {name: value for name, value in vars(self).items() if name not in _FOR_DISPLAY}
         return numbers | {"seconds": round(self.seconds, 2)}

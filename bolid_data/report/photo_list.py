@@ -6,11 +6,10 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from bolid_data.printable import one_line, printable_json, say
+from bolid_data.report.tables import cells, print_table
 from bolid_data.words import photos as photos_word
 
 MAX_ROWS = 1000
@@ -25,11 +24,11 @@ def print_photos(photos: Iterable[dict[str, Any]], total: int) -> None:
     table = Table("person", "photo", "sha256", "verdict", "caption")
     rows = 0
     for photo in photos:
-        cells = (photo["person"], photo["file"], photo["sha256"][:8], _verdict(photo), photo["caption"] or "")
-        table.add_row(*(Text(one_line(cell)) for cell in cells))
+        values = (photo["person"], photo["file"], photo["sha256"][:8], _verdict(photo), photo["caption"] or "")
+        table.add_row(*cells(*values))
         rows += 1
     if rows:
-        Console().print(table)
+        print_table(table)
     if rows < total:
         say(f"{photos_word(rows)} of {total}; narrow them down with --person or --reason, or write all with --out")
     else:
@@ -63,10 +62,10 @@ def print_log(entries: Sequence[dict[str, Any]]) -> None:
     table = Table("", "when", "who", "what", "photo", "person", "why")
     for entry in entries:
         what = f"{entry['what']}{' (undone)' if entry['undone'] else ''}"
-        cells = (entry["id"], entry["decided_at"], entry["who"] or "", what, entry["sha256"][:8], entry["person"])
-        table.add_row(*(Text(one_line(cell)) for cell in (*cells, entry["why"] or "")))
+        values = (entry["id"], entry["decided_at"], entry["who"] or "", what, entry["sha256"][:8], entry["person"])
+        table.add_row(*cells(*values, entry["why"] or ""))
     if entries:
-        Console().print(table)
+        print_table(table)
     else:
         say("nothing was decided by hand yet")
 

@@ -3,17 +3,16 @@
 from collections import Counter
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.table import Column, Table
 
 from bolid_data import words
 from bolid_data.curate.judge import explain
 from bolid_data.curate.judge.framing import FACINGS, FRAMINGS
 from bolid_data.dataset import Dataset
-from bolid_data.printable import printable, say
+from bolid_data.printable import say
 from bolid_data.progress import note
 from bolid_data.report.photo_list import DECIDED
+from bolid_data.report.tables import cells, print_table
 from bolid_data.stale import decisions_since_lock, find_stale
 
 COVERAGE = tuple(f"{framing} {facing}" for framing in FRAMINGS for facing in FACINGS)
@@ -64,15 +63,16 @@ def next_steps(status: dict[str, Any]) -> list[str]:
     return steps[steps.index(first) :] if first else []
 
 
-def print_status(status: dict[str, Any]) -> None:
-    table = Table("person", *_COLUMNS, "out because", "not fetched")
+def print_status(status: dict[str, Any], people: int = 1) -> None:
+    """`people` is the number of people that a photo should show, of `[filter]`."""
+    table = Table(Column("person", no_wrap=True), *_COLUMNS, "out because", "not fetched")
     for column in table.columns[1:-2]:
         column.justify = "right"
     for row in [*status["people"], {"person": "all", "state": "listed"} | status["total"]]:
         person = row["person"] if row["state"] == "listed" else f"{row['person']} ({row['state']})"
-        why = (", ".join(f"{reason} {n}" for reason, n in row[kind].items()) for kind in ("reasons", "unfetched"))
-        table.add_row(*_cells(person, *(row[column] or 0 for column in _COLUMNS), *why))
-    _show(table)
+        why = (_counted(row[kind], people) for kind in ("reasons", "unfetched"))
+        table.add_row(*cells(person, *(row[column] or 0 for column in _COLUMNS), *why))
+    print_table(table)
     _print_coverage(status["people"])
     todo = ", ".join(f"`bolid {step}` for {words.photos(number)}" for step, number in steps_left(status))
     _print_stale(status["stale"])
@@ -98,15 +98,15 @@ def _print_coverage(people: list[dict[str, Any]]) -> None:
     if not kept:
         return
     title = f"kept photos by facing: {' · '.join(FACINGS)}"
-    table = Table("person", *(framing.replace("_", " ") for framing in FRAMINGS), title=title)
+    table = Table(Column("person", no_wrap=True), *(framing.replace("_", " ") for framing in FRAMINGS), title=title)
     for row in kept:
         counts = ([str(row["views"].get(f"{framing} {facing}", "–")) for facing in FACINGS] for framing in FRAMINGS)
-        table.add_row(*_cells(row["person"], *(" · ".join(numbers) for numbers in counts)))
-    _show(table)
+        table.add_row(*cells(row["person"], *(" · ".join(numbers) for numbers in counts)))
+    print_table(table)
 
 
-def print_funnel(funnel: dict[str, Any]) -> None:
-    """For each reason, how many photos have it and how many are left after it."""
+def print_funnel(funnel: dict[str, Any], people: int = 1) -> None:
+    """For each reason, how many photos have it and how many are left after it; `people` as in `print_status`."""
     table = Table("reason", "photos", "left")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -114,26 +114,27 @@ def print_funnel(funnel: dict[str, Any]) -> None:
     table.add_row("collected", str(left), str(left))
     for reason, photos in funnel["reasons"].items():
         left -= funnel["leaving"][reason]
-        table.add_row(*_cells(reason, photos, left))
+        table.add_row(*cells(_reason(reason, people), photos, left))
     table.add_row("kept", "", str(funnel["kept"]))
-    _show(table)
+    print_table(table)
     if (funnel["gained"] and funnel["gained"] < funnel["kept"]) or funnel["lost"]:
-        lines = (f"+{funnel['gained']} kept{_by('were', funnel['gained_by'])}",
-                 f"−{funnel['lost']}{_by('are now', funnel['lost_by'])}")  # fmt: skip
+        lines = (f"+{funnel['gained']} kept{_by('were', funnel['gained_by'], people)}",
+                 f"−{funnel['lost']}{_by('are now', funnel['lost_by'], people)}")  # fmt: skip
         say(f"against the last judgement: {', '.join(lines)}")
 
 
-def _show(table: Table) -> None:
-    Console().print(table)
+def _reason(reason: str, people: int) -> str:
+    """A reason in words that are right for photos of several people, too."""
+    several = {"no_person": f"fewer than {people} people", "several_people": f"more than {people} people"}
+    return reason if people == 1 else several.get(reason, reason)
 
 
-def _cells(*values: object) -> list[Text]:
-    """Cells of a table, as plain text: `[…]` in a name is not markup."""
-    return [Text(printable(value)) for value in values]
+def _counted(reasons: dict[str, int], people: int) -> str:
+    return ", ".join(f"{_reason(reason, people)} {photos}" for reason, photos in reasons.items())
 
 
-def _by(word: str, reasons: dict[str, int]) -> str:
-    counts = ", ".join(f"{reason} {photos}" for reason, photos in sorted(reasons.items(), key=lambda item: -item[1]))
+def _by(word: str, reasons: dict[str, int], people: int) -> str:
+    counts = _counted(dict(sorted(reasons.items(), key=lambda item: -item[1])), people)
     return f" ({word} {counts})" if counts else ""
 
 
@@ -144,8 +145,10 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         since = f", gone since {sighting['gone_at']}" if sighting["gone_at"] else ""
         consent = f", {sighting['consent']}" if sighting["consent"] else ""
         say(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']}{since}{consent})")
+    people = next((int(rule["limit"]) for rule in explanation["rules"] if rule["threshold"] == "people"), 1)
     for verdict in explanation["verdicts"]:
-        say(f"{verdict['person']}: {'kept' if verdict['kept'] else 'out: ' + ', '.join(verdict['reasons'])}")
+        reasons = ", ".join(_reason(reason, people) for reason in verdict["reasons"])
+        say(f"{verdict['person']}: {'kept' if verdict['kept'] else f'out: {reasons}'}")
     for entry in explanation["decisions"]:
         undone = ", undone since" if entry["undone"] else ""
         why = f": {entry['why']}" if entry["why"] else ""
@@ -159,9 +162,15 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         value = "not measured" if rule["value"] is None else f"{rule['fact']} = {rule['value']:.4g}"
         margin = "" if rule["margin"] is None else f"{rule['margin']:+.4g}"
         limit = "off" if rule["limit"] is None else f"{rule['out_if']} {rule['limit']:g}"
-        row = [rule["reason"], value, f"{limit} ({rule['threshold']})", margin, "out" if rule["out"] else ""]
-        table.add_row(*_cells(*([rule["person"]] if several else []), *row))
-    _show(table)
+        row = [
+            _reason(rule["reason"], people),
+            value,
+            f"{limit} ({rule['threshold']})",
+            margin,
+            "out" if rule["out"] else "",
+        ]
+        table.add_row(*cells(*([rule["person"]] if several else []), *row))
+    print_table(table)
     for turn in explanation["turns"]:
         word = "in" if turn["kept"] else "out"
         change = f"{turn['to']:.5g} instead of {turn['from']:g}"

@@ -112,7 +112,7 @@ def test_a_missing_folder_is_bad_usage(tmp_path: Path) -> None:
 
 def test_an_unreachable_site_fails(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text('name = "x"\n[source]\nkind = "theplace"\nbase_url = "http://127.0.0.1:9"\n')
-    fails(bolid("scrape", "m.toml", cwd=tmp_path), 1, "theplace.ru/photos/: ")
+    fails(bolid("scrape", "m.toml", cwd=tmp_path), 1, "http://127.0.0.1:9/photos/: ")
 
 
 def test_an_unknown_model_or_engine_is_bad_usage(home: Path) -> None:

@@ -106,6 +106,10 @@ class Mirror:
     def to_canonical(self, url: str) -> str:
         return _moved(url, self.base_url, self.origin)
 
+    def in_message(self, text: str) -> str:
+        """A message in which the site's addresses name the host that was asked."""
+        return text.replace(self.origin, self.base_url) if self.origin else text
+
 
 def _moved(url: str, old: str, new: str) -> str:
     below = old and url.startswith(old) and url[len(old) : len(old) + 1] in ("", "/", "?", "#")

@@ -96,7 +96,8 @@ class Crawler:
                     return
                 yield photo
             if self.stats.people >= self.source.max_people:
-                return
+                break
+        self.stats.all_listed = True
 
     async def _people(self) -> AsyncIterator[tuple[PersonLink, Frontier]]:
         """The listed people, each once, in the order of the letters and their pages, each with their frontier."""

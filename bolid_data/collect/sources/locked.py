@@ -48,7 +48,7 @@ class LockedList:
         self._downloader = Downloader(fetcher, ingest.store)
 
     async def run(self) -> None:
-        self.ingest.stats.expected = len(self.photos)
+        self.ingest.stats.expected, self.ingest.stats.all_listed = len(self.photos), True
         # More tasks than one host may have requests, so that tasks that wait for a host do not hold up the others.
         await run_workers(self._missing(), self._fetch_photo, min(8 * self.source.concurrency, 512))
         await self.ingest.commit_async(always=True)

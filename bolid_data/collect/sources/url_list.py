@@ -79,6 +79,7 @@ class UrlList:
             self.ingest.add_person(row)
         stats = self.ingest.stats
         stats.people, stats.expected = len(chosen), sum(row.listed_photos or 0 for row in chosen.values())
+        stats.all_listed = True
         return people
 
     async def _addresses(self, people: dict[str, str]) -> AsyncIterator[_Address]:

@@ -5,7 +5,7 @@ import pytest
 from bolid_data.curate.judge import funnel, judge
 from bolid_data.manifest import Filter
 from bolid_data.report import show
-from tests.support.measured_dataset import CAPTIONER, World, view
+from tests.support.measured_dataset import CAPTIONER, MODELS, World, view
 
 
 def test_an_explanation_has_addresses_verdict_and_margins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,6 +55,40 @@ def test_the_funnel_and_the_status_count_the_same(tmp_path: Path, capsys: pytest
     assert (status["total"]["kept"], status["total"]["captioned"]) == (1, 0)
     show.print_status(status)
     assert "left to do: `bolid caption` for 1 photo" in capsys.readouterr().out
+
+
+def test_reasons_read_right_for_photos_of_three_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path)
+    sha256 = world.photo()
+    change = judge(world.dataset.catalog, Filter(people=3, max_faces=3, min_photos_per_person=0), MODELS)
+    counts = funnel(world.dataset.catalog)
+    assert counts["reasons"] == {"no_person": 1}, "the word that is stored"
+    show.print_funnel(counts | change, 3)
+    show.print_status(show.status(world.dataset), 3)
+    show.print_explanation(show.explain(world.dataset.catalog, sha256))
+    text = capsys.readouterr().out
+    assert text.count("fewer than 3 people") >= 4
+    assert "anna: out: fewer than 3 people" in text
+    assert "no_person" not in text
+
+
+def test_names_are_cut_only_where_there_is_no_room(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "a_name_of_forty_letters_" + 16 * "a"
+    world = World(tmp_path)
+    for index in range(3):
+        world.photo(person=name, people=(), width=10, phash=index)
+    world.judge()
+    monkeypatch.setenv("COLUMNS", "80")
+    show.print_status(show.status(world.dataset))
+    assert f"│ {name} │" in capsys.readouterr().out, "the reasons wrap instead"
+    monkeypatch.delenv("COLUMNS")
+    show.print_status(show.status(world.dataset))
+    lines = capsys.readouterr().out.splitlines()
+    assert any(all(part in line for part in (name, "too_small 3", "no_person 3")) for line in lines), (
+        "a pipe has no width"
+    )
 
 
 def test_the_funnel_shows_what_new_thresholds_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

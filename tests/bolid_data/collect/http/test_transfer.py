@@ -110,7 +110,7 @@ def test_a_page_that_states_more_than_it_lists_is_a_warning_and_nobody_is_gone(
 
         site.faults["/photos/person_0/"] = fewer
         assert crawl(site, tmp_path)["gone"] == 0
-    assert "warning: https://www.theplace.ru/photos/person_0/: states 4 photos and lists 3" in capsys.readouterr().err
+    assert f"warning: {site.base_url}/photos/person_0/: states 4 photos and lists 3" in capsys.readouterr().err
     assert rows(tmp_path, "SELECT count(*) FROM sightings WHERE gone_at IS NOT NULL") == [(0,)]
 
 
