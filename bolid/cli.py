@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from stamina.instrumentation import set_on_retry_hooks
 from typer.core import TyperGroup
 
 from bolid import decision_commands, setup_commands
+from bolid.log import LogFile, Verbose, logging_to
 from bolid.options import Data, Debug, Json, ManifestFile, command, note_synthetic, say_next
 from bolid.options import open_dataset as _open
 from bolid.options import print_result as _print_result
@@ -68,17 +70,31 @@ def scrape(
         bool,
         typer.Option("--recheck-consent", help="Check stored photos for new opt-outs; those photos leave the dataset."),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count people, photos and bytes; no photo is fetched.")
+    ] = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Collect photos from the manifest's source; later runs continue and fetch only what is new."""
+    from bolid_data.collect.dry_run import count
     from bolid_data.collect.run import scrape as run
 
+    if dry_run and recheck_consent:
+        raise UsageError("--dry-run and --recheck-consent: use one at a time")
     loaded, dataset = _open(
         manifest, data, base_url=base_url, max_people=max_people, max_photos=max_photos, delay=delay
     )
-    with dataset.working():
-        _print_result(run(loaded, dataset, recheck_consent), as_json)
+    with logging_to(log, verbose):
+        if dry_run:
+            counts = count(loaded, dataset)
+            _print_result({"dry_run": True, **asdict(counts)}, as_json, lambda _: say(f"would collect {counts}"))
+            say_next(command("scrape", manifest, data))
+            return
+        with dataset.working():
+            _print_result(run(loaded, dataset, recheck_consent), as_json)
     say_next(command("filter", manifest, data), result=dataset.store.root)
 
 
@@ -179,7 +195,14 @@ def shard(manifest: ManifestFile, data: Data = None, as_json: Json = False, debu
 
 
 @app.command()
-def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, debug: Debug = False) -> None:
+def dataset(
+    manifest: ManifestFile,
+    data: Data = None,
+    log: LogFile = None,
+    verbose: Verbose = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Scrape, filter, caption and shard, in this order; each step does only what is left."""
     from bolid_data.collect.run import scrape as collect
     from bolid_data.curate.captions.run import caption_photos
@@ -188,7 +211,7 @@ def dataset(manifest: ManifestFile, data: Data = None, as_json: Json = False, de
     from bolid_data.shards.write import shard as write
 
     loaded, folder = _open(manifest, data)
-    with folder.working():
+    with logging_to(log, verbose), folder.working():
         result = {
             "scrape": collect(loaded, folder),
             "filter": filter_photos(loaded, folder),
@@ -306,6 +329,8 @@ def rebuild(
         bool,
         typer.Option("--allow-local", help="Fetch from this machine and private networks if the lock names them."),
     ] = False,
+    log: LogFile = None,
+    verbose: Verbose = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -315,7 +340,7 @@ def rebuild(
     from bolid_data.shards.rebuild import rebuild_shards
 
     pinned, dataset = read_lock(lock), Dataset(data)
-    with dataset.working():
+    with logging_to(log, verbose), dataset.working():
         missing = fetch_locked(pinned, dataset, Options(base_url, folder, contact, delay, urls, allow_local))
         result = rebuild_shards(pinned, dataset)
     _print_result(missing | result, as_json)

@@ -1,4 +1,7 @@
-"""Progress on stderr: a bar with an ETA on a terminal, nothing elsewhere."""
+"""Progress on stderr: a bar with an ETA on a terminal, nothing elsewhere. And the loggers, which write nothing unless
+a command is given `--log` or `-v`."""
+
+import logging
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +18,11 @@ from bolid_data.printable import one_line
 
 console = Console(stderr=True)
 
+LOG = logging.getLogger("bolid")
+"""Requests and what came of them."""
+NOTES = logging.getLogger("bolid.notes")
+"""What `note` prints."""
+
 
 def bar(*extra: ProgressColumn | str) -> Progress:
     """A progress display, to be used as a context manager; `extra` columns are placed before the times."""
@@ -27,3 +35,4 @@ def bar(*extra: ProgressColumn | str) -> Progress:
 def note(message: str) -> None:
     """Prints one plain line to stderr."""
     console.print(one_line(message), highlight=False, markup=False, soft_wrap=True)
+    NOTES.info("%s", message)

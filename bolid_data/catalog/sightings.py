@@ -105,6 +105,12 @@ class Sightings(Part):
         with self._catalog.open() as con:
             return _sightings(con, "url IN (SELECT unnest($urls))", {"urls": list(urls)})
 
+    def average_bytes(self) -> float | None:
+        """The mean size of the photos."""
+        with self._catalog.open() as con:
+            row = con.execute("SELECT avg(bytes) FROM photos").fetchone()
+        return row[0] if row else None
+
     def stored_sightings(self, after: tuple[str, str], limit: int) -> list[Sighting]:
         """Sightings of stored photos after (url, person), in that order."""
         where = "state = 'stored' AND (url, person) > ($url, $person) ORDER BY url, person LIMIT $limit"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bolid_data.atomic_io import sync_files
 from bolid_data.catalog import utc_now
+from bolid_data.collect.log import log
 from bolid_data.collect.stats import CrawlStats
 from bolid_data.dataset import Dataset
 from bolid_data.formats import USUAL_FORMATS
@@ -94,6 +95,7 @@ class Ingest:
             return False
         self._batch.photos.append(kept.photo)
         self._batch.stored.add(kept.file)
+        log(sighting.url, "of %s: stored as %s", sighting.person, kept.photo.sha256)
         self._sight(replace(sighting, sha256=kept.photo.sha256, fetched_at=utc_now()))
         if kept.new:
             self.stats.new += 1
@@ -115,6 +117,7 @@ class Ingest:
     ) -> None:
         """Records an address that yielded no photo, and why."""
         self._sight(Sighting(url, person, page_url, state, None, status, reason, utc_now(), consent, etag))
+        log(url, "of %s: no photo: %s", person, reason)
         self.stats.count_reason(reason)
 
     def record_repeat(self, url: str, person: str, page_url: str) -> bool:

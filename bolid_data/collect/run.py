@@ -38,8 +38,7 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
     try:
         match manifest.source:
             case ThePlaceSource() as source:
-                min_size = (manifest.filter.min_width, manifest.filter.min_height)
-                site = _crawl(source, manifest.seed, min_size, ingest, recheck_consent)
+                site = crawl_site(source, manifest, ingest, Recheck if recheck_consent else Crawler)
             case UrlsSource() as source:
                 _fetch_list(source, manifest, ingest, recheck_consent)
             case FolderSource() as source:
@@ -63,18 +62,21 @@ def scrape(manifest: Manifest, dataset: Dataset, recheck_consent: bool = False) 
     return stats.summary()
 
 
-def _crawl(source: ThePlaceSource, seed: int, min_size: tuple[int, int], ingest: Ingest, recheck: bool) -> Mirror:
-    """Returns the site and where it was served."""
+def crawl_site(
+    source: ThePlaceSource, manifest: Manifest, ingest: Ingest, crawler: type[Crawler] | type[Recheck]
+) -> Mirror:
+    """Runs a crawler on the site. Returns the site and where it was served."""
     profile = find_profile(source.profile)
-    with _base_url(source, seed) as base_url:
+    min_size = (manifest.filter.min_width, manifest.filter.min_height)
+    with _base_url(source, manifest.seed) as base_url:
         if not is_this_machine(served := base_url or profile.origin):
             require_contact(source.contact, "source.contact", served)
 
         async def crawl(fetcher: Fetcher) -> None:
-            if recheck:
-                await Recheck(source, profile.encoding, fetcher, ingest).run()
+            if issubclass(crawler, Recheck):
+                await crawler(source, profile.encoding, fetcher, ingest).run()
             else:
-                await Crawler(profile, source, min_size, fetcher, ingest).run()
+                await crawler(profile, source, min_size, fetcher, ingest).run()
 
         site = Mirror(profile.origin, base_url)
         run_politely(crawl, source, site, ingest)

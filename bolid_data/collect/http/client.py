@@ -21,6 +21,7 @@ from bolid_data.collect.http.consent import AGENT
 from bolid_data.collect.http.failure import BusyError, FetchError, TransientError
 from bolid_data.collect.http.host import Host
 from bolid_data.collect.http.transport import PrivateAddressError, reason_of, refuse_private, transport
+from bolid_data.collect.log import log
 from bolid_data.manifest import WebSource
 
 MAX_RULES = 500 * 1024
@@ -143,7 +144,12 @@ class Client:
             raise FetchError(address, "bad_address", final=True) from None
         self.requests += 1
         started = time.monotonic()
-        response = await self._transport.handle_async_request(request)
+        try:
+            response = await self._transport.handle_async_request(request)
+        except Exception as error:
+            log(target, "%s: %s", method, type(error).__name__)
+            raise
+        log(target, "%s: %d after %.3f s", method, response.status_code, time.monotonic() - started)
         try:
             if response.status_code < 400:
                 host.record_response(time.monotonic() - started)

@@ -298,3 +298,14 @@ class Crawler:
             self.stats.errors.append(str(error))
         else:
             self.stats.count_reason(error.reason)
+
+
+class ListReader(Crawler):
+    """Reads all pages of links, and requests no photo: the stats then count what a crawl would fetch. The crawl stays
+    unfinished, so that the next one takes these pages as they were read."""
+
+    async def run(self) -> None:
+        self._crawl = await asyncio.to_thread(self.ingest.catalog.sightings.begin_crawl)
+        async for _ in self._photos():
+            await self.ingest.commit_async()
+        await self.ingest.commit_async(always=True)
