@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, StableDiffusionXLPipeline
@@ -11,19 +12,20 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.rows import Row, compare
-from bolid_data import manifest
 from bolid_data.manifest import Manifest
-from bolid_train.data.batch import Batch, Views
-from bolid_train.data.crops import crop
-from bolid_train.data.encoders import Encoders
-from bolid_train.data.features import FeatureCache
+from bolid_train.data.batch import Batch
+from bolid_train.data.features.base_features import base_features
+from bolid_train.data.features.cache import FeatureCache
+from bolid_train.data.features.feature import Photo, Role
 from bolid_train.data.sampler import BatchItem
 from bolid_train.data.shard_dataset import Sample, ShardDataset
 from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.sampler import sample
 from bolid_train.evaluate.image_generator import guidance_inputs
-from bolid_train.methods.text import TextOnly
+from bolid_train.methods.registry import resolve
+from bolid_train.methods.text.method import TextOnly
+from bolid_train.settings import load
 from bolid_train.training.run import LossLog, TrainingRun
 from bolid_train.training.step import Training, make_accelerator
 from small_world.dataset import write_dataset
@@ -40,18 +42,20 @@ def rows(work: Path) -> list[Row]:
         loaded = _manifest()
         shards, people = _people(work)
         base = Base.resolve(loaded.train, loaded.folder)
-        cache = FeatureCache(work / "features", base, loaded.train)
+        settings = loaded.train
+        features = [*base_features(settings), *resolve(settings.method).make_features(settings)]
+        cache = FeatureCache(work / "features", base, settings, features)
         cache.fill(shards, people, pick_device())
-        training = Training(loaded, cache, people, 1000, make_accelerator(loaded.train))
+        training = Training(loaded, cache, people, 1000, make_accelerator(settings))
         with TrainingRun(work / "run", False, False) as run, LossLog(run, 1) as log:
-            results = _steps(training, log, _Encoding(shards, base, loaded))
+            results = _steps(training, log, _Encoding(shards, cache))
         return results + _generation(training, training.load(1)[0].select(slice(_IMAGES)))
     finally:
         torch.set_num_threads(threads)
 
 
 def _manifest() -> Manifest:
-    loaded = manifest.load(_WORLD)
+    loaded = load(_WORLD)
     objective = loaded.train.objective.model_copy(update={"identity": 0.0})
     return loaded.model_copy(update={"train": loaded.train.model_copy(update={"objective": objective, "views": 1})})
 
@@ -106,8 +110,9 @@ class _Bare:
 
     def __call__(self, batch: Batch) -> None:
         with self.autocast():
-            terms = self.method.losses(self.denoiser, batch)
-            loss = self.denoiser.loss(batch.latents, self.method.condition(batch), batch.random)
+            inputs, state = self.method.condition(batch)
+            terms = self.method.losses(self.denoiser, batch, state)
+            loss = self.denoiser.loss(batch.latents, inputs, batch.random)
         (loss + torch.stack(list(terms.values())).sum()).backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -116,38 +121,31 @@ class _Bare:
 class _Encoding:
     """Computes the contents of the feature cache for each batch."""
 
-    def __init__(self, shards: ShardDataset, base: Base, loaded: Manifest) -> None:
-        self.shards, self.settings = shards, loaded.train
-        self.encoders = Encoders(base.pipeline(pick_device(), unet=None), loaded.train)
+    def __init__(self, shards: ShardDataset, cache: FeatureCache) -> None:
+        self.shards = shards
+        pipe = cache.base.pipeline(pick_device(), unet=None)
+        self.encoders = [(feature, feature.encoder(pipe)) for feature in cache.features.values()]
 
-    def __call__(self, picks: Sequence[BatchItem], batch: Batch) -> Batch:
-        with torch.autocast(pick_device().type, torch.bfloat16):
-            size = self.settings.resolution, self.settings.resolution
-            targets = [crop(self.shards.photo(pick.target), pick.target.keypoints, size)[0] for pick in picks]
-            prompt_embeds, pooled = self.encoders.text([pick.target.caption for pick in picks])
-            references = [pick.reference for pick in picks]
-            return replace(
-                batch,
-                latents=self.encoders.latents(targets).float(),
-                prompt_embeds=prompt_embeds.float(),
-                pooled_prompt_embeds=pooled.float(),
-                image_embeds=self.encoders.references(
-                    [self.shards.photo(photo) for photo in references], [photo.keypoints for photo in references]
-                ).float(),
-                views=self._views([list(pick.views) for pick in picks]),
-            )
+    def __call__(self, items: Sequence[BatchItem], batch: Batch) -> Batch:
+        photos: dict[Role, list[list[Sample]]] = {
+            "target": [[item.target] for item in items],
+            "reference": [[item.reference] for item in items],
+            "view": [list(item.views) for item in items],
+        }
+        encoded: dict[str, Tensor] = {}
+        with torch.no_grad(), torch.autocast(pick_device().type, torch.bfloat16):
+            for feature, encode in self.encoders:
+                rows = photos[feature.role]
+                tensors = encode([self._photo(sample) for row in rows for sample in row])
+                for name in feature.dtypes:
+                    column = torch.stack([photo[name].float() for photo in tensors]).split([len(row) for row in rows])
+                    padded = pad_sequence(list(column), batch_first=True)
+                    encoded[name] = padded if feature.role == "view" else padded[:, 0]
+        fields: dict[str, Any] = {name: encoded.pop(name) for name in list(encoded) if name in vars(batch)}
+        return replace(batch, **fields, features=encoded)
 
-    def _views(self, people: list[list[Sample]]) -> Views:
-        samples = [sample for group in people for sample in group]
-        views = self.encoders.views([self.shards.photo(s) for s in samples], [s.keypoints for s in samples])
-        counts = [len(group) for group in people]
-
-        def pad(values: Tensor) -> Tensor:
-            return pad_sequence(list(values[0].float().split(counts)), batch_first=True)
-
-        return Views(
-            *(pad(values) for values in (views.embeds, views.latents, views.keypoints, views.sizes, views.confidence))
-        )
+    def _photo(self, sample: Sample) -> Photo:
+        return Photo(self.shards.photo(sample), sample.keypoints, sample.caption)
 
 
 @torch.inference_mode()
@@ -156,10 +154,19 @@ def _generation(training: Training, batch: Batch) -> list[Row]:
     texts = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
     base, device = training.cache.base, training.unet.device
     methods = {base.pipeline(device, unet=training.unet, **texts): training.method}
-    methods[base.pipeline(device, **texts)] = TextOnly(training.settings, 0)
+    methods[base.pipeline(device, **texts)] = TextOnly(training.settings)
+
+    conditions = training.conditions
 
     def generate(pipe: StableDiffusionXLPipeline) -> None:
-        sample(pipe, *guidance_inputs(methods[pipe], batch), 10, 5.0, training.settings.resolution, range(len(batch)))
+        sample(
+            pipe,
+            *guidance_inputs(methods[pipe], conditions, batch),
+            10,
+            5.0,
+            training.settings.resolution,
+            range(len(batch)),
+        )
 
     adapted, bare = (partial(generate, pipe) for pipe in methods)
     what = f"generating {len(batch)} images with the adapter, 10 steps with guidance"

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from bolid_data.errors import BolidError, UsageError
     from bolid_data.images import read_upright
     from bolid_data.manifest import Manifest
-    from bolid_data.manifest import load as load_manifest
     from bolid_data.shards.write import shard
     from bolid_train.data.shard_dataset import Sample, ShardDataset
     from bolid_train.evaluate.run import evaluate
     from bolid_train.inference.generate import Request, generate
+    from bolid_train.settings import load as load_manifest
     from bolid_train.training.trainer import train
 
 __all__ = [
@@ -37,11 +37,12 @@ _MODULES = {
     "bolid_data.dataset": ["Dataset"],
     "bolid_data.errors": ["BolidError", "UsageError"],
     "bolid_data.images": ["read_upright"],
-    "bolid_data.manifest": ["Manifest", "load"],
+    "bolid_data.manifest": ["Manifest"],
     "bolid_data.shards.write": ["shard"],
     "bolid_train.data.shard_dataset": ["Sample", "ShardDataset"],
     "bolid_train.evaluate.run": ["evaluate"],
     "bolid_train.inference.generate": ["Request", "generate"],
+    "bolid_train.settings": ["load"],
     "bolid_train.training.trainer": ["train"],
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

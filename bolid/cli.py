@@ -480,6 +480,17 @@ def generate(
     ] = None,
     blend: Annotated[list[Path] | None, typer.Option(help="A photo of a second person, to blend the bodies.")] = None,
     blend_weight: Annotated[float, typer.Option(min=0, max=1, help="Share of the second person's body.")] = 0.5,
+    person: Annotated[
+        list[Path] | None,
+        typer.Option(help="One of several people in the image: a photo, or a folder of photos; each needs a --box."),
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(help="left,top,right,bottom in pixels: where the --person of the same number is to be."),
+    ] = None,
+    pose: Annotated[
+        Path | None, typer.Option(help="A photo of anyone in the pose to take, for methods conditioned on a pose.")
+    ] = None,
     data: Data = None,
     run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
     base: Annotated[
@@ -491,6 +502,12 @@ def generate(
     ] = None,
     scale_ref: Annotated[float, typer.Option(help="Weight of the reference photo, λ_ref.")] = 1.0,
     scale_body: Annotated[float, typer.Option(help="Weight of the body, λ_body.")] = 1.0,
+    scale: Annotated[
+        list[str] | None, typer.Option(help="NAME=WEIGHT: the weight of another condition of the method.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Of the image, in pixels. (default: the run's)")] = None,
+    height: Annotated[int | None, typer.Option(help="Of the image, in pixels. (default: the run's)")] = None,
+    negative_prompt: Annotated[str | None, typer.Option(help="What the image does not show.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same image.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="Number of images, each with the next seed.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps. (default: 30, with --lightning 4)")] = None,
@@ -514,8 +531,15 @@ def generate(
         image_prompt=image_prompt,
         blend=blend or [],
         blend_weight=blend_weight,
+        people=person or [],
+        boxes=box or [],
+        pose=pose,
         scale_ref=scale_ref,
         scale_body=scale_body,
+        scales=_weights(scale or []),
+        width=width,
+        height=height,
+        negative_prompt=negative_prompt,
         seed=seed,
         count=count,
         steps=steps,
@@ -529,6 +553,14 @@ def generate(
     )
     note_synthetic(loaded, base)
     say_next("the same command with another --seed or --prompt", result=out)
+
+
+def _weights(scales: list[str]) -> dict[str, float]:
+    pairs = [scale.partition("=") for scale in scales]
+    try:
+        return {name: float(weight) for name, _, weight in pairs}
+    except ValueError:
+        raise UsageError("--scale: give a name and a weight, such as --scale pose=0.5") from None
 
 
 @app.command()

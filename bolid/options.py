@@ -12,6 +12,7 @@ from bolid_data import manifest as manifests
 from bolid_data.dataset import Dataset
 from bolid_data.printable import printable_json
 from bolid_data.progress import note
+from bolid_train.settings import load
 
 ManifestFile = Annotated[
     Path,
@@ -26,7 +27,7 @@ def open_dataset(path: Path, data: Path | None, **source: Any) -> tuple[manifest
     """The manifest at `path` and its dataset; `source` has the keys of `[source]` that options replace."""
     if path == Path("demo") and not path.is_file():
         path = Path(__file__).with_name("demo.toml")
-    manifest = manifests.load(path, {key: value for key, value in source.items() if value is not None})
+    manifest = load(path, {key: value for key, value in source.items() if value is not None})
     return manifest, Dataset(data or Path("data") / manifest.name)
 
 

@@ -68,9 +68,12 @@ def schema(
 ) -> None:
     """Print the JSON schema of manifests, with which editors complete and check them."""
     from bolid_data import manifest_schema
+    from bolid_data.manifest import manifest_model
+    from bolid_train.settings import train_model
 
+    model = manifest_model(train_model())
     if markdown:
-        print(manifest_schema.settings_page(), end="")
+        print(manifest_schema.settings_page(model), end="")
     else:
-        print(json.dumps(manifest_schema.schema(), indent=2, ensure_ascii=False))
+        print(json.dumps(manifest_schema.schema(model), indent=2, ensure_ascii=False))
         say_next("save it as manifest.schema.json, with `#:schema manifest.schema.json` as a manifest's first line")

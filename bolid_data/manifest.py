@@ -3,8 +3,10 @@ runs. `bolid schema` and docs/settings.md are made from these classes (`manifest
 
 import re
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -15,14 +17,18 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
+    create_model,
     field_validator,
+    model_validator,
 )
 from pydantic.json_schema import SkipJsonSchema
 
 from bolid_data.errors import ManifestError, UsageError
-from bolid_data.fields import CaptionName, Sha256, Slug, TriggerWord
+from bolid_data.fields import CaptionName, Slug, TriggerWord
 from bolid_data.formats import USUAL_FORMATS, Format
 from bolid_data.manifest_errors import Mistake, explain, mistakes_of
+from bolid_data.moved_keys import Keys, move, old_places
+from bolid_data.progress import note
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -45,14 +51,16 @@ Size = Annotated[
 """A number of bytes, or text such as "300MB"."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of the manifest."""
+
     # The text below a key is its description in `bolid schema` and docs/settings.md.
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
 
-class _Source(_Section):
+class _Source(Section):
     people: list[Slug] = []
     """Slugs of the people to collect; none means everyone."""
     max_people: Positive = 500
@@ -127,7 +135,7 @@ class UrlsSource(WebSource):
 Source = ThePlaceSource | FolderSource | UrlsSource
 
 
-class Filter(_Section):
+class Filter(Section):
     """Thresholds of the judge; changing one never runs a model again."""
 
     min_width: Count = 1000
@@ -187,7 +195,7 @@ class Filter(_Section):
         return name
 
 
-class Models(_Section):
+class Models(Section):
     """Names of models: embedded ones, local folders, or hub repositories."""
 
     pose: str = "yolo11n-pose"
@@ -204,7 +212,7 @@ class Models(_Section):
     """Where models run: auto, cpu, cuda, cuda:1 and so on."""
 
 
-class CaptionSettings(_Section):
+class CaptionSettings(Section):
     """Settings of the captioner, and which captions are used."""
 
     prompt: str = ""
@@ -221,7 +229,7 @@ class CaptionSettings(_Section):
     """A word in front of every caption in shards and exports."""
 
 
-class ShardSettings(_Section):
+class ShardSettings(Section):
     """Settings of the tars."""
 
     max_size: Size = ByteSize(300_000_000)
@@ -243,72 +251,114 @@ class ShardSettings(_Section):
         return splits
 
 
-class ObjectiveSettings(_Section):
-    """`[train.objective]`: the weights of the loss terms besides L_diff; 0 turns a term off."""
+class ObjectiveSettings(Section):
+    """The loss and its terms besides those of a method (docs/method.md). A weight of 0 turns a term off."""
 
-    min_snr: Annotated[float, Field(gt=0)] | None = None  # γ of min-SNR weighting; 5 is usual
-    timestep_bias: Literal["none", "later"] = "none"  # of L_diff; "later" samples t in proportion to t
-    kl: NonNegative = 0.015  # of the posterior of the body embedding to N(0, I), in nats per dimension
-    kl_warmup: Annotated[int, Field(ge=0)] = 0  # steps over which `kl` grows to its value
-    free_bits: NonNegative = 0.05  # nats per dimension that are not penalised
-    proportions: NonNegative = 0.3  # weight of predicting the person's proportions from the body embedding
-    identity: NonNegative = 0.0  # α of L_id
+    min_snr: Annotated[float, Field(gt=0)] | None = None
+    """γ of min-SNR weighting of L_diff; 5 is usual. By default no weighting."""
+    timestep_bias: Literal["none", "later"] = "none"
+    """Timesteps of L_diff: uniform, or sampled in proportion to t."""
+    identity: NonNegative = 0.0
+    """Weight α of L_id, on keypoints of generated images."""
     identity_form: Literal["absolute", "proportions", "retargeted"] = "proportions"
-    clip_text: NonNegative = 0.0  # β of L_CLIP: the image against its caption
-    clip_style: NonNegative = 0.0  # and the image against the reference photo
-    share: Annotated[float, Field(gt=0, le=1)] = 0.25  # of a batch that gets L_id and L_CLIP, which need images
-    pictures: Literal["one-step", "lightning"] = "one-step"  # how these images are made
-    first_step: Annotated[int, Field(ge=0, le=3)] = 1  # of Lightning's four, the first that may yield an image
-    max_timestep: Annotated[int, Field(ge=1, le=1000)] = 400  # of the one-step estimate, which blurs later
-    detector: Literal["yolo11n-pose", "tiny-keypoints"] = "yolo11n-pose"  # finds keypoints on images
-    clip: str = "clip-0"  # a CLIP's folder or hub name; clip-0 is the small world's
-    lightning: str = "small-lightning"  # LoRA file or owner/repository/file on the hub, with 4 steps
+    """What L_id compares the keypoints with."""
+    clip_text: NonNegative = 0.0
+    """Weight of L_CLIP between an image and its caption."""
+    clip_style: NonNegative = 0.0
+    """Weight of L_CLIP between an image and the reference photo."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Share of a batch that gets L_id and L_CLIP, which need images."""
+    pictures: Literal["one-step", "lightning"] = "one-step"
+    """How these images are made: estimated in one step, or generated by Lightning."""
+    first_step: Annotated[int, Field(ge=0, le=3)] = 1
+    """Of Lightning's four steps, the first that may yield an image."""
+    max_timestep: Annotated[int, Field(ge=1, le=1000)] = 400
+    """Of the one-step estimate, which is blurred at later timesteps."""
+    detector: Literal["yolo11n-pose", "tiny-keypoints"] = "yolo11n-pose"
+    """Finds keypoints on images; tiny-keypoints is for the small world."""
+    clip: str = "clip-0"
+    """A CLIP by folder or hub name; clip-0 is the small world's."""
+    lightning: str = "small-lightning"
+    """Lightning's weights for four steps: a file, or `owner/repository/file` on the hub."""
 
 
-class Train(_Section):
-    """Settings of `bolid train`, explained in docs/method.md."""
+class Train(Section):
+    """Settings of `bolid train` for every method (docs/training.md); those of one method are in a table of its own."""
+
+    # The tables of methods are not known here: they are kept unread until `bolid_train.settings` checks them.
+    model_config = ConfigDict(extra="allow")
+
+    moved: ClassVar[Mapping[Keys, Keys]] = {}
+    """Keys below `[train]` that are now in a method's table; manifests may still have them where they were."""
 
     method: str = "bolid"
-    person: str | None = None  # for method lora: the person to train on
-    photos: list[Sha256] = []  # for method lora: that person's photos to train on, by sha256; none: all
-    base: str = "small-sdxl"  # embedded; otherwise a diffusers folder or a hub name
-    image_encoder: str | None = None  # a CLIP vision model's folder or hub name; by default, that of the base
+    """How people are preserved; docs/method.md lists the methods."""
+    base: str = "small-sdxl"
+    """The frozen SDXL: small-sdxl, which draws synthetic people only, or a diffusers folder or a hub name."""
+    image_encoder: str | None = None
+    """A CLIP vision model by folder or hub name; by default, that of the base."""
     resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
-    buckets: bool = False  # photos in SDXL's aspect ratios instead of squares
-    reference: Literal["photo", "face"] = "photo"  # the part of the reference photo that the ref branch gets
-    start: str | None = None  # a finished run of the same dataset whose weights are loaded first
+    """Side of the images in pixels."""
+    buckets: bool = False
+    """Train on photos in SDXL's aspect ratios instead of squares."""
+    reference: Literal["photo", "face"] = "photo"
+    """The part of the reference photo that the ref branch gets."""
+    start: str | None = None
+    """A finished run of the same dataset whose weights are loaded first."""
     steps: Positive = 1000
+    """Optimizer steps."""
     batch_size: Positive = 4
-    views: Annotated[int, Field(ge=1, le=1000)] = 4  # photos of the person per sample, at most
-    view_resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64  # of weighted views for the VAE
-    body_encoder: Literal["variational", "plain"] = "variational"
-    aggregator: Literal["mean", "attention"] = "mean"  # of a person's views
-    body_dim: Annotated[int, Field(ge=8, le=8192)] = 768
-    rank: Annotated[int, Field(ge=1, le=4096)] = 16  # of method lora's layers
+    """Photos that are processed at once."""
+    views: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Photos of the person per sample, at most."""
+    view_resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
+    """Side in pixels of the weighted views that the VAE encodes."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
-    warmup: Annotated[int, Field(ge=0)] = 0  # steps
-    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate, after the warm-up
-    optimizer: Literal["adamw", "adamw8bit"] = "adamw"  # the latter needs bitsandbytes
+    warmup: Count = 0
+    """Steps over which the learning rate grows to its value."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Of the learning rate, after the warm-up."""
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    """adamw8bit needs bitsandbytes."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0  # decay of the averaged weights that are saved; 0: no average
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = None  # default: bf16 on an accelerator, else no
+    """Norm to which gradients are clipped."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the moving average of the weights, which is what is saved; 0 saves the weights themselves."""
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    """By default bf16 on an accelerator, and no elsewhere."""
     gradient_accumulation: Positive = 1
+    """Micro-batches that make a step."""
     gradient_checkpointing: bool = False
+    """Recompute activations instead of keeping them: slower, with less memory."""
     drop_text: Annotated[float, Field(ge=0, le=0.3)] = 0.05
+    """Probability that a row is trained without its text."""
     drop_image: Annotated[float, Field(ge=0, le=0.3)] = 0.05
+    """Probability that a row is trained without its reference, and independently without its body."""
     drop_both: Annotated[float, Field(ge=0, le=0.3)] = 0.05
-    weighting: bool = True  # of views, by the Gaussians around keypoints
-    keypoints: Literal[12, 17] = 17  # 12 leaves out the face
+    """Probability that a row is trained without anything."""
+    weighting: bool = True
+    """Weight views by the Gaussians around keypoints."""
+    keypoints: Literal[12, 17] = 17
+    """Keypoints in use; 12 leaves out the face."""
     min_keypoint_confidence: Fraction = 0.5
-    sigma: Annotated[float, Field(gt=0, le=1)] = 50 / 1024  # of the image's longer side
-    alpha: Fraction = 0.1  # share of the background that remains
-    encoder_steps: Annotated[int, Field(ge=0)] = 500  # of the body encoder, before the adapter is trained
-    prior_steps: Annotated[int, Field(ge=0)] = 500  # of the prior of body embeddings given text, after the adapter
+    """Keypoints with less confidence are not visible."""
+    sigma: Annotated[float, Field(gt=0, le=1)] = 50 / 1024
+    """σ of the Gaussians, as a share of the photo's longer side."""
+    alpha: Fraction = 0.1
+    """Share of the background that remains."""
     objective: ObjectiveSettings = ObjectiveSettings()
     checkpoint_every: Positive = 100
-    validate_every: Positive | None = None  # steps between validation images; default: only at the end
+    """Steps between checkpoints."""
+    validate_every: Positive | None = None
+    """Steps between validation images; by default only at the end."""
     tracker: Literal["tensorboard", "wandb"] = "tensorboard"
+    """wandb needs the package of that name and its login."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _move(cls, data: Any) -> Any:
+        return move(data, cls.moved) if isinstance(data, dict) else data
 
 
 _MAX_BYTES = 10_000_000
@@ -316,7 +366,7 @@ _MAX_BYTES = 10_000_000
 _DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]{0,200}+"|'[^'\n]{0,200}+')[ \t]*+\.[ \t]*+){50}""")
 
 
-class Manifest(_Section):
+class Manifest(Section):
     """Describes a dataset and the training on it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,80}$")]
@@ -336,8 +386,15 @@ class Manifest(_Section):
         return self.path.parent
 
 
-def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
-    """Reads and checks a manifest; `overrides` replace keys of `[source]` by a command's flags.
+@cache
+def manifest_model(train: type[Train]) -> type[Manifest]:
+    """The model of a manifest whose `[train]` is `train`."""
+    return create_model("Manifest", __base__=Manifest, __doc__=Manifest.__doc__, train=(train, train()))
+
+
+def load(path: Path, overrides: dict[str, Any] | None = None, train: type[Train] = Train) -> Manifest:
+    """Reads and checks a manifest; `overrides` replace keys of `[source]` by a command's flags. `train`: the model of
+    `[train]`; `bolid_train.settings.train_model()` has the tables of all methods.
 
     Raises ManifestError naming the file, line and key of every mistake, and UsageError for a file that is not TOML.
     """
@@ -358,14 +415,20 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Manifest:
     overrides = overrides or {}
     if isinstance(data.get("source"), dict):
         data["source"] |= overrides
+    moved = list(old_places(data.get("train"), train.moved))
     mistakes: list[Mistake] = [(("path",), "no such key")] if "path" in data else []
     try:
-        loaded = Manifest.model_validate(data | {"path": path})
+        loaded = manifest_model(train).model_validate(data | {"path": path})
     except ValidationError as error:
         source = data.get("source")
-        mistakes += mistakes_of(error, source.get("kind") if isinstance(source, dict) else None)
+        as_written = {("train", *new): ("train", *old) for old, new in moved}
+        for keys, message in mistakes_of(error, source.get("kind") if isinstance(source, dict) else None):
+            mistakes.append((as_written.get(keys, keys), message))
     except RecursionError:
         raise UsageError(f"{path}: tables or lists are nested too deep") from None
     if mistakes:
         raise ManifestError(explain(path, text, mistakes, overrides))
+    if moved:
+        places = ", ".join(f"{'.'.join(old)} (now {'.'.join(new)})" for old, new in moved)
+        note(f"{path}: keys of [train] that belong to one method have moved; the old ones still work: {places}")
     return loaded

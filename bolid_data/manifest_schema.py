@@ -11,7 +11,8 @@ from bolid_data.manifest import Manifest
 Schema = dict[str, Any]
 
 _INTRODUCTION = """\
-All keys of a manifest, written by `make docs` from `bolid_data/manifest.py`. `bolid schema` prints the same as a JSON
+All keys of a manifest, written by `make docs` from the classes of `bolid_data/manifest.py` and of
+`bolid_train/methods/<method>/settings.py`. `bolid schema` prints the same as a JSON
 schema. With `bolid schema > manifest.schema.json`, and `#:schema manifest.schema.json` as a manifest's first line, an
 editor with a TOML language server (taplo, Even Better TOML) completes and checks it."""
 
@@ -21,9 +22,9 @@ class _WithoutTitles(GenerateJsonSchema):
         return False  # "Min Width" tells no more than the key
 
 
-def schema() -> Schema:
-    """The manifest's JSON schema (draft 2020-12)."""
-    made = _tidied(Manifest.model_json_schema(schema_generator=_WithoutTitles))
+def schema(model: type[Manifest] = Manifest) -> Schema:
+    """The manifest's JSON schema (draft 2020-12). `model`: the manifest's, with the tables of methods."""
+    made = _tidied(model.model_json_schema(schema_generator=_WithoutTitles))
     for section in made["$defs"].values():
         section.pop("title", None)
     return {"$schema": GenerateJsonSchema.schema_dialect} | made | {"title": "A BoLID manifest"}
@@ -43,9 +44,9 @@ def _tidied(node: Any) -> Any:
     return node
 
 
-def settings_page() -> str:
+def settings_page(model: type[Manifest] = Manifest) -> str:
     """Every key of a manifest with type, range, default and meaning, as Markdown."""
-    made = schema()
+    made = schema(model)
     lines = ["# Settings", "", _INTRODUCTION]
     for title, section, keys in _tables(made, made, ""):
         description = section.get("description", "")

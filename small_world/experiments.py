@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bolid_data import manifest
 from bolid_data.errors import BolidError
 from bolid_data.manifest import Manifest
 from bolid_data.progress import note
@@ -19,6 +18,7 @@ from bolid_train.data.preflight import usable_people
 from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.evaluate.cases import choose_cases
 from bolid_train.methods.adapter import run_folder
+from bolid_train.settings import load
 from bolid_train.training.trainer import train
 
 MANIFEST = Path(__file__).parents[1] / "manifests" / "small-world.toml"
@@ -26,12 +26,12 @@ MANIFEST = Path(__file__).parents[1] / "manifests" / "small-world.toml"
 SEEDS = (0, 1, 2)
 
 _ANY: dict[str, Any] = {"learning_rate": 1e-3, "objective.timestep_bias": "later", "validate_every": None}
-_FIRST = _ANY | {"steps": 600, "prior_steps": 0}
+_FIRST = _ANY | {"steps": 600, "bolid.prior_steps": 0}
 _SECOND: dict[str, Any] = {
     "start": "bolid-diffusion",
     "steps": 250,
     "warmup": 20,
-    "prior_steps": 800,
+    "bolid.prior_steps": 800,
     "validate_every": None,
     "objective.timestep_bias": "later",
     "objective.identity": 0.1,
@@ -55,8 +55,9 @@ COMPARED = [f"{name}-seed{seed}" for name in ("ip-adapter", "ip-adapter-views", 
 
 _BLIND: dict[str, Any] = {"image_encoder": None}
 _BLIND_START = _BLIND | {"start": "bolid-diffusion-blind"}
+_NO_PRIOR = _SECOND | _BLIND_START | {"bolid.prior_steps": 0}
 _FIRST_ABLATED: dict[str, dict[str, Any]] = {
-    "plain": {"body_encoder": "plain"},
+    "plain": {"bolid.body_encoder": "plain"},
     "unweighted": {"weighting": False},  # the same as alpha = 1, and as a sigma without end
     "keypoints-12": {"keypoints": 12},
     "sigma-double": {"sigma": 100 / 1024},
@@ -70,14 +71,14 @@ _SECOND_ABLATED: dict[str, dict[str, Any]] = {
     "lightning": {"objective.pictures": "lightning", "objective.identity": 0.03, "objective.share": 0.5},
 }
 ABLATIONS: dict[str, dict[str, Any]] = {
-    "bolid-only-diffusion": _SECOND | {"prior_steps": 0, "objective.identity": 0.0},
+    "bolid-only-diffusion": _SECOND | {"bolid.prior_steps": 0, "objective.identity": 0.0},
     f"ip-adapter-diffusion-seed{SEEDS[0]}": METHODS["ip-adapter"] | {"steps": _FIRST["steps"]},
     "ip-adapter-identity": _WHOLE | {"method": "ip-adapter", "start": "ip-adapter-diffusion"},
     **{f"{name}-blind-seed{SEEDS[0]}": settings | _BLIND for name, settings in METHODS.items() if name != "bolid"},
     f"bolid-blind-seed{SEEDS[0]}": _WHOLE | _BLIND_START,
     **{f"bolid-diffusion-{name}": _FIRST | _BLIND | other for name, other in _FIRST_ABLATED.items()},
     "bolid-no-clip": _SECOND | _BLIND_START,
-    **{f"bolid-{name}": _SECOND | _BLIND_START | {"prior_steps": 0} | other for name, other in _SECOND_ABLATED.items()},
+    **{f"bolid-{name}": _NO_PRIOR | other for name, other in _SECOND_ABLATED.items()},
 }
 """The same at the first seed. First BoLID without what L_id and L_CLIP add, and an IP-Adapter with it, which tell what
 is the encoder's doing and what the losses'. Runs called blind look through the base's own image encoder, which sees
@@ -87,7 +88,7 @@ nothing of bodies. So do those after them, which differ in one thing: from `boli
 LORA: dict[str, Any] = {
     "method": "lora",
     **_BLIND,  # it looks at no photo
-    "rank": 4,
+    "lora.rank": 4,
     "steps": 100,
     "batch_size": 8,
     "learning_rate": 3e-3,
@@ -109,7 +110,7 @@ class Experiment:
     def manifest(self) -> Manifest:
         """The manifest that it is trained by; a run that it starts from has the same seed."""
         start = {"start": f"{self.settings['start']}-seed{self.seed}"} if "start" in self.settings else {}
-        return configure(manifest.load(MANIFEST), self.settings | start).model_copy(update={"seed": self.seed})
+        return configure(load(MANIFEST), self.settings | start).model_copy(update={"seed": self.seed})
 
 
 RUNS = {
@@ -133,11 +134,11 @@ def loras(
 ) -> dict[str, Experiment]:
     """Run → one person's LoRA: of the first `people` whom `bolid evaluate` measures on, and on those photos of them
     that it gives to the other methods, if its largest number of views is that of `views`."""
-    loaded = manifest.load(MANIFEST)
+    loaded = load(MANIFEST)
     known = usable_people(ShardDataset(data / "shards"), loaded.train, split)
     return {
         f"lora-{data.resolve().name}-{count}-seed{seed}-{number:02d}": Experiment(
-            LORA | {"person": case.person, "photos": [photo.sha256 for photo in case.views[:count]]}, seed
+            LORA | {"lora.person": case.person, "lora.photos": [photo.sha256 for photo in case.views[:count]]}, seed
         )
         for number, case in enumerate(choose_cases(known, loaded.seed, max(views), 1, people))
         for count in views

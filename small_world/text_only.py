@@ -13,7 +13,9 @@ import torch
 from scipy.stats import bootstrap
 from torch import Tensor
 
-from bolid_train.data.features import FeatureCache
+from bolid_train.data.features.base_features import base_features
+from bolid_train.data.features.batches import make_batch
+from bolid_train.data.features.cache import FeatureCache
 from bolid_train.data.preflight import usable_people
 from bolid_train.data.proportions import PROPORTIONS, leg_length, shoulder_width
 from bolid_train.data.sampler import PersonSampler
@@ -22,9 +24,10 @@ from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.diffusion.lightning import STEPS
 from bolid_train.evaluate.image_generator import to_pixels
-from bolid_train.inference.pipeline import InferencePipeline
+from bolid_train.inference.pipeline import InferencePipeline, Person
 from bolid_train.methods import adapter
 from bolid_train.methods.adapter import run_folder
+from bolid_train.methods.bolid.body_views import BodyViews
 from bolid_train.methods.bolid.method import Bolid
 from small_world.experiments import MANIFEST
 from small_world.sdxl import LIGHTNING
@@ -40,14 +43,17 @@ MEASURES = {"shoulders": shoulder_width, "legs": leg_length}
 def sizes(pipeline: InferencePipeline, samples: int) -> dict[str, dict[str, Any]]:
     """Of drawn bodies and of the base alone, by prompt: mean width of the shoulders and length of the legs, in units of
     the trunk, with 95 % intervals."""
-    detector = load_keypoints("tiny-keypoints")
+    detector, side = load_keypoints("tiny-keypoints"), pipeline.settings.resolution
     found = {}
     for scale, name in ((1.0, "drawn"), (0.0, "base alone")):
         pipeline.method.scale("ref", 0.0)
         pipeline.method.scale("body", scale)
         for asked, prompt in PROMPTS.items():
-            batch = pipeline.batch(prompt, [])
-            images = [pipeline.generate(pipeline.conditions(batch, seed), STEPS, 0.0, seed) for seed in range(samples)]
+            batch = pipeline.batch(prompt, [Person()])
+            images = [
+                pipeline.generate(pipeline.conditions(batch, seed), STEPS, 0.0, seed, (side, side))
+                for seed in range(samples)
+            ]
             with torch.inference_mode():
                 keypoints = detector(torch.stack([to_pixels(image) for image in images]))
             found[f"{name}, {asked}"] = {what: _mean(measure(keypoints)) for what, measure in MEASURES.items()}
@@ -66,9 +72,9 @@ def diversity(method: Bolid, cache: FeatureCache, shards: ShardDataset, samples:
     """Spread of each log proportion that drawn bodies tell, over that of the bodies of the people trained on; each body
     is drawn for a caption of one of them."""
     people = usable_people(shards, cache.settings)
-    batch = cache.batch(PersonSampler(people, samples, 8, seed=0).items(0)).to(torch.device("cpu"))
+    batch = make_batch(cache, PersonSampler(people, samples, 8, seed=0).items(0)).to(torch.device("cpu"))
     drawn = method.encoder.predict_proportions(method.prior.sample(batch.prompt_embeds, batch.random))
-    encoded = method.encoder.predict_proportions(method.encoder(batch.views).mean)
+    encoded = method.encoder.predict_proportions(method.encoder(BodyViews.of(batch)).mean)
     ratios = drawn.std(0) / encoded.std(0)
     return {name: round(float(ratio), 3) for name, ratio in zip(PROPORTIONS, ratios, strict=True)}
 
@@ -83,9 +89,9 @@ def main() -> None:
     folder = run_folder(arguments.data, arguments.run)
     pipeline = InferencePipeline.from_run(folder, adapter.read(folder), MANIFEST.parent, lightning_file=LIGHTNING)
     assert isinstance(pipeline.method, Bolid)
-    cache = FeatureCache(
-        arguments.data / "features", Base.resolve(pipeline.settings, MANIFEST.parent), pipeline.settings
-    )
+    settings = pipeline.settings
+    features = [*base_features(settings), *pipeline.spec.make_features(settings)]
+    cache = FeatureCache(arguments.data / "features", Base.resolve(settings, MANIFEST.parent), settings, features)
     spread = diversity(pipeline.method, cache, ShardDataset(arguments.data / "shards"), 4 * arguments.samples)
     print(json.dumps({**sizes(pipeline, arguments.samples), "spread of proportions": spread}, indent=2))
 

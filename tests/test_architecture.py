@@ -23,7 +23,18 @@ CROSSINGS = {
 }
 """What one room may import of another: a command's `run` serves the gallery, a report words what was judged."""
 
-TRAINING = ("files", "embedded", "diffusion", "data", "methods", "losses", "inference", "evaluate", "training")
+TRAINING = (
+    "settings",
+    "files",
+    "embedded",
+    "diffusion",
+    "data",
+    "methods",
+    "losses",
+    "inference",
+    "evaluate",
+    "training",
+)
 """The floors of `bolid_train` from the lowest to the highest."""
 
 MEASURERS = "bolid_data.curate.measurers"

@@ -498,8 +498,8 @@ def test_weights(home: Home, tmp_path: Path) -> None:
     mine = home.copy(tmp_path)
     settings, run = mine.manifest.train, mine.data / "runs" / "bolid"
     base = Base.resolve(settings, mine.folder)
-    method = resolve_method("bolid")(settings, adapter.read(run).ref_dim)
-    method.install(base.unet(torch.device("cpu")))
+    method = resolve_method("bolid").make(settings, base)
+    method.install(base.unet(torch.device("cpu")), base)
     count = 0
     for file in sorted(run.glob("*.safetensors")):
         data = file.read_bytes()

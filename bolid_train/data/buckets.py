@@ -2,14 +2,30 @@
 
 import math
 from functools import cache
-
-from bolid_data.manifest import Train
-from bolid_train.data.shard_dataset import Sample
+from typing import Protocol
 
 Size = tuple[int, int]
 """Width and height in pixels."""
 
 _MAX_ASPECT = 2.0
+
+
+class Sized(Protocol):
+    """A photo, or what is known of it."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+
+
+class CropSettings(Protocol):
+    """The keys of `[train]` on which the size depends."""
+
+    @property
+    def resolution(self) -> int: ...
+    @property
+    def buckets(self) -> bool: ...
 
 
 @cache
@@ -28,9 +44,9 @@ def sizes(resolution: int) -> tuple[Size, ...]:
     return tuple(sorted(bucket_sizes, key=lambda size: size[0] / size[1]))
 
 
-def size_of(sample: Sample, settings: Train) -> Size:
+def size_of(photo: Sized, settings: CropSettings) -> Size:
     """The size at which a photo is trained: the bucket of nearest aspect ratio, or the square without buckets."""
     if not settings.buckets:
         return settings.resolution, settings.resolution
-    aspect = math.log(sample.width / sample.height)
+    aspect = math.log(photo.width / photo.height)
     return min(sizes(settings.resolution), key=lambda size: abs(math.log(size[0] / size[1]) - aspect))

@@ -2,6 +2,7 @@
 
 import difflib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -12,8 +13,13 @@ from bolid_data.manifest import Train
 from bolid_train.data.shard_dataset import People, Sample, ShardDataset
 from bolid_train.data.weighting import visible
 
-_WITHOUT_VIEWS = ("text", "lora")
-"""Methods that do not need a second photo of a person."""
+
+@dataclass(frozen=True)
+class Subject:
+    """The one person that a subject-driven method is trained on."""
+
+    person: str | None
+    photos: Sequence[str] = ()  # of the person, by sha256; none: all
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,19 @@ class PreflightReport:
         return "; ".join([totals, ", ".join(warnings) or "nothing unusual"])
 
 
-def examine(shards: ShardDataset, settings: Train) -> PreflightReport:
+def examine(
+    shards: ShardDataset, settings: Train, subject: Subject | None = None, photos_per_person: int = 1
+) -> PreflightReport:
     """Counts what a training run with these settings would use.
+
+    Args:
+        subject: the only person to train on; None: everyone in split 'train'.
+        photos_per_person: the least that the method needs.
 
     Raises BolidError for data that must not be trained on: no people are left, a person or a photo is in two splits, or
     nobody has the second photo that the method needs.
     """
-    everyone = _selected_people(shards, settings)
+    everyone = _selected_people(shards, settings, subject)
     people = _with_body(everyone, settings)
     photos = list(chain.from_iterable(people.values()))
     splits, photo_splits, photo_people = _splits(shards)
@@ -58,46 +70,40 @@ def examine(shards: ShardDataset, settings: Train) -> PreflightReport:
         photos_in_two_splits=_count_multiple(photo_splits),
         photos_of_two_people=_count_multiple(photo_people),
     )
-    if refusal := _refusal(report, shards, settings):
+    if refusal := _refusal(report, shards, settings, subject, photos_per_person):
         raise BolidError(refusal)
     return report
 
 
-def usable_people(shards: ShardDataset, settings: Train, split: str = "train") -> People:
+def usable_people(
+    shards: ShardDataset, settings: Train, split: str = "train", subject: Subject | None = None
+) -> People:
     """The people of a split with those of their photos that have a visible keypoint; the others cannot be weighted
-    (method.md, section 1). For method lora, only the person that the settings name, in any split, with the photos that
-    the settings name, or all.
+    (method.md, section 1). With a subject, only that person, in any split.
 
-    Raises UsageError if method lora has no person or an unknown one, if a named photo is not one of theirs, or if
-    photos are named for another method.
+    Raises UsageError if no person is named as the subject or an unknown one, or if a named photo is not one of theirs.
     """
-    return _with_body(_selected_people(shards, settings, split), settings)
+    return _with_body(_selected_people(shards, settings, subject, split), settings)
 
 
-def _selected_people(shards: ShardDataset, settings: Train, split: str = "train") -> People:
-    if settings.method != "lora":
-        if settings.photos:
-            raise UsageError(f"[train] photos are of method lora alone; method '{settings.method}' takes all")
+def _selected_people(shards: ShardDataset, settings: Train, subject: Subject | None, split: str = "train") -> People:
+    if not subject:
         return shards.people(split)
-    if not settings.person:
-        raise UsageError('method "lora" is trained on one person; name them in [train] person')
+    method, person = settings.method, subject.person
+    if not person:
+        raise UsageError(f'method "{method}" is trained on one person; name them in [train.{method}] person')
     splits: dict[str, set[str]] = defaultdict(set)
-    for person, _, name in shards.places():
-        splits[person].add(name)
-    if settings.person not in splits:
-        matches = ", ".join(difflib.get_close_matches(settings.person, splits, n=3, cutoff=0.4))
+    for name, _, split_name in shards.places():
+        splits[name].add(split_name)
+    if person not in splits:
+        matches = ", ".join(difflib.get_close_matches(person, splits, n=3, cutoff=0.4))
         hint = f"; the nearest are {matches}" if matches else ""
-        raise UsageError(f"[train] person = '{settings.person}': {shards.folder} has no such person{hint}")
-    photos = [shards.people(name)[settings.person] for name in sorted(splits[settings.person])]
-    return {settings.person: _selected_photos(list(chain.from_iterable(photos)), settings, shards)}
-
-
-def _selected_photos(photos: list[Sample], settings: Train, shards: ShardDataset) -> list[Sample]:
-    """Those of a person's photos that the settings name, or all if they name none."""
-    for sha256 in settings.photos:
+        raise UsageError(f"[train.{method}] person = '{person}': {shards.folder} has no such person{hint}")
+    photos = list(chain.from_iterable(shards.people(name)[person] for name in sorted(splits[person])))
+    for sha256 in subject.photos:
         if sha256 not in {photo.sha256 for photo in photos}:
-            raise UsageError(f"[train] photos: {shards.folder} has no photo {sha256} of '{settings.person}'")
-    return [photo for photo in photos if photo.sha256 in settings.photos] if settings.photos else photos
+            raise UsageError(f"[train.{method}] photos: {shards.folder} has no photo {sha256} of '{person}'")
+    return {person: [photo for photo in photos if photo.sha256 in subject.photos] if subject.photos else photos}
 
 
 def _with_body(people: People, settings: Train) -> People:
@@ -128,14 +134,16 @@ def _count_multiple(sets: dict[str, set[str]]) -> int:
     return sum(len(values) > 1 for values in sets.values())
 
 
-def _refusal(report: PreflightReport, shards: ShardDataset, settings: Train) -> str | None:
+def _refusal(
+    report: PreflightReport, shards: ShardDataset, settings: Train, subject: Subject | None, photos_per_person: int
+) -> str | None:
     """The error message, or None if the data may be trained on."""
     if report.people_in_two_splits or report.photos_in_two_splits:
         return (
             f"{shards.folder} leaks: {report.people_in_two_splits} people and {report.photos_in_two_splits} photos are "
             "in more than one split, so what is measured on one was trained on in another; run `bolid shard` again"
         )
-    scope = f"of '{settings.person}'" if settings.method == "lora" else "in split 'train'"
+    scope = f"of '{subject.person}'" if subject else "in split 'train'"
     if not report.people and not report.photos_without_visible_keypoints:
         return (
             f"{shards.folder} has no one {scope}; shard more people, or give 'train' a larger share in [shards] splits"
@@ -145,9 +153,9 @@ def _refusal(report: PreflightReport, shards: ShardDataset, settings: Train) -> 
             f"no photo {scope} of {shards.folder} has a visible keypoint (confidence "
             f"{settings.min_keypoint_confidence:g} or more); lower [train] min_keypoint_confidence"
         )
-    if report.people_with_one_photo == report.people and settings.method not in _WITHOUT_VIEWS:
+    if report.people_with_one_photo == report.people and photos_per_person > 1:
         return (
             f"no one {scope} of {shards.folder} has a second usable photo, so method '{settings.method}' would learn "
-            "to copy its target; collect more photos of each person, or train method 'lora' or 'text'"
+            "to copy its target; collect more photos of each person, or train a method of one person, such as 'lora'"
         )
     return None

@@ -24,6 +24,13 @@ def visible(keypoints: Tensor, height: int, width: int, min_confidence: float, c
     return (confidence >= min_confidence) & inside & used
 
 
+def pose_confidence(points: Tensor, min_confidence: float, count: int = 17) -> Tensor:
+    """Mean confidence (B,) of the visible keypoints of photos. `points`: (B, 17, 3), x and y as fractions of the
+    photo."""
+    mask = visible(points, 1, 1, min_confidence, count)
+    return (points[..., 2] * mask).sum(dim=1) / mask.sum(dim=1)
+
+
 def gaussian_weights(points: Tensor, mask: Tensor, height: int, width: int, sigma: float) -> Tensor:
     """W_norm = W / max(W), where W(x, y) = max_i exp(-((x - x_i)² + (y - y_i)²) / (2σ²)).
 

@@ -1,6 +1,5 @@
 """The frozen base pipeline: its location, its hash and its parts."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
-from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from bolid_data import weights
@@ -23,16 +22,6 @@ SMALL_SDXL = "small-sdxl"
 
 CLIP_BODIES = "clip-bodies"
 """Name of a second image encoder that ships with this package, trained to distinguish bodies."""
-
-_ENCODERS = (
-    "vae",
-    "text_encoder",
-    "text_encoder_2",
-    "tokenizer",
-    "tokenizer_2",
-    "image_encoder",
-    "feature_extractor",
-)
 
 
 @dataclass(frozen=True)
@@ -70,11 +59,6 @@ class Base:
             )
         return cls(name, folder, image_encoder)
 
-    def encoders_sha256(self) -> str:
-        """One hash of the frozen encoders' files, on which cached features depend."""
-        parts = [self.folder / part for part in _ENCODERS if part != "image_encoder"] + [self.image_encoder]
-        return hashlib.sha256("".join(weights.folder_sha256(part) for part in parts).encode()).hexdigest()
-
     def pipeline(self, device: torch.device, **replaced: Any) -> StableDiffusionXLPipeline:
         """The stock pipeline with its image encoder, in float32 whatever the precision of the files. `replaced`:
         components to use instead of the folder's."""
@@ -97,8 +81,27 @@ class Base:
         """Side in pixels of the images that it was trained to generate."""
         with _readable(self.folder):
             unet = UNet2DConditionModel.load_config(self.folder, subfolder="unet")
-            vae = AutoencoderKL.load_config(self.folder, subfolder="vae")
-            return int(unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1))
+            return int(unet["sample_size"] * self.vae_scale_factor)
+
+    @property
+    def vae_scale_factor(self) -> int:
+        """Pixels per side of a latent pixel."""
+        return int(2 ** (len(self._vae_config["block_out_channels"]) - 1))
+
+    @property
+    def latent_channels(self) -> int:
+        return int(self._vae_config["latent_channels"])
+
+    @property
+    def image_embed_dim(self) -> int:
+        """Width of the image encoder's embeddings."""
+        with _readable(self.image_encoder):
+            return int(CLIPVisionConfig.from_pretrained(self.image_encoder).projection_dim)
+
+    @property
+    def _vae_config(self) -> dict[str, Any]:
+        with _readable(self.folder):
+            return dict(AutoencoderKL.load_config(self.folder, subfolder="vae"))
 
     def unet(self, device: torch.device) -> UNet2DConditionModel:
         """The frozen UNet; on an accelerator in bfloat16, since its weights need no gradient."""

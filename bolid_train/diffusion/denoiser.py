@@ -17,7 +17,7 @@ from bolid_data.manifest import Train
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.rng import RowRandom
-from bolid_train.diffusion.unet_inputs import UNetInputs
+from bolid_train.diffusion.unet_inputs import UNetInputs, residuals
 
 
 class Denoiser:
@@ -65,14 +65,13 @@ class Denoiser:
 
     def __call__(self, noisy: Tensor, timesteps: Tensor, inputs: UNetInputs) -> Tensor:
         """The UNet's prediction (B, C, h, w), in float32, for `noisy` (B, C, h, w) at `timesteps` (B,)."""
-        down, mid = inputs.residuals(noisy, timesteps) if inputs.residuals else (None, None)
         return self.unet(
             noisy,
             timesteps,
             encoder_hidden_states=inputs.encoder_hidden_states,
             added_cond_kwargs=inputs.added_cond_kwargs,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=mid,
+            cross_attention_kwargs=inputs.cross_attention_kwargs or None,
+            **residuals([inputs], noisy, timesteps),
         ).sample.float()
 
     def loss(self, latents: Tensor, inputs: UNetInputs, random: RowRandom) -> Tensor:

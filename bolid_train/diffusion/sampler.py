@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from bolid_data.progress import bar
-from bolid_train.diffusion.unet_inputs import UNetInputs
+from bolid_train.diffusion.unet_inputs import UNetInputs, residuals
 
 
 def sample(
@@ -55,27 +55,18 @@ def sample(
 
 
 def _add_conditions(parts: tuple[UNetInputs, ...]) -> Any:
-    """A UNet hook that adds what the pipeline cannot pass for each part of the batch: a ControlNet's residuals, and the
-    branches' embeddings, which the pipeline would repeat for every row, so that each row would get those of all."""
+    """A UNet hook that adds what the pipeline cannot pass for each part of the batch: ControlNets' residuals, what the
+    attention processors take, and the branches' embeddings, which the pipeline would repeat for every row, so that each
+    row would get those of all."""
     branches = [part.added_cond_kwargs.get("image_embeds") for part in parts]
     embeds = None if branches[0] is None else [torch.cat(rows) for rows in zip(*branches, strict=True)]
 
     def hook(_unet: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        noisy, timestep = args
         if embeds is not None:
             kwargs |= {"added_cond_kwargs": kwargs["added_cond_kwargs"] | {"image_embeds": embeds}}
-        if parts[0].residuals is not None:
-            kwargs |= _residuals(parts, *args)
-        return args, kwargs
+        if parts[-1].cross_attention_kwargs:
+            kwargs |= {"cross_attention_kwargs": parts[-1].cross_attention_kwargs}
+        return args, kwargs | residuals(parts, noisy, timestep.expand(len(noisy)))
 
     return hook
-
-
-def _residuals(parts: tuple[UNetInputs, ...], noisy: Tensor, timestep: Tensor) -> dict[str, Any]:
-    residuals = [
-        part.residuals(rows, timestep.expand(len(rows)))
-        for part, rows in zip(parts, noisy.chunk(len(parts)), strict=True)
-        if part.residuals
-    ]
-    down = tuple(torch.cat(blocks) for blocks in zip(*(down for down, _ in residuals), strict=True))
-    middle = torch.cat([middle for _, middle in residuals])
-    return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}

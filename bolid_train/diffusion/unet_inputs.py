@@ -1,27 +1,88 @@
 """The UNet's inputs besides noisy latents and timesteps: made by a method, used by the denoiser and the sampler."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+from diffusers import ControlNetModel
 from torch import Tensor
 
-Residuals = Callable[[Tensor, Tensor], tuple[tuple[Tensor, ...], Tensor]]
-"""(noisy latents (B, C, h, w), timesteps (B,)) → a ControlNet's residuals for the down blocks and the middle block."""
+
+@dataclass(frozen=True)
+class Control:
+    """A ControlNet (Zhang et al. 2023) and its inputs for B rows."""
+
+    network: ControlNetModel
+    image: Tensor  # (B, 3, H, W) in 0..1, in pixels of the image to generate
+    tokens: Tensor  # (B, L, D_text): the prompt's embeddings, or other tokens (InstantID: the face's)
+    pooled: Tensor  # (B, D_pooled)
+    time_ids: Tensor  # (B, 6)
+    scale: float = 1.0
+
+    def rows(self, rows: slice) -> "Control":
+        """The given rows."""
+        tensors = {name: getattr(self, name)[rows] for name in ("image", "tokens", "pooled", "time_ids")}
+        return replace(self, **tensors)
+
+    def residuals(self, noisy: Tensor, timesteps: Tensor) -> tuple[list[Tensor], Tensor]:
+        """What is added to the UNet's down blocks and its middle block, at `noisy` (B, C, h, w) and `timesteps`."""
+        down, middle = self.network(
+            noisy,
+            timesteps,
+            encoder_hidden_states=self.tokens,
+            controlnet_cond=self.image,
+            conditioning_scale=self.scale,
+            added_cond_kwargs={"text_embeds": self.pooled, "time_ids": self.time_ids},
+            return_dict=False,
+        )
+        return list(down), middle
 
 
 @dataclass(frozen=True)
 class UNetInputs:
-    """The UNet's inputs besides noisy latents and timesteps."""
+    """The UNet's inputs besides noisy latents and timesteps, of B rows."""
 
     encoder_hidden_states: Tensor  # (B, L, D_text): the prompt's embeddings, or a method's replacement
-    added_cond_kwargs: dict[str, Any]  # text_embeds (B, D_pooled), time_ids (B, 6), image_embeds: list of (B, 1, D)
-    residuals: Residuals | None = None  # a function, because a ControlNet takes the noisy latents
+    added_cond_kwargs: dict[str, Any]  # text_embeds (B, D_pooled), time_ids (B, 6), image_embeds: list of (B, P, D)
+    cross_attention_kwargs: dict[str, Any] = field(default_factory=dict)
+    """For the attention processors, the same for all rows. `ip_adapter_masks`: one (1, P, H, W) per branch."""
+    controls: tuple[Control, ...] = ()
 
-    def select(self, rows: slice) -> "UNetInputs":
-        """The given rows; not for inputs with residuals, which are computed for all rows."""
+    def rows(self, rows: slice) -> "UNetInputs":
+        """The given rows."""
         added = {
             name: [part[rows] for part in value] if isinstance(value, list) else value[rows]
             for name, value in self.added_cond_kwargs.items()
         }
-        return replace(self, encoder_hidden_states=self.encoder_hidden_states[rows], added_cond_kwargs=added)
+        controls = tuple(control.rows(rows) for control in self.controls)
+        states = self.encoder_hidden_states[rows]
+        return replace(self, encoder_hidden_states=states, added_cond_kwargs=added, controls=controls)
+
+
+def residuals(parts: Sequence[UNetInputs], noisy: Tensor, timesteps: Tensor) -> dict[str, Any]:
+    """The UNet's arguments for what ControlNets add to it.
+
+    Args:
+        parts: the inputs of consecutive rows of the batch, such as the two halves of guidance. Those without a
+            ControlNet get zeros.
+        noisy: (B, C, h, w), all rows. timesteps: (B,).
+    """
+    if not any(part.controls for part in parts):
+        return {}
+    counts = [len(part.encoder_hidden_states) for part in parts]
+    blocks_of_parts = [
+        _sums(part.controls, noisy_rows, rows)
+        for part, noisy_rows, rows in zip(parts, noisy.split(counts), timesteps.split(counts), strict=True)
+    ]
+    some = next(blocks for blocks in blocks_of_parts if blocks)
+    zeros = [[block.new_zeros(count, *block.shape[1:]) for block in some] for count in counts]
+    filled = [blocks or nothing for blocks, nothing in zip(blocks_of_parts, zeros, strict=True)]
+    *down, middle = (torch.cat(blocks) for blocks in zip(*filled, strict=True))
+    return {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}
+
+
+def _sums(controls: Sequence[Control], noisy: Tensor, timesteps: Tensor) -> list[Tensor]:
+    """The sums of the ControlNets' residuals: those of the down blocks, then of the middle block; none without any."""
+    outputs = [control.residuals(noisy, timesteps) for control in controls]
+    return [torch.stack(blocks).sum(0) for blocks in zip(*([*down, middle] for down, middle in outputs), strict=True)]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +11,20 @@ from diffusers import StableDiffusionXLPipeline
 from PIL import Image
 from torch import Tensor
 
-from bolid_train.data.batch import Batch, empty_views
-from bolid_train.data.features import FeatureCache
+from bolid_train.data.batch import Batch
+from bolid_train.data.features.batches import make_batch, without_photos
+from bolid_train.data.features.cache import FeatureCache
 from bolid_train.data.sampler import BatchItem
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.diffusion.sampler import sample
 from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.evaluate.cases import Case
+from bolid_train.evaluate.features import EvaluationFeatures
 from bolid_train.evaluate.finished_runs import FinishedRun
 from bolid_train.inference.pipeline import InferencePipeline
-from bolid_train.methods.protocol import CONDITIONS, Method
-from bolid_train.methods.text import TextOnly
+from bolid_train.methods.protocol import Method
+from bolid_train.methods.text.method import TextOnly
 
 _MAX_ROWS, _MAX_PIXELS = 32, 2**22  # of a batch
 
@@ -52,11 +54,11 @@ class ImageGenerator:
     """Generates the cases' images with a base, and with runs on it."""
 
     def __init__(
-        self, base: Base, sampling: Sampling, cases: Sequence[Case], caches: Sequence[FeatureCache], relative_to: Path
+        self, base: Base, sampling: Sampling, cases: Sequence[Case], features: EvaluationFeatures, relative_to: Path
     ) -> None:
-        """`caches`: filled, one for each distinct `feature_settings` of the runs; `relative_to`: the folder to which
-        paths in runs' settings are relative."""
-        self.base, self.sampling, self.cases, self.caches, self.relative_to = base, sampling, cases, caches, relative_to
+        """`relative_to`: the folder to which paths in runs' settings are relative."""
+        self.base, self.sampling, self.cases, self.relative_to = base, sampling, cases, relative_to
+        self.features = features
 
     def generate_baseline(self) -> GeneratedImages:
         """The base's images of the prompts."""
@@ -64,32 +66,38 @@ class ImageGenerator:
         pipe = self.base.pipeline(pick_device(), **no_text_encoders)
         if self.sampling.lightning:
             lightning.load(pipe, self.sampling.lightning)
-        return self._generate(pipe, TextOnly(self.caches[0].settings, 0), self.caches[0], 1)
+        cache = self.features.of_base
+        return self._generate(pipe, TextOnly(cache.settings), ("text",), cache, 1)
 
     def generate(self, run: FinishedRun, views: Iterable[int]) -> Iterator[tuple[int, GeneratedImages]]:
         """A run's images by number of views. Without views, the body is sampled given the prompt, and there is no
         reference."""
-        [cache] = [cache for cache in self.caches if cache.settings == run.feature_settings]
+        cache = self.features.of_run(run)
         pipeline = InferencePipeline.from_run(
             run.folder, run.adapter, self.relative_to, lightning_file=self.sampling.lightning
         )
         for count in views:
             pipeline.method.scale("ref", 1.0 if count else 0.0)
-            yield count, self._generate(pipeline.pipe, pipeline.method, cache, count)
+            yield count, self._generate(pipeline.pipe, pipeline.method, pipeline.spec.conditions, cache, count)
 
-    def generate_loras(self, runs: Mapping[int, FinishedRun], baseline: GeneratedImages) -> GeneratedImages:
-        """The LoRAs' images, generated without photos. For people without a LoRA, the images are the base's and
-        seconds are NaN. `runs`: by their person's number."""
+    def generate_subjects(self, runs: Mapping[int, FinishedRun], baseline: GeneratedImages) -> GeneratedImages:
+        """The images of subject-driven runs, generated without photos. For people without a run, the images are the
+        base's and seconds are NaN. `runs`: by their person's number."""
         images, seconds = baseline.images.clone(), torch.full_like(baseline.seconds, torch.nan)
         for person, run in runs.items():
-            generator = ImageGenerator(self.base, self.sampling, [self.cases[person]], self.caches, self.relative_to)
+            generator = ImageGenerator(self.base, self.sampling, [self.cases[person]], self.features, self.relative_to)
             [(_, generated)] = generator.generate(run, [0])
             rows = slice(person * len(generated.images), (person + 1) * len(generated.images))
             images[rows], seconds[rows] = generated.images, generated.seconds
         return GeneratedImages(images, seconds)
 
     def _generate(
-        self, pipe: StableDiffusionXLPipeline, method: Method, cache: FeatureCache, views: int
+        self,
+        pipe: StableDiffusionXLPipeline,
+        method: Method,
+        conditions: Sequence[str],
+        cache: FeatureCache,
+        views: int,
     ) -> GeneratedImages:
         images: list[Tensor] = []
         seconds: list[float] = []
@@ -97,7 +105,7 @@ class ImageGenerator:
         for batch, seeds in self._batches(cache, views):
             started_at = time.monotonic()
             with torch.inference_mode():
-                positive, negative = guidance_inputs(method, batch.to(pipe.device))
+                positive, negative = guidance_inputs(method, conditions, batch.to(pipe.device))
                 batch_images = sample(pipe, positive, negative, steps, guidance, side, seeds)
             seconds += [(time.monotonic() - started_at) / len(batch_images)] * len(batch_images)
             images += [to_pixels(image) for image in batch_images]
@@ -112,33 +120,19 @@ class ImageGenerator:
         batch_size = min(_MAX_ROWS, max(1, _MAX_PIXELS // cache.settings.resolution**2))
         for start in range(0, len(items), batch_size):
             batch_items = items[start : start + batch_size]
-            batch = make_batch(cache, batch_items)
-            yield batch if views else without_views(batch), [item.seed for item in batch_items]
+            batch = make_batch(cache, batch_items, average_references=True)
+            if not views:
+                batch = without_photos(batch, cache.features.values())
+            yield batch, [item.seed for item in batch_items]
 
 
-def make_batch(cache: FeatureCache, items: Sequence[BatchItem]) -> Batch:
-    """A batch with the targets' captions as prompts and the mean of all views as reference, as in `bolid generate`, so
-    that methods without a body use the same photos."""
-    references = [torch.stack([cache.read(view, "image_embeds")[0] for view in item.views]) for item in items]
-    means = torch.stack([embeds.float().mean(0) for embeds in references])
-    return replace(cache.batch(items), image_embeds=means)
-
-
-def guidance_inputs(method: Method, batch: Batch) -> tuple[UNetInputs, UNetInputs]:
-    """The UNet's inputs, and the same without any condition, for guidance."""
-    positive = negative = method.condition(batch)
-    for condition in CONDITIONS:
+def guidance_inputs(method: Method, conditions: Sequence[str], batch: Batch) -> tuple[UNetInputs, UNetInputs]:
+    """The UNet's inputs, and the same without any of the method's conditions, for guidance."""
+    positive, _ = method.condition(batch)
+    negative = positive
+    for condition in conditions:
         negative = method.drop(negative, condition)
     return positive, negative
-
-
-def without_views(batch: Batch) -> Batch:
-    """The batch without photos of the people."""
-    latents = batch.views.latents
-    views = empty_views(
-        len(batch), batch.views.embeds.shape[-1], (latents.shape[2], latents.shape[3], latents.shape[4])
-    )
-    return replace(batch, image_embeds=torch.zeros_like(batch.image_embeds), views=views)
 
 
 def to_pixels(image: Image.Image) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.evaluate.cases import Case
-from bolid_train.evaluate.finished_runs import BASE, LORA
+from bolid_train.evaluate.finished_runs import BASE
 from bolid_train.evaluate.grid import write_grid
 from bolid_train.evaluate.image_generator import to_image
 from bolid_train.evaluate.scorer import Scorer
@@ -40,6 +40,7 @@ class Result:
     views: int
     measurements: Measurements
     images: dict[int, Tensor]
+    is_subject_driven: bool = False  # each run is of one person, and generates images of that person alone
 
 
 def mean_measurements(runs: Sequence[Measurements]) -> Measurements:
@@ -109,8 +110,8 @@ def table_notes(scorer: Scorer, results: Sequence[Result]) -> Iterator[str]:
         f"{scorer.same:.3f}, as of one photo to others of the same person."
     )
     yield f"limb_error: between different people {scorer.error_between_people:.1f} %, which is what a failure counts."
-    if any(result.method == LORA for result in results):
-        yield "lora: each for its own person; drawn one person at a time, so its seconds are of smaller batches."
+    for method in dict.fromkeys(result.method for result in results if result.is_subject_driven):
+        yield f"{method}: each for its own person; drawn one person at a time, so its seconds are of smaller batches."
     for result in results:
         if len(seeds := result.measurements.seeds) > 1:
             yield (

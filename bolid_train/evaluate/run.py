@@ -13,14 +13,14 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import refuse_links
 from bolid_data.progress import note
-from bolid_train.data.features import FeatureCache
 from bolid_train.data.preflight import usable_people
-from bolid_train.data.shard_dataset import People, Sample, ShardDataset
+from bolid_train.data.shard_dataset import People, ShardDataset
 from bolid_train.diffusion import lightning
-from bolid_train.diffusion.base import Base, pick_device
-from bolid_train.evaluate.cases import Case, choose_cases
+from bolid_train.diffusion.base import Base
+from bolid_train.evaluate.cases import choose_cases
 from bolid_train.evaluate.evaluators import Evaluators, choose_evaluators, load_evaluators
-from bolid_train.evaluate.finished_runs import BASE, LORA, FinishedRun, feature_settings, find_runs, loras_by_person
+from bolid_train.evaluate.features import EvaluationFeatures
+from bolid_train.evaluate.finished_runs import BASE, FinishedRun, find_runs, subject_runs_by_person
 from bolid_train.evaluate.image_generator import GeneratedImages, ImageGenerator, Sampling
 from bolid_train.evaluate.report import (
     Measurements,
@@ -76,27 +76,37 @@ def evaluate(
     refuse_links(data)
     shards = ShardDataset(data / "shards")
     finished = find_runs(runs_in or data / "runs", runs, shards.index)
-    for run in finished:
-        refuse_untrusted_models(run.feature_settings, manifest, run.folder / "adapter.json")
-    settings = [run.feature_settings for run in finished] or [feature_settings(manifest.train)]
-    settings = [one for number, one in enumerate(settings) if one not in settings[:number]]
+    settings = [run.settings for run in finished] or [manifest.train.model_copy(update={"buckets": False})]
+    for run, its in zip(finished, settings, strict=False):
+        refuse_untrusted_models(its, manifest, run.folder / "adapter.json")
     base, sampling = _base(settings, manifest), sampling or choose_sampling(manifest)
     models = load_evaluators(choose_evaluators(base, evaluators))
     cases = choose_cases(_people(shards, split, settings), manifest.seed, max(1, *views), PROMPTS, people)
     names = [case.person for case in cases]
-    loras = loras_by_person((run for run in finished if run.name == LORA), names, views)
+    subject_runs = {
+        name: subject_runs_by_person((run for run in finished if run.name == name), names, views)
+        for name in dict.fromkeys(run.name for run in finished if run.spec.subject)
+    }
     set_name = f"{data.resolve().name}/{split}"
-    lora_sets = {f"{set_name}, lora's people": sorted(by_person) for by_person in list(loras.values())[:1]}
-    sets: Sets = {set_name: list(range(len(cases)))} | lora_sets
+    subject_sets: dict[str, Sets] = {
+        name: {f"{set_name}, {name}'s people": sorted(by_person) for by_person in list(by_count.values())[:1]}
+        for name, by_count in subject_runs.items()
+    }
+    sets: Sets = {set_name: list(range(len(cases)))}
+    for added in subject_sets.values():
+        sets |= added
     scorer = Scorer(models, cases, shards, settings[0].resolution, manifest.filter.min_keypoints)
-    caches = _features(data, settings, shards, cases, manifest.folder)
-    generator = ImageGenerator(base, sampling, cases, caches, manifest.folder)
+    features = EvaluationFeatures(data / "evaluation" / "features", settings[0], shards, cases, manifest.folder)
+    generator = ImageGenerator(base, sampling, cases, features, manifest.folder)
     grid_people = list(dict.fromkeys(person for set_ in reversed(sets.values()) for person in set_))[:_GRID_PEOPLE]
     runner = EvaluationRunner(generator, models, scorer, sets, grid_people)
     results = [runner.baseline()]
-    for name in dict.fromkeys(run.name for run in finished if run.name not in (BASE, LORA)):
+    for name in dict.fromkeys(run.name for run in finished if run.spec.is_trained and not run.spec.subject):
         results += runner.method(name, [run for run in finished if run.name == name], views)
-    results += [runner.loras(count, by_person, lora_sets) for count, by_person in loras.items()]
+    for name, by_count in subject_runs.items():
+        results += [
+            runner.subjects(name, count, by_person, subject_sets[name]) for count, by_person in by_count.items()
+        ]
     rows, difference_rows = table_rows(results, sets), differences(results, sets)
     summary = f"{len(cases)} people, {PROMPTS} prompts each, seed {manifest.seed}; {sampling}."
     notes = [summary, *table_notes(scorer, results), *_trained_on_notes(finished, names)]
@@ -138,7 +148,8 @@ def _base(settings: Sequence[Train], manifest: Manifest) -> Base:
 
 def _people(shards: ShardDataset, split: str, settings: Sequence[Train]) -> People:
     """The split's photos that are usable as views by every run."""
-    usable = [usable_people(shards, one, split) for one in settings]
+    criteria = {(one.keypoints, one.min_keypoint_confidence): one for one in settings}
+    usable = [usable_people(shards, one, split) for one in criteria.values()]
     usable_photos = [{photo for photos in people.values() for photo in photos} for people in usable]
     return {
         person: [photo for photo in photos if all(photo in others for others in usable_photos)]
@@ -147,28 +158,12 @@ def _people(shards: ShardDataset, split: str, settings: Sequence[Train]) -> Peop
 
 
 def _trained_on_notes(runs: Sequence[FinishedRun], people: Sequence[str]) -> Iterator[str]:
-    """A note for each run that was trained on some of the people, except LoRAs, which always are."""
+    """A note for each run that was trained on some of the people, except subject-driven runs, which always are."""
     for run in runs:
-        if run.name != LORA and (count := len(run.trained_on(people))):
+        if not run.spec.subject and (count := len(run.trained_on(people))):
             text = f"Run '{run.folder.name}' was trained on {count} of these people, which flatters it."
             note(f"evaluate: {text}")
             yield text
-
-
-def _features(
-    data: Path, settings: Sequence[Train], shards: ShardDataset, cases: Sequence[Case], relative_to: Path
-) -> list[FeatureCache]:
-    """The features of the cases' photos, for each of the distinct settings."""
-    photos: dict[str, dict[Sample, None]] = defaultdict(dict)
-    for case in cases:
-        for photo in (*case.views, *case.prompts):
-            photos[photo.person][photo] = None
-    people = {person: list(samples) for person, samples in photos.items()}
-    # Not the cache of training runs, from which filling would delete these people's other photos.
-    caches = [FeatureCache(data / "evaluation" / "features", Base.resolve(one, relative_to), one) for one in settings]
-    for cache in caches:
-        cache.fill(shards, people, pick_device())
-    return caches
 
 
 class EvaluationRunner:
@@ -201,28 +196,30 @@ class EvaluationRunner:
         grid_images: dict[int, dict[int, torch.Tensor]] = {}
         for run in runs:
             note(f"evaluate: generating the images of run '{run.folder.name}'")
-            for count, generated in self._generator.generate(run, [n for n in views if n or run.samples_bodies]):
+            counts = [count for count in views if count or run.spec.generates_without_photos]
+            for count, generated in self._generator.generate(run, counts):
                 measurements[count].append(self._measure(generated, self._sets))
                 grid_images.setdefault(count, self._grid_images(generated, self._grid_people))
         return [
             Result(name, count, mean_measurements(runs), grid_images[count]) for count, runs in measurements.items()
         ]
 
-    def loras(self, views: int, runs: Mapping[int, Sequence[FinishedRun]], sets: Sets) -> Result:
-        """The result of LoRAs, each for its person only; `runs`: by the person's number, trained on `views` photos.
+    def subjects(self, name: str, views: int, runs: Mapping[int, Sequence[FinishedRun]], sets: Sets) -> Result:
+        """The result of subject-driven runs of method `name`, each for its person only; `runs`: by the person's number,
+        trained on `views` photos.
 
         If there are several for each person, they count as seeds of one method.
         """
-        note(f"evaluate: generating the images of LoRAs of {views} photo{'s' * (views != 1)}")
+        note(f"evaluate: generating the images of method '{name}' on {views} photo{'s' * (views != 1)}")
         grid_people = [person for person in self._grid_people if person in runs]
         measurements: list[Measurements] = []
         grid_images: dict[int, torch.Tensor] = {}
         for seed in range(min(map(len, runs.values()))):
-            loras = {person: seeds[seed] for person, seeds in runs.items()}
-            generated = self._generator.generate_loras(loras, self._baseline)
+            of_seed = {person: seeds[seed] for person, seeds in runs.items()}
+            generated = self._generator.generate_subjects(of_seed, self._baseline)
             measurements.append(self._measure(generated, sets))
             grid_images = grid_images or self._grid_images(generated, grid_people)
-        return Result(LORA, views, mean_measurements(measurements), grid_images)
+        return Result(name, views, mean_measurements(measurements), grid_images, is_subject_driven=True)
 
     def _measure(self, generated: GeneratedImages, sets: Sets) -> Measurements:
         """Measurements of the people in the sets; NaN for others."""

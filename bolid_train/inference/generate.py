@@ -1,7 +1,7 @@
 """`bolid generate`: images of a person from a prompt and zero or more photos."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from bolid_data.manifest import Manifest
 from bolid_data.progress import note
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import pick_device
-from bolid_train.inference.pipeline import InferencePipeline
-from bolid_train.inference.reference_photos import detect_people, open_photo
-from bolid_train.methods import adapter
+from bolid_train.inference.boxes import parse_box
+from bolid_train.inference.pipeline import InferencePipeline, Person
+from bolid_train.inference.reference_photos import ReferencePhoto, detect_people, open_photo, photos_in
+from bolid_train.methods import adapter, registry
 from bolid_train.methods.adapter import run_folder
+from bolid_train.methods.spec import MethodSpec
 
 _STEPS, _GUIDANCE = 30, 5.0
+_SIDE_STEP = 8  # pixels of a latent pixel
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,17 @@ class Request:
     image_prompt: Path | None = None  # the reference, instead of the photos
     blend: Sequence[Path] = ()  # photos of a second person, with whose body the first one's is interpolated
     blend_weight: float = 0.5  # 0: the first body, 1: the second
+    people: Sequence[Path] = ()  # of several people, instead of `photos`: a photo of each, or a folder of photos
+    boxes: Sequence[str] = ()  # `left,top,right,bottom` in pixels of the image, where each of the people is to be
+    pose: Path | None = None  # a photo of anyone in the pose to take, for methods conditioned on it
     scale_ref: float = 1.0
     scale_body: float = 1.0
+    scales: Mapping[str, float] = field(default_factory=dict)  # of other conditions, by name
     seed: int = 0  # of the first image; incremented for each further one
     count: int = 1
+    width: int | None = None  # by default the side that the run was trained on
+    height: int | None = None
+    negative_prompt: str | None = None
     steps: int | None = None  # by default 30, with Lightning 4
     guidance: float | None = None  # by default 5, with Lightning none
     lightning: str | None = None  # a name for `lightning.resolve`
@@ -47,72 +57,105 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
     """Writes PNGs with their settings as metadata, and returns a summary.
 
     The body comes from all photos, and so does the reference unless there is an image prompt. Without photos the body
-    is sampled from the method's prior, if it has one; without a reference its scale is 0. With both scales 0 the
+    is sampled from the method's prior, if it has one; without a reference its scale is 0. With all scales 0 the
     image is the base's. Raises BolidError for a photo that is broken or shows nobody, UsageError for invalid options.
     """
     if request.out.suffix.lower() != ".png":
         raise UsageError(f"{request.out}: images are written as PNG; name it .png")
-    if request.blend and not request.photos:
-        raise UsageError("--blend interpolates from the body of --photo to another; give --photo too")
+    _refuse_contradictions(request)
     name = request.run or manifest.train.method
     folder = run_folder(data, name)
     run_adapter = adapter.read(folder)
     settings, device = run_adapter.train_settings(folder / "adapter.json"), pick_device()
+    spec = registry.resolve(run_adapter.method)
+    size = request.width or settings.resolution, request.height or settings.resolution
+    boxes = [parse_box(text, *size) for text in request.boxes]
+    _refuse_unknown_conditions(request, spec, name)
     adapter.refuse_untrusted_models(settings, manifest, folder / "adapter.json")
-    background = manifest.filter.background
-    photos, blend_photos = (
-        detect_people(paths, settings, device, background) for paths in (request.photos, request.blend)
-    )
-    image_prompt = open_photo(request.image_prompt, background) if request.image_prompt else None
+
+    def detect(paths: Sequence[Path]) -> list[ReferencePhoto]:
+        return detect_people(paths, settings, device, manifest.filter.background)
+
+    image_prompt = open_photo(request.image_prompt, manifest.filter.background) if request.image_prompt else None
+    people = [Person(detect(photos_in(path))) for path in request.people]
+    people = people or [Person(detect(request.photos), image_prompt)]
+    second = Person(detect(request.blend))
+    pose = detect([request.pose])[0] if request.pose else None
     lightning_file = lightning.resolve(request.lightning, Path()) if request.lightning else None
-    body = "photos" if photos else "drawn" if _has_prior(run_adapter) else "none"
+    photos = sum(len(person.photos) for person in people)
+    body = "photos" if photos else "drawn" if spec.generates_without_photos else "none"
     if body == "drawn":
         note("generate: no photo given: the body is sampled from the prior given the prompt")
 
     metadata = _metadata(request, run_adapter, name, body)
     pipeline = InferencePipeline.from_run(folder, run_adapter, manifest.folder, request.base, lightning_file)
-    pipeline.method.scale("ref", metadata["scale_ref"])
-    pipeline.method.scale("body", metadata["scale_body"])
-    batch = pipeline.batch(request.prompt, photos, image_prompt)
-    blend_batch = pipeline.batch(request.prompt, blend_photos) if blend_photos else None
+    for condition, weight in {"ref": metadata["scale_ref"], "body": metadata["scale_body"], **request.scales}.items():
+        pipeline.method.scale(condition, weight)
+    batch = pipeline.batch(request.prompt, people, request.negative_prompt, size, pose)
+    blend_batch = pipeline.batch(request.prompt, [second]) if second.photos else None
     written = []
     for number in range(request.count):
         seed = request.seed + number
-        positive, negative = pipeline.conditions(batch, seed)
+        positive, negative = pipeline.conditions(batch, seed, boxes)
         if blend_batch:
             blended = pipeline.conditions(blend_batch, seed)[0]
             positive = pipeline.method.blend(positive, blended, request.blend_weight)
-        image = pipeline.generate((positive, negative), metadata["steps"], metadata["guidance"], seed)
+        image = pipeline.generate((positive, negative), metadata["steps"], metadata["guidance"], seed, size)
         out = request.out if request.count == 1 else request.out.with_stem(f"{request.out.stem}-{number}")
         _write_png(image, metadata | {"seed": seed}, out)
         written.append(str(out))
-    size = {"width": settings.resolution, "height": settings.resolution}
-    return {"out": str(request.out), "pictures": written, **size, "photos": len(photos), **metadata}
+    summary = {"out": str(request.out), "pictures": written, "width": size[0], "height": size[1], "photos": photos}
+    return summary | metadata
+
+
+def _refuse_contradictions(request: Request) -> None:
+    if request.blend and not request.photos:
+        raise UsageError("--blend interpolates from the body of --photo to another; give --photo too")
+    if len(request.people) != len(request.boxes):
+        counts = f"{len(request.people)} --person and {len(request.boxes)} --box"
+        raise UsageError(f"{counts}; give a --box for each --person")
+    if request.people and (request.photos or request.image_prompt):
+        raise UsageError("--person is for several people in one image, --photo and --image-prompt for one; give either")
+    for option, side in (("--width", request.width), ("--height", request.height)):
+        if side is not None and (side < _SIDE_STEP or side % _SIDE_STEP):
+            raise UsageError(f"{option} {side}: give a multiple of {_SIDE_STEP}")
+
+
+def _refuse_unknown_conditions(request: Request, spec: MethodSpec, run: str) -> None:
+    for name in request.scales:
+        if name not in spec.scales:
+            known = ", ".join(spec.scales) or "none"
+            raise UsageError(f"--scale {name}: method '{spec.name}' of run '{run}' has no such scale; it has: {known}")
+    if request.pose and "pose" not in spec.conditions:
+        raise UsageError(f"--pose: method '{spec.name}' of run '{run}' is not conditioned on a pose")
 
 
 def _metadata(request: Request, run_adapter: adapter.Adapter, run: str, body: str) -> dict[str, Any]:
     """The PNG's metadata, with defaults filled in."""
     steps, guidance = (lightning.STEPS, 0.0) if request.lightning else (_STEPS, _GUIDANCE)
-    metadata = {
+    has_reference = request.photos or request.image_prompt or request.people
+    metadata: dict[str, Any] = {
         "prompt": request.prompt,
         "run": run,
         "base": request.base or run_adapter.base,
         "seed": request.seed,
         "steps": steps if request.steps is None else request.steps,
         "guidance": guidance if request.guidance is None else request.guidance,
-        "scale_ref": request.scale_ref if request.photos or request.image_prompt else 0.0,
+        "scale_ref": request.scale_ref if has_reference else 0.0,
         "scale_body": request.scale_body,
         "body": body,
     }
+    if request.negative_prompt:
+        metadata["negative_prompt"] = request.negative_prompt
+    if request.scales:
+        metadata["scales"] = ", ".join(f"{name}={weight:g}" for name, weight in request.scales.items())
     if request.lightning:
         metadata["lightning"] = request.lightning
     if request.blend:
         metadata["blend_weight"] = request.blend_weight
+    if request.boxes:
+        metadata["boxes"] = " ".join(request.boxes)
     return metadata
-
-
-def _has_prior(run_adapter: adapter.Adapter) -> bool:
-    return any(component.kind == "body-prior" for component in run_adapter.components)
 
 
 def _write_png(image: Image.Image, metadata: dict[str, Any], out: Path) -> None:

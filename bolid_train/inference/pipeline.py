@@ -7,21 +7,28 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
 
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
-from bolid_train.data.batch import Batch, empty_views
+from bolid_train.data.batch import Batch
+from bolid_train.data.buckets import Size
 from bolid_train.data.crops import time_ids
-from bolid_train.data.encoders import Encoders, shorten
+from bolid_train.data.features.batches import make_views
+from bolid_train.data.features.feature import Feature, Photo, Tensors
+from bolid_train.data.features.prompt import shorten
+from bolid_train.data.features.views import fractions
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.sampler import sample
 from bolid_train.diffusion.unet_inputs import UNetInputs
+from bolid_train.inference.boxes import Boxes, box_masks
 from bolid_train.inference.reference_photos import ReferencePhoto
 from bolid_train.methods import registry
 from bolid_train.methods.adapter import Adapter
 from bolid_train.methods.protocol import Method
+from bolid_train.methods.spec import MethodSpec
 
 _SHAPE = (
     "in_channels", "cross_attention_dim", "block_out_channels", "layers_per_block", "down_block_types",
@@ -31,13 +38,22 @@ _SHAPE = (
 
 
 @dataclass(frozen=True)
+class Person:
+    """What `bolid generate` is given of a person; nothing, if the person is to be sampled from the prompt."""
+
+    photos: Sequence[ReferencePhoto] = ()
+    image_prompt: Image.Image | None = None  # the reference, instead of the photos
+
+
+@dataclass(frozen=True)
 class InferencePipeline:
     """The stock pipeline `pipe`, with `method` installed on its UNet."""
 
     pipe: StableDiffusionXLPipeline
     method: Method
+    spec: MethodSpec
     settings: Train
-    ref_dim: int
+    base: Base
 
     @classmethod
     def from_run(
@@ -58,62 +74,107 @@ class InferencePipeline:
 
         Raises UsageError for a base of another shape, BolidError for files that do not fit or are unavailable.
         """
-        settings = adapter.train_settings(folder / "adapter.json")
-        run_base = Base.resolve(settings, relative_to)
-        pipe = (_fine_tuned(base, run_base, settings) if base else run_base).pipeline(pick_device())
+        settings, spec = adapter.train_settings(folder / "adapter.json"), registry.resolve(adapter.method)
+        used = Base.resolve(settings, relative_to)
+        if base:
+            used = _fine_tuned(base, used, settings)
+        pipe = used.pipeline(pick_device())
         if lightning_file:
             lightning.load(pipe, lightning_file)
-        method = registry.resolve(adapter.method)(settings, adapter.ref_dim)
-        method.install(pipe.unet)
+        method = spec.make(settings, used)
+        method.install(pipe.unet, used)
         method.load(folder)
-        return cls(pipe, method, settings, adapter.ref_dim)
+        return cls(pipe, method, spec, settings, used)
 
     @torch.inference_mode()
     def batch(
-        self, prompt: str, reference_photos: Sequence[ReferencePhoto], image_prompt: Image.Image | None = None
+        self,
+        prompt: str,
+        people: Sequence[Person],
+        negative_prompt: str | None = None,
+        size: Size | None = None,
+        pose: ReferencePhoto | None = None,
     ) -> tuple[Batch, Batch]:
-        """Two batches of one row, with the prompt and with the negative prompt. All photos are of one person.
+        """Two batches with a row for each person, with the prompt and with the negative prompt.
 
-        The body comes from all photos. The reference is the mean of their CLIP embeddings (of the faces, if the
-        settings ask for it), or the embedding of the image prompt, uncropped.
+        The views are all photos of the person. The reference is the mean of what the photos give, or that of the image
+        prompt, uncropped.
+
+        Args:
+            size: width and height in pixels; by default, the square that the run was trained on.
+            pose: a photo whose keypoints are the target's.
         """
-        encoders, pipe, side = Encoders(self.pipe, self.settings), self.pipe, self.settings.resolution
-        prompt_embeds, negative_embeds, pooled, negative_pooled = pipe.encode_prompt(shorten(pipe, prompt))
-        photos, keypoints = [item.photo for item in reference_photos], [item.keypoints for item in reference_photos]
-        references = torch.zeros(1, self.ref_dim)
-        if image_prompt:
-            references = encoders.references([image_prompt], [()])
-        elif reference_photos:
-            references = encoders.references(photos, keypoints)
-        channels, view_side = pipe.unet.config.in_channels, self.settings.view_resolution // pipe.vae_scale_factor
+        pipe, rows, size = self.pipe, len(people), size or (self.settings.resolution, self.settings.resolution)
+        # Not "": the base may answer no negative prompt with zeros.
+        negative = shorten(pipe, negative_prompt) if negative_prompt else None
+        prompt_embeds, negative_embeds, pooled, negative_pooled = (
+            embeds.expand(rows, *embeds.shape[1:])
+            for embeds in pipe.encode_prompt(shorten(pipe, prompt), negative_prompt=negative)
+        )
+        width, height = (side // pipe.vae_scale_factor for side in size)
+        keypoints = fractions(pose.keypoints, pose.photo.size) if pose else torch.zeros(17, 3)
+        target = Photo(Image.new("RGB", size), pose.keypoints if pose else (), prompt)
+        features: Tensors = {}
+        for feature in self.spec.make_features(self.settings):
+            features |= self._encode(feature, people, target)
         batch = Batch(
-            latents=torch.zeros(1, channels, side // pipe.vae_scale_factor, side // pipe.vae_scale_factor),
-            keypoints=torch.zeros(1, 17, 3),
+            latents=torch.zeros(rows, self.base.latent_channels, height, width),
+            keypoints=keypoints.expand(rows, -1, -1),
             prompt_embeds=prompt_embeds,
             pooled_prompt_embeds=pooled,
-            time_ids=time_ids((side, side))[None],
-            image_embeds=references.mean(dim=0, keepdim=True),
-            views=encoders.views(photos, keypoints)
-            if reference_photos
-            else empty_views(1, self.ref_dim, (channels, view_side, view_side)),
-            random=RowRandom([0]),
+            time_ids=time_ids(size).expand(rows, -1),
+            views=make_views([person.photos for person in people], self.settings),
+            features=features,
+            random=RowRandom([0] * rows),
         ).to(pipe.device)
         return batch, replace(batch, prompt_embeds=negative_embeds, pooled_prompt_embeds=negative_pooled)
 
+    def _encode(self, feature: Feature, people: Sequence[Person], target: Photo) -> Tensors:
+        """The feature's tensors (P, …), by the role of its photos; zeros for photos that are not given."""
+        encode, shapes = feature.encoder(self.pipe), feature.shapes(self.base)
+        if feature.role == "target":
+            return {name: value.expand(len(people), *value.shape) for name, value in encode([target])[0].items()}
+        rows: list[list[Tensors]] = []
+        for person in people:
+            photos = [Photo(one.photo, one.keypoints) for one in person.photos]
+            if person.image_prompt and feature.role == "reference":
+                photos = [Photo(person.image_prompt, ())]
+            rows.append(encode(photos) if photos else [])
+        columns = {}
+        for name in feature.dtypes:
+            zeros = torch.zeros(1, *shapes[name], device=self.pipe.device)
+            stacked = [torch.stack([one[name].float() for one in row]) if row else zeros for row in rows]
+            if feature.role == "reference":
+                stacked = [values.mean(dim=0, keepdim=True) for values in stacked]
+            columns[name] = pad_sequence(stacked, batch_first=True)
+        return {name: values[:, 0] for name, values in columns.items()} if feature.role == "reference" else columns
+
     @torch.inference_mode()
-    def conditions(self, batch: tuple[Batch, Batch], seed: int) -> tuple[UNetInputs, UNetInputs]:
-        """The UNet's inputs with the person and the prompt, and without either (for guidance)."""
+    def conditions(self, batch: tuple[Batch, Batch], seed: int, boxes: Boxes = ()) -> tuple[UNetInputs, UNetInputs]:
+        """The UNet's inputs with the people and the prompt, and without either (for guidance).
+
+        `boxes`: where in the image each person is, in pixels; without any, the first person conditions all of it.
+        """
+        rows = len(batch[0])
         positive, negative = (
-            self.method.condition(replace(rows, random=RowRandom([seed], self.pipe.device))) for rows in batch
+            self.method.condition(replace(half, random=RowRandom([seed] * rows, self.pipe.device)))[0] for half in batch
         )
-        return positive, self.method.drop(self.method.drop(negative, "ref"), "body")
+        for condition in self.spec.conditions:
+            if condition != "text":
+                negative = self.method.drop(negative, condition)
+        if not boxes:
+            return positive, negative
+        latents = batch[0].latents
+        height, width = (side * self.pipe.vae_scale_factor for side in latents.shape[2:])
+        masks = box_masks(boxes, width, height).to(latents)
+        return self.method.place(positive, masks), self.method.place(negative, masks)
 
     @torch.inference_mode()
     def generate(
-        self, conditions: tuple[UNetInputs, UNetInputs], steps: int, guidance: float, seed: int
+        self, conditions: tuple[UNetInputs, UNetInputs], steps: int, guidance: float, seed: int, size: Size
     ) -> Image.Image:
-        """Generates one image from noise of `seed`."""
-        return sample(self.pipe, *conditions, steps, guidance, self.settings.resolution, [seed])[0]
+        """Generates one image of `size`, width and height, from noise of `seed`."""
+        return sample(self.pipe, *conditions, steps, guidance, size, [seed])[0]
 
 
 def _fine_tuned(name: str, run_base: Base, settings: Train) -> Base:

@@ -16,6 +16,8 @@ from bolid_train.data.crops import Keypoints
 from bolid_train.data.weighting import visible
 from bolid_train.diffusion.keypoints import load_keypoints
 
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
+
 
 @dataclass(frozen=True)
 class ReferencePhoto:
@@ -23,6 +25,14 @@ class ReferencePhoto:
 
     photo: Image.Image
     keypoints: Keypoints
+
+    @property
+    def width(self) -> int:
+        return self.photo.width
+
+    @property
+    def height(self) -> int:
+        return self.photo.height
 
 
 def open_photo(path: Path, background: str = WHITE) -> Image.Image:
@@ -33,6 +43,16 @@ def open_photo(path: Path, background: str = WHITE) -> Image.Image:
         return read_upright(path, background)
     except BolidError as error:
         raise BolidError(f"{path}: {error}; give another photo") from error
+
+
+def photos_in(path: Path) -> list[Path]:
+    """The photos in a folder, by name, or the photo itself. Raises UsageError for a folder without any."""
+    if not path.is_dir():
+        return [path]
+    photos = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+    if not photos:
+        raise UsageError(f"{path}: no photo in this folder")
+    return photos
 
 
 @torch.inference_mode()

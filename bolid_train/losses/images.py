@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from diffusers import AutoencoderKL
@@ -10,15 +9,26 @@ from torch import Tensor
 
 from bolid_data.manifest import ObjectiveSettings, Train
 from bolid_train.data.batch import Batch
+from bolid_train.data.features.clip import ClipReferences, ClipTexts
+from bolid_train.data.features.feature import Feature
 from bolid_train.data.proportions import mean_proportions
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.clip import Clip, load_clip
+from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.keypoints import KeypointDetector, load_keypoints
 from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.losses import identity
 
-if TYPE_CHECKING:
-    from bolid_train.diffusion.denoiser import Denoiser
+
+def image_features(settings: Train, relative_to: Path) -> list[Feature]:
+    """The features that L_CLIP compares images with; none if no term uses CLIP. `relative_to`: the folder to which a
+    CLIP's path is relative."""
+    features: list[Feature] = []
+    if settings.objective.clip_text:
+        features.append(ClipTexts(settings, relative_to))
+    if settings.objective.clip_style:
+        features.append(ClipReferences(settings, relative_to))
+    return features
 
 
 class ImageLosses:
@@ -47,16 +57,14 @@ class ImageLosses:
             clip.model.to(device)
         return cls(vae, detector, clip, objective)
 
-    def __call__(self, denoiser: "Denoiser", inputs: UNetInputs, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, denoiser: Denoiser, inputs: UNetInputs, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms `identity`, `clip_text` and `clip_style`, those whose weight is not 0: means over rows.
 
         Args:
-            inputs: of the whole batch, with nothing dropped. The first ceil(share · B) rows are used, or all rows if
-                there are ControlNet residuals, which cannot be split.
+            inputs: of the whole batch, with nothing dropped. The first ceil(share · B) rows are used.
         """
-        if inputs.residuals is None:
-            rows = slice(math.ceil(self._objective.share * len(batch)))
-            inputs, batch = inputs.select(rows), batch.select(rows)
+        rows = slice(math.ceil(self._objective.share * len(batch)))
+        inputs, batch = inputs.rows(rows), batch.select(rows)
         images = self.decode(self._latents(denoiser, inputs, batch))
         terms = {}
         if self._detector:
@@ -64,14 +72,13 @@ class ImageLosses:
         if self._clip:
             embeds = self._clip.embed_images(images)
             weights = {"clip_text": self._objective.clip_text, "clip_style": self._objective.clip_style}
-            targets = {"clip_text": batch.clip_texts, "clip_style": batch.clip_references}
-            for name, target in targets.items():
+            targets = {"clip_text": "clip_texts", "clip_style": "clip_references"}
+            for name, feature in targets.items():
                 if weights[name]:
-                    assert target is not None
-                    terms[name] = weights[name] * (1 - (embeds * target).sum(1)).mean()
+                    terms[name] = weights[name] * (1 - (embeds * batch.features[feature]).sum(1)).mean()
         return terms
 
-    def _latents(self, denoiser: "Denoiser", inputs: UNetInputs, batch: Batch) -> Tensor:
+    def _latents(self, denoiser: Denoiser, inputs: UNetInputs, batch: Batch) -> Tensor:
         if self._objective.pictures == "lightning":
             return denoiser.lightning(inputs, batch.random, tuple(batch.latents.shape[1:]), self._objective.first_step)
         return denoiser.clean(batch.latents, inputs, batch.random, self._objective.max_timestep)

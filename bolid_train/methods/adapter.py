@@ -21,7 +21,9 @@ from bolid_data.versions import refuse_newer
 from bolid_data.weights import file_sha256, is_here
 from bolid_train.diffusion.base import CLIP_BODIES, SMALL_SDXL, Base
 from bolid_train.files import write_json
+from bolid_train.methods import registry
 from bolid_train.methods.protocol import Method
+from bolid_train.settings import BranchSettings, method_settings, train_model
 
 ShortText = Annotated[str, Field(max_length=4096)]
 
@@ -42,8 +44,9 @@ class Component:
     sha256: Sha256
 
 
-VERSION = 2
-"""1: the adapters of version 0.1, which have no version field and keep salted hashes of people."""
+VERSION = 3
+"""1: the adapters of version 0.1, which have no version field and keep salted hashes of people. 2: those without tables
+of methods in their settings; what is not given to a branch is a projected zero."""
 MAX_BYTES = 200_000_000
 """Of an `adapter.json`: enough for millions of photos."""
 
@@ -76,7 +79,7 @@ class Adapter:
     base: ShortText  # `small-sdxl`, or folder or hub repository of the base pipeline
     components: Annotated[list[Component], Field(max_length=20)]
     ref_dim: Annotated[int, Field(ge=1, le=16384)]
-    body_dim: Annotated[int, Field(ge=1, le=16384)]
+    body_dim: Annotated[int, Field(ge=1, le=16384)] | None  # None: the method has no body embedding
     steps: Count
     settings: dict[str, Any]  # the manifest's [train], without a person's name and photos
     lock: Sha256 | None  # sha256 of dataset.lock.json
@@ -89,11 +92,17 @@ class Adapter:
     def train_settings(self, path: Path) -> Train:
         """The settings it was trained with. Raises BolidError, naming `path`, for settings that no manifest allows."""
         try:
-            return Train.model_validate(self.settings)
+            return train_model().model_validate(_with_absent(self.settings) if self.version < 3 else self.settings)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise BolidError(f"{path}: settings.{place}: {first['msg']}; `bolid train` writes no such run") from None
+
+
+def _with_absent(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of before version 3 with what branches did then with a photo that is not given."""
+    branched = [name for name, model in method_settings().items() if issubclass(model, BranchSettings)]
+    return settings | {name: {**settings.get(name, {}), "absent": "projected_zeros"} for name in branched}
 
 
 _ADAPTER = TypeAdapter(Adapter)
@@ -104,7 +113,6 @@ def publish(
     method: Method,
     settings: Train,
     base: Base,
-    ref_dim: int,
     steps: int,
     people: Iterable[str],
     data: Path,
@@ -127,10 +135,10 @@ def publish(
         method=settings.method,
         base=base.name,
         components=[Component(file, kind, file_sha256(unfinished / file)) for file, kind in kinds.items()],
-        ref_dim=ref_dim,
-        body_dim=settings.body_dim,
+        ref_dim=base.image_embed_dim,
+        body_dim=getattr(method, "widths", {}).get("body"),
         steps=steps,
-        settings=settings.model_dump(mode="json", exclude={"person", "photos"}),
+        settings=registry.resolve(settings.method).portable_settings(settings),
         lock=file_sha256(lock) if (lock := data / "dataset.lock.json").is_file() else None,
         people=_salted(() if trained_on else people, start.people if start else None),
         licences={"base": _licence(base)},

@@ -1,20 +1,25 @@
 """Random dropout of conditions in training, for classifier-free guidance (Ho and Salimans 2022)."""
 
-from torch import Tensor
+from collections.abc import Sequence
 
 from bolid_data.manifest import Train
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.unet_inputs import UNetInputs
-from bolid_train.methods.protocol import Condition, Method
+from bolid_train.methods.protocol import Method
 
 
-def drop_at_random(method: Method, inputs: UNetInputs, random: RowRandom, settings: Train) -> UNetInputs:
-    """Drops the text, the image (ref and body) or both in each row, with the settings' probabilities."""
+def drop_at_random(
+    method: Method, conditions: Sequence[str], inputs: UNetInputs, random: RowRandom, settings: Train
+) -> UNetInputs:
+    """Drops the text with probability `drop_text`, every other condition, independently of the rest, with
+    `drop_image`, and all of them with `drop_both`, in each row."""
     draw = random.uniform("drop")
-    both = draw < settings.drop_both
-    text = both | (draw < settings.drop_both + settings.drop_text)
-    image = both | (draw >= 1 - settings.drop_image)
-    dropped: dict[Condition, Tensor] = {"text": text, "ref": image, "body": image}
-    for condition, rows in dropped.items():
-        inputs = method.drop(inputs, condition, rows)
+    everything = draw < settings.drop_both
+    others = [condition for condition in conditions if condition != "text"]
+    dropped = {"text": everything | (draw < settings.drop_both + settings.drop_text)}
+    for number, condition in enumerate(others):
+        own = random.uniform(f"drop {condition}") if number else draw
+        dropped[condition] = everything | (own >= 1 - settings.drop_image)
+    for condition in conditions:
+        inputs = method.drop(inputs, condition, dropped[condition])
     return inputs

@@ -2,36 +2,36 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from bolid_train.data.batch import Batch
+from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.unet_inputs import UNetInputs
 
-Condition = Literal["text", "ref", "body"]
-CONDITIONS: tuple[Condition, ...] = ("text", "ref", "body")
-
 
 class Method(Protocol):
-    """A way to preserve an identity. Created by `registry.resolve`, then installed, then loaded if it was trained."""
+    """A way to preserve an identity. Made by its spec, then installed, then loaded if it was trained."""
 
-    def install(self, unet: UNet2DConditionModel) -> None:
-        """Adds attention processors, a ControlNet or LoRA layers; called once, before any other method."""
+    def install(self, unet: UNet2DConditionModel, base: Base) -> None:
+        """Adds attention processors, a ControlNet or LoRA layers; called once, before any other method. `base`: where
+        the UNet is from, for frozen models that run in every step."""
         ...
 
-    def condition(self, batch: Batch) -> UNetInputs:
-        """The UNet's inputs for a batch. A row whose views all have confidence 0 has no body: sample one."""
+    def condition(self, batch: Batch) -> tuple[UNetInputs, Any]:
+        """The UNet's inputs for a batch, and what `losses` needs of the way there. A row whose views all have
+        confidence 0 has no photos: sample its body, or leave it out."""
         ...
 
-    def drop(self, inputs: UNetInputs, condition: Condition, rows: Tensor | None = None) -> UNetInputs:
+    def drop(self, inputs: UNetInputs, condition: str, rows: Tensor | None = None) -> UNetInputs:
         """The inputs without a condition in some rows (bool (B,)), or in all: the unconditional input of guidance."""
         ...
 
-    def scale(self, condition: Condition, weight: float) -> None:
-        """Sets λ of a condition; with 0 for ref and body, the UNet must equal the base bit for bit."""
+    def scale(self, name: str, weight: float) -> None:
+        """Sets λ of a condition; with all scales at 0, the UNet must equal the base bit for bit."""
         ...
 
     def blend(self, first: UNetInputs, second: UNetInputs, weight: float) -> UNetInputs:
@@ -39,8 +39,15 @@ class Method(Protocol):
         for a method without a body."""
         ...
 
-    def losses(self, denoiser: Denoiser, batch: Batch) -> dict[str, Tensor]:
-        """The method's loss terms by name, already weighted; the trainer adds them to L_diff."""
+    def place(self, inputs: UNetInputs, masks: Tensor) -> UNetInputs:
+        """The inputs of one image of P people, from those of P rows, one for each person; the prompt is the first
+        row's. `masks`: (P, H, W) in 0..1, where in the image each person conditions it. Raises UsageError for a method
+        that cannot."""
+        ...
+
+    def losses(self, denoiser: Denoiser, batch: Batch, state: Any) -> dict[str, Tensor]:
+        """The method's loss terms by name, already weighted; the trainer adds them to L_diff. `state`: from
+        `condition` of the same batch."""
         ...
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -62,4 +69,9 @@ class Method(Protocol):
 
     def load(self, folder: Path) -> None:
         """Loads what `save` wrote."""
+        ...
+
+    def load_public(self, path: Path) -> None:
+        """Loads a published file, such as an IP-Adapter, to start from; before `parameters` is called. Raises
+        UsageError for a method that has no such format, BolidError for a file that does not fit."""
         ...

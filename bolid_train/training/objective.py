@@ -1,5 +1,7 @@
 """The training objective: the loss of a batch, term by term."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -17,18 +19,27 @@ class TrainingObjective(nn.Module):
     The module's parameters are the trained ones only, so that DDP averages no other gradients.
     """
 
-    def __init__(self, method: Method, denoiser: Denoiser, images: ImageLosses | None, settings: Train) -> None:
+    def __init__(
+        self,
+        method: Method,
+        conditions: Sequence[str],
+        denoiser: Denoiser,
+        images: ImageLosses | None,
+        settings: Train,
+    ) -> None:
+        """`conditions`: of the method, to drop at random."""
         super().__init__()
         self._parts = method, denoiser, images  # in a tuple, so that frozen modules are not registered as submodules
-        self.settings = settings
+        self.settings, self.conditions = settings, conditions
         self.trained = nn.ParameterList(method.parameters())
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms of a batch, and their sum `loss`; each is a mean over rows."""
         method, denoiser, images = self._parts
-        inputs = method.condition(batch)
-        dropped = drop_at_random(method, inputs, batch.random, self.settings)
-        terms = {"diffusion": denoiser.loss(batch.latents, dropped, batch.random), **method.losses(denoiser, batch)}
+        inputs, state = method.condition(batch)
+        dropped = drop_at_random(method, self.conditions, inputs, batch.random, self.settings)
+        diffusion = denoiser.loss(batch.latents, dropped, batch.random)
+        terms = {"diffusion": diffusion, **method.losses(denoiser, batch, state)}
         if images:
             terms |= images(denoiser, inputs, batch)
         return {"loss": torch.stack(list(terms.values())).sum(), **terms}

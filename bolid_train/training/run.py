@@ -92,6 +92,11 @@ class TrainingRun:
 
     def _check(self, saved: dict[str, Any], current: dict[str, Any]) -> None:
         for name, value in current.items():
+            if name == "version" and saved.get(name) != value:
+                raise UsageError(
+                    f"{self.folder} was started by another version of BoLID, whose losses differ; finish it with that "
+                    "version, or start over with --overwrite"
+                )
             if saved.get(name) != value:
                 raise UsageError(
                     f"{self.folder} was started with {name} = {saved.get(name)!r}, now it is {value!r}; "

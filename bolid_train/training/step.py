@@ -18,17 +18,21 @@ from bolid_data.errors import UsageError
 from bolid_data.manifest import Manifest, Train
 from bolid_data.weights import folder_sha256
 from bolid_train.data.batch import Batch
-from bolid_train.data.features import FeatureCache
+from bolid_train.data.features.base_features import base_features
+from bolid_train.data.features.batches import make_batch
+from bolid_train.data.features.cache import FeatureCache
+from bolid_train.data.features.feature import Feature
 from bolid_train.data.sampler import BatchItem, PersonSampler
 from bolid_train.data.shard_dataset import People
 from bolid_train.diffusion.base import pick_device
 from bolid_train.diffusion.denoiser import Denoiser
-from bolid_train.losses import ImageLosses
+from bolid_train.losses import ImageLosses, image_features
 from bolid_train.methods import registry
 from bolid_train.training.flops import estimate_mfu, peak_flops, unet_flops
 from bolid_train.training.objective import TrainingObjective
 from bolid_train.training.optimizer import Optimization
 
+_VERSION = 2  # increment it when the same settings give other losses
 _PREPARE_START, _FINISH_START = 2**40, 2**41  # numbers of the first batches before and after the adapter's training
 
 
@@ -44,12 +48,13 @@ class Training:
         torch.manual_seed(manifest.seed)  # for a method's initial weights
         denoiser = Denoiser.from_settings(cache.base, settings, accelerator.device, manifest.folder)
         self.unet = denoiser.unet
-        self.method = registry.resolve(settings.method)(settings, cache.ref_dim(people))
-        self.method.install(self.unet)
+        spec = registry.resolve(settings.method)
+        self.method, self.conditions = spec.make(settings, cache.base), spec.conditions
+        self.method.install(self.unet, cache.base)
         images = ImageLosses.from_settings(cache.base, settings, accelerator.device, manifest.folder)
         batch_size = settings.batch_size * settings.gradient_accumulation * accelerator.num_processes
         self.sampler = PersonSampler(people, batch_size, settings.views, manifest.seed, cache.size_of)
-        objective = TrainingObjective(self.method, denoiser, images, settings)
+        objective = TrainingObjective(self.method, spec.conditions, denoiser, images, settings)
         self.trains = len(objective.trained) > 0
         placeholder = [nn.Parameter(torch.zeros(0))]  # method text has no parameters, which optimizers refuse
         self.optimization = Optimization(objective.trained or placeholder, settings, steps, accelerator)
@@ -64,7 +69,7 @@ class Training:
         return [self._batch(items[number::count], step) for number in range(count)]
 
     def _batch(self, items: Sequence[BatchItem], step: int) -> Batch:
-        return replace(self.cache.batch(items), step=step).to(self.accelerator.device)
+        return replace(make_batch(self.cache, items), step=step).to(self.accelerator.device)
 
     def step(self, micro_batches: list[Batch]) -> dict[str, float]:
         """One optimizer step. Returns the means over all rows of `loss` and its terms, and the gradient's norm."""
@@ -104,6 +109,12 @@ class Training:
         self.method.finish(lambda number: self._batch(self.sampler.items(_FINISH_START + number), 0))
 
 
+def training_features(settings: Train, relative_to: Path) -> list[Feature]:
+    """All that training reads of photos. `relative_to`: the folder to which paths in the settings are relative."""
+    of_method = registry.resolve(settings.method).make_features(settings)
+    return [*base_features(settings), *of_method, *image_features(settings, relative_to)]
+
+
 def make_accelerator(settings: Train) -> Accelerator:
     """The Accelerator of this process, as configured by `accelerate launch`, if at all. Raises UsageError for FSDP, and
     for a precision that the device does not support."""
@@ -121,11 +132,13 @@ def make_accelerator(settings: Train) -> Accelerator:
 def _identity(manifest: Manifest, cache: FeatureCache, people: People, steps: int) -> dict[str, Any]:
     """All that the losses depend on: the number of steps only if the learning rate depends on it, people only as a
     hash."""
-    excluded = {"steps", "checkpoint_every", "validate_every", "prior_steps", "tracker", "person", "photos"}
+    excluded = {"steps", "checkpoint_every", "validate_every", "tracker"}
+    settings = registry.resolve(manifest.train.method).loss_settings(manifest.train)
     identifiers = [[photo.key, photo.caption, photo.keypoints] for photos in people.values() for photo in photos]
     return {
+        "version": _VERSION,
         "seed": manifest.seed,
-        **manifest.train.model_dump(mode="json", exclude=excluded),
+        **{name: value for name, value in settings.items() if name not in excluded},
         "unet": folder_sha256(cache.base.folder / "unet"),
         "features": cache.digest,
         "photos": hashlib.sha256(json.dumps(identifiers).encode()).hexdigest(),

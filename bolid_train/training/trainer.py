@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,16 @@ from bolid_data.paths import refuse_links
 from bolid_data.progress import bar, note
 from bolid_train.data import preflight
 from bolid_train.data.batch import Batch
-from bolid_train.data.features import FeatureCache
+from bolid_train.data.features.cache import FeatureCache
 from bolid_train.data.shard_dataset import People, ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.files import write_json
 from bolid_train.methods import adapter, registry
 from bolid_train.methods.adapter import run_folder
+from bolid_train.methods.spec import MethodSpec
+from bolid_train.settings import checked
 from bolid_train.training.run import LossLog, TrainingRun
-from bolid_train.training.step import Training, make_accelerator
+from bolid_train.training.step import Training, make_accelerator, training_features
 from bolid_train.training.validation import validate, validation_people
 
 
@@ -40,23 +42,27 @@ def train(
     Raises BolidError for an existing run, too little data or an unavailable base.
     """
     started_at = time.monotonic()
-    settings, total = manifest.train, steps or manifest.train.steps
-    registry.resolve(settings.method)
+    settings, total = checked(manifest.train), steps or manifest.train.steps
+    spec = registry.resolve(settings.method)
     refuse_links(data)
     shards = ShardDataset(data / "shards")
-    people, people_to_validate = preflight.usable_people(shards, settings), validation_people(shards, settings)
+    subject = spec.subject_of(settings)
+    people = preflight.usable_people(shards, settings, subject=subject)
+    people_to_validate = validation_people(shards, settings, people, subject)
     # Includes photos that a LoRA leaves out: the cache deletes features not asked for, and other runs may need them.
-    all_people = preflight.usable_people(shards, settings.model_copy(update={"photos": []}))
-    start = _start(data, settings) if settings.start else None
+    whole_subject = subject and replace(subject, photos=())
+    all_people = preflight.usable_people(shards, settings, subject=whole_subject)
+    start, settings = _start(data, spec, settings) if settings.start else (None, settings)
+    manifest = manifest.model_copy(update={"train": settings})
     accelerator = make_accelerator(settings)
     main = accelerator.is_main_process
-    report = preflight.examine(shards, settings)
+    report = preflight.examine(shards, settings, subject, spec.photos_per_person)
     if main:
         note(f"preflight: {report}")
     with TrainingRun(run_folder(data, run or settings.method), resume, overwrite, main) as state:
         accelerator.wait_for_everyone()
         base = Base.resolve(settings, manifest.folder)
-        cache = FeatureCache(data / "features", base, settings, manifest.folder)
+        cache = FeatureCache(data / "features", base, settings, training_features(settings, manifest.folder))
         with accelerator.main_process_first():
             cached = cache.fill(shards, people_to_validate | all_people, accelerator.device)
         people, people_to_validate = (_intersection(selected, cached) for selected in (people, people_to_validate))
@@ -79,8 +85,8 @@ def train(
                 training.finish()
                 _validate(training, state, people_to_validate, max(total, done))
                 adapter.publish(
-                    state.folder, training.method, settings, base, cache.ref_dim(people), len(history), people, data,
-                    start, sum(map(len, people.values())), trained_on,
+                    state.folder, training.method, settings, base, len(history), people, data, start,
+                    sum(map(len, people.values())), trained_on,
                 )  # fmt: skip
         accelerator.wait_for_everyone()
     accelerator.end_training()  # without this, leaving the process group may hang
@@ -119,24 +125,23 @@ def _intersection(selected: People, cached: People) -> People:
     return {person: photos for person, photos in kept.items() if photos}
 
 
-def _start(data: Path, settings: Train) -> adapter.Adapter:
-    """The run to start from. Raises UsageError if its method, body_dim or image encoder differs."""
-    start = adapter.read(run_folder(data, settings.start or ""))
-    if (start.method, start.body_dim) != (settings.method, settings.body_dim):
-        raise UsageError(
-            f"[train] start = '{settings.start}': that run has method '{start.method}' and body_dim {start.body_dim}; "
-            f"this one, '{settings.method}' with {settings.body_dim}, cannot continue it"
-        )
-    if (encoder := start.settings.get("image_encoder")) != settings.image_encoder:
-        name = f"image encoder '{encoder}'" if encoder else "the base's image encoder"
+def _start(data: Path, spec: MethodSpec, settings: Train) -> tuple[adapter.Adapter, Train]:
+    """The run to start from, and the settings with what they inherit from it. Raises UsageError if its method, a width
+    or its image encoder differs."""
+    folder = run_folder(data, settings.start or "")
+    start = adapter.read(folder)
+    its = start.train_settings(folder / "adapter.json")
+    continued = spec.continued(settings, its)
+    if its.image_encoder != settings.image_encoder:
+        name = f"image encoder '{its.image_encoder}'" if its.image_encoder else "the base's image encoder"
         raise UsageError(f"[train] start = '{settings.start}': that run used {name}; name the same image_encoder")
-    return start
+    return start, continued
 
 
 def _fit(
     training: Training, run: TrainingRun, people_to_validate: People, done: int, total: int, checkpoint_every: int
 ) -> None:
-    """Trains from the step after `done` up to `total`; method text has nothing to train."""
+    """Trains from the step after `done` up to `total`; some methods have nothing to train."""
     main, settings = training.accelerator.is_main_process, training.settings
     steps = range(done + 1, total + 1) if training.trains else range(0)
     validate_every = settings.validate_every
@@ -159,7 +164,8 @@ def _fit(
 
 def _validate(training: Training, run: TrainingRun, people: People, step: int) -> None:
     seed = training.seed
-    validate(training.cache, training.method, training.unet, people, run.folder / "validation", step, seed)
+    method, conditions = training.method, training.conditions
+    validate(training.cache, method, conditions, training.unet, people, run.folder / "validation", step, seed)
 
 
 def _prefetch(load: Callable[[int], list[Batch]], steps: Iterable[int]) -> Iterator[list[Batch]]:

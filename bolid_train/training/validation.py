@@ -1,5 +1,6 @@
 """The validation grid: images with the same people, prompts and noise at every step, so that changes are visible."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -7,8 +8,9 @@ from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from PIL import Image
 
 from bolid_data.manifest import Train
-from bolid_train.data.features import FeatureCache
-from bolid_train.data.preflight import usable_people
+from bolid_train.data.features.batches import make_batch
+from bolid_train.data.features.cache import FeatureCache
+from bolid_train.data.preflight import Subject, usable_people
 from bolid_train.data.sampler import BatchItem
 from bolid_train.data.shard_dataset import People, ShardDataset
 from bolid_train.diffusion.sampler import sample
@@ -21,11 +23,13 @@ _PEOPLE, _PHOTOS, _PROMPTS = 4, 9, 3
 _STEPS, _GUIDANCE = 10, 5.0
 
 
-def validation_people(shards: ShardDataset, settings: Train) -> People:
+def validation_people(
+    shards: ShardDataset, settings: Train, training_people: People, subject: Subject | None = None
+) -> People:
     """The people and photos whose features `validate` needs: four people of `val` with nine photos each, or, if `val`
-    is empty, four training people with all their photos."""
-    training_people = usable_people(shards, settings)
-    people = dict(list((usable_people(shards, settings, "val") or training_people).items())[:_PEOPLE])
+    is empty, four of those trained on with all their photos; the subject, if there is one."""
+    validation = {} if subject else usable_people(shards, settings, "val")
+    people = dict(list((validation or training_people).items())[:_PEOPLE])
     return {person: photos if person in training_people else photos[:_PHOTOS] for person, photos in people.items()}
 
 
@@ -33,6 +37,7 @@ def validation_people(shards: ShardDataset, settings: Train) -> People:
 def validate(
     cache: FeatureCache,
     method: Method,
+    conditions: Sequence[str],
     unet: UNet2DConditionModel,
     people: People,
     folder: Path,
@@ -40,7 +45,7 @@ def validate(
     seed: int,
 ) -> None:
     """Writes `step-<step>.png` to `folder`: for each person, the reference photo as decoded by the VAE, and images of
-    three prompts. `method` is installed on `unet`.
+    three prompts. `method`, which has these conditions, is installed on `unet`.
 
     All inputs come from the feature cache, so neither photos nor text encoders are needed. Prompts are captions of the
     other people in the grid, or of the same person if there is no other.
@@ -52,7 +57,8 @@ def validate(
     rows = []
     for person in people:
         case = make_case(person, people, seed, cache.settings.views, _PROMPTS)
-        images = zip(_generate(case, cache, method, pipe), (prompt.caption for prompt in case.prompts), strict=True)
+        captions = (prompt.caption for prompt in case.prompts)
+        images = zip(_generate(case, cache, method, conditions, pipe), captions, strict=True)
         rows.append([(_reference(case, cache, pipe), ""), *images])
     titles = ["reference", *(f"prompt {number + 1}" for number in range(_PROMPTS))]
     write_grid(titles, rows, folder / f"step-{step:08d}.png")
@@ -63,7 +69,9 @@ def _reference(case: Case, cache: FeatureCache, pipe: StableDiffusionXLPipeline)
     return to_image(pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample[0].cpu())
 
 
-def _generate(case: Case, cache: FeatureCache, method: Method, pipe: StableDiffusionXLPipeline) -> list[Image.Image]:
+def _generate(
+    case: Case, cache: FeatureCache, method: Method, conditions: Sequence[str], pipe: StableDiffusionXLPipeline
+) -> list[Image.Image]:
     """One image per prompt, of the prompt photo's training size; images of one size are generated together."""
     images: dict[int, Image.Image] = {}
     sizes = [cache.size_of(prompt) for prompt in case.prompts]
@@ -74,6 +82,6 @@ def _generate(case: Case, cache: FeatureCache, method: Method, pipe: StableDiffu
             BatchItem(case.prompts[number], case.reference, case.views, seed=case.seeds[number]) for number in numbers
         ]
         with torch.autocast(pipe.device.type, torch.bfloat16, pipe.device.type != "cpu"):
-            inputs = guidance_inputs(method, cache.batch(items).to(pipe.device))
+            inputs = guidance_inputs(method, conditions, make_batch(cache, items).to(pipe.device))
             images |= dict(zip(numbers, sample(pipe, *inputs, _STEPS, _GUIDANCE, size, seeds), strict=True))
     return [images[number] for number in range(len(sizes))]

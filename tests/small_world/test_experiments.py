@@ -52,7 +52,7 @@ def _of(name: str) -> dict[str, Any]:
 
 def test_an_ablation_differs_in_one_thing() -> None:
     for name, ablation in ABLATIONS.items():
-        other = {key for key, _ in _of(name).items() ^ ablation.items()} - {"prior_steps", "start"}
+        other = {key for key, _ in _of(name).items() ^ ablation.items()} - {"bolid.prior_steps", "start"}
         terms = {"objective.identity", "objective.clip_text"}  # of the second stage
         assert len(other) == 1 or other == terms or "objective.pictures" in other, name
         if "start" in ablation:
@@ -76,8 +76,8 @@ def test_a_lora_is_of_the_very_photos_that_the_other_methods_get(folder: Path) -
         for count in (1, 3):
             for seed in (0, 5):
                 made = found[f"lora-{folder.name}-{count}-seed{seed}-{number:02d}"].manifest
-                assert (made.seed, made.train.person) == (seed, case.person)
-                assert made.train.photos == [photo.sha256 for photo in case.views[:count]]
+                assert (made.seed, made.train.lora.person) == (seed, case.person)
+                assert made.train.lora.photos == [photo.sha256 for photo in case.views[:count]]
 
 
 def test_what_is_finished_is_not_trained_again(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,12 @@ from PIL import Image
 from bolid_data.errors import BolidError
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
-from bolid_train.inference.pipeline import InferencePipeline
+from bolid_train.inference.pipeline import InferencePipeline, Person
 from bolid_train.inference.reference_photos import ReferencePhoto
 from bolid_train.methods import adapter, registry
 from small_world.halve import halve
 from tests.support.drawn_shards import draw_person, write_manifest
 from tests.support.small_base import small_base
-
-REF_DIM = 64
 
 
 def _published(folder: Path, method: str, spread: float = 0.1) -> Path:
@@ -27,8 +25,8 @@ def _published(folder: Path, method: str, spread: float = 0.1) -> Path:
     settings = write_manifest(folder, method=method, person="anna" if method == "lora" else "").train
     base = Base.resolve(settings, folder)
     torch.manual_seed(0)
-    installed = registry.resolve(method)(settings, REF_DIM)
-    installed.install(Denoiser.from_settings(base, settings, torch.device("cpu")).unet)
+    installed = registry.resolve(method).make(settings, base)
+    installed.install(Denoiser.from_settings(base, settings, torch.device("cpu")).unet, base)
     with torch.no_grad():
         for parameter in installed.parameters():
             parameter.add_(spread * torch.randn_like(parameter))
@@ -36,7 +34,7 @@ def _published(folder: Path, method: str, spread: float = 0.1) -> Path:
     run.mkdir(parents=True)
     losses = [{"step": step, "loss": 1 / step, "gradient": 0.123456789} for step in range(1, 251)]
     (run / "losses.jsonl").write_text("".join(json.dumps(line) + "\n" for line in losses))
-    adapter.publish(run, installed, settings, base, REF_DIM, 250, ["anna"], folder, photos=4)
+    adapter.publish(run, installed, settings, base, 250, ["anna"], folder, photos=4)
     return run
 
 
@@ -44,13 +42,13 @@ def _paint(run: Path, *scales: float) -> list[np.ndarray]:
     """Pictures with the adapter scaled."""
     pipeline = InferencePipeline.from_run(run, adapter.read(run), small_base())
     jpeg, keypoints = draw_person(0)
-    person = ReferencePhoto(Image.open(io.BytesIO(jpeg)), tuple((x, y, c) for x, y, c in keypoints))
-    conditions = pipeline.conditions(pipeline.batch("a photo of a person", [person]), seed=1)
+    photo = ReferencePhoto(Image.open(io.BytesIO(jpeg)), tuple((x, y, c) for x, y, c in keypoints))
+    conditions = pipeline.conditions(pipeline.batch("a photo of a person", [Person([photo])]), seed=1)
     pictures = []
     for scale in scales:
         pipeline.method.scale("ref", scale)
         pipeline.method.scale("body", scale)
-        pictures.append(np.asarray(pipeline.generate(conditions, 2, 0.0, seed=1), dtype=float))
+        pictures.append(np.asarray(pipeline.generate(conditions, 2, 0.0, 1, (64, 64)), dtype=float))
     return pictures
 
 

@@ -9,6 +9,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from bolid_data import weights
 from bolid_data.manifest import Train
+from bolid_train.data.features.reference import ReferenceEmbedding
 from bolid_train.diffusion.base import CLIP_BODIES, Base
 from bolid_train.diffusion.clip import load_clip
 from small_world.check.image_encoder import embed, figures
@@ -33,7 +34,8 @@ def test_it_tells_bodies_apart_that_clip_0_does_not(photos: Photos) -> None:
 def test_a_manifest_names_it_and_the_base_is_otherwise_its_own(tmp_path: Path) -> None:
     own, seeing = (Base.resolve(Train(image_encoder=name), tmp_path) for name in (None, CLIP_BODIES))
     assert seeing.image_encoder == weights.find(CLIP_BODIES).path
-    assert seeing.folder == own.folder and seeing.encoders_sha256() != own.encoders_sha256()
+    reference = ReferenceEmbedding(Train())
+    assert seeing.folder == own.folder and reference.key(seeing) != reference.key(own)
     assert seeing.pipeline(torch.device("cpu"), unet=None).image_encoder.dtype == torch.float32
 
 

@@ -38,12 +38,12 @@ def _publish(folder: Path, to: Path, method: str, person: str) -> Manifest:
     settings = write_manifest(folder, method=method, person=person)
     base = Base.resolve(settings.train, folder)
     torch.manual_seed(0)
-    installed = registry.resolve(method)(settings.train, 64)
-    installed.install(Denoiser.from_settings(base, settings.train, torch.device("cpu")).unet)
+    installed = registry.resolve(method).make(settings.train, base)
+    installed.install(Denoiser.from_settings(base, settings.train, torch.device("cpu")).unet, base)
     run = folder / "runs" / to.name
     run.mkdir(parents=True)
     (run / "losses.jsonl").write_text("")
-    adapter.publish(run, installed, settings.train, base, 64, 0, [person], folder, photos=1)
+    adapter.publish(run, installed, settings.train, base, 0, [person], folder, photos=1)
     halve(run, to)
     return settings
 

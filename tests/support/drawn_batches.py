@@ -8,11 +8,16 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 
 from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch, Views
+from bolid_train.data.features.batches import without_photos
+from bolid_train.data.features.reference import ReferenceEmbedding
+from bolid_train.data.features.views import ViewEmbedding, ViewLatents
+from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.unet_inputs import UNetInputs
+from bolid_train.methods import registry
 from bolid_train.methods.protocol import Method
-from bolid_train.methods.registry import METHODS
+from bolid_train.settings import train_model
 from tests.support.small_base import small_base
 
 REF_DIM = 64
@@ -29,25 +34,26 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
         places = torch.rand(*shape, 17, 2, generator=generator)
         return torch.cat([places, torch.ones(*shape, 17, 1)], dim=-1)
 
-    views = Views(
-        normal(rows, views, REF_DIM),
-        normal(rows, views, 4, 16, 16),
-        keypoints(rows, views),
-        torch.full((rows, views, 2), 64.0),
-        torch.full((rows, views), 0.9),
-    )
+    features = {"view_embeds": normal(rows, views, REF_DIM), "view_latents": normal(rows, views, 4, 16, 16)}
+    given = Views(keypoints(rows, views), torch.full((rows, views, 2), 64.0), torch.full((rows, views), 0.9))
     return Batch(
         latents=normal(rows, 4, 16, 16),
         keypoints=keypoints(rows),
         prompt_embeds=normal(rows, 7, 80),
         pooled_prompt_embeds=normal(rows, 48),
         time_ids=torch.tensor([[64.0, 64, 0, 0, 64, 64]]).expand(rows, -1),
-        image_embeds=normal(rows, REF_DIM),
-        views=views,
+        features={"image_embeds": normal(rows, REF_DIM)} | features,
+        views=given,
         random=RowRandom(range(1000 * seed, 1000 * seed + rows)),
         person_keypoints=keypoints(rows, 5),
         step=step,
     )
+
+
+def photoless(batch: Batch) -> Batch:
+    """The batch without photos of the people."""
+    settings = train_model()()
+    return without_photos(batch, [make(settings) for make in (ReferenceEmbedding, ViewEmbedding, ViewLatents)])
 
 
 def drawn_unet() -> UNet2DConditionModel:
@@ -60,13 +66,23 @@ def _unet() -> UNet2DConditionModel:
     return UNet2DConditionModel.from_pretrained(small_base(), subfolder="unet").requires_grad_(False)
 
 
+def small_settings(name: str, **settings: object) -> Train:
+    """Settings of a method for the small base; keys of its table may be given like those of `[train]`, and those of
+    other methods are left out."""
+    model = registry.resolve(name).settings
+    own = {"person": "anna", "body_dim": 32, **settings}
+    table = {key: value for key, value in own.items() if key in model.model_fields}
+    others = {key: value for key, value in settings.items() if key not in table and key in Train.model_fields}
+    return train_model().model_validate({"method": name, **others, **({name: table} if table else {})})
+
+
 def installed(name: str, **settings: object) -> tuple[Method, UNet2DConditionModel]:
     """A method on a UNet of its own; the weights that it starts with are the same every time."""
-    unet = drawn_unet()
+    unet, base = drawn_unet(), Base.at("random", small_base())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        method = METHODS[name](Train(method=name, person="anna", body_dim=32, **settings), REF_DIM)
-        method.install(unet)
+        method = registry.resolve(name).make(small_settings(name, **settings), base)
+        method.install(unet, base)
     return method, unet
 
 
@@ -76,8 +92,9 @@ def fit(method: Method, unet: UNet2DConditionModel, batch: Batch, steps: int) ->
     optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3)
     losses = []
     for _ in range(steps):
-        loss = denoiser.loss(batch.latents, method.condition(batch), batch.random)
-        loss = loss + sum(method.losses(denoiser, batch).values())
+        inputs, state = method.condition(batch)
+        loss = denoiser.loss(batch.latents, inputs, batch.random)
+        loss = loss + sum(method.losses(denoiser, batch, state).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -94,6 +111,7 @@ def predict(unet: UNet2DConditionModel, batch: Batch, inputs: UNetInputs) -> tor
         timesteps,
         encoder_hidden_states=inputs.encoder_hidden_states,
         added_cond_kwargs=inputs.added_cond_kwargs,
+        cross_attention_kwargs=inputs.cross_attention_kwargs or None,
     ).sample
 
 

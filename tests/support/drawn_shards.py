@@ -11,8 +11,9 @@ import duckdb
 import numpy as np
 from PIL import Image, ImageDraw
 
-from bolid_data import manifest
 from bolid_data.manifest import Manifest
+from bolid_data.moved_keys import move
+from bolid_train.settings import load, train_model
 from tests.support.small_base import small_base
 
 WIDTH, HEIGHT = 240, 320
@@ -122,12 +123,15 @@ def drawn_people(counts: dict[str, int], split: str = "train") -> dict[str, list
 
 
 def write_manifest(folder: Path, **train: object) -> Manifest:
-    """A manifest with a small [train], on a base of random weights unless another is named."""
-    small = {"batch_size": 2, "views": 3, "body_dim": 32, "checkpoint_every": 5, "prior_steps": 1, "encoder_steps": 5}
-    settings = {"base": str(small_base()), **small, **train}
+    """A manifest with a small [train], on a base of random weights unless another is named. Keys of a method's table
+    may be given like those of [train]."""
+    bolid = {"body_dim": 32, "prior_steps": 1, "encoder_steps": 5}
+    given = move(train, train_model().moved)
+    settings = {"base": str(small_base()), "batch_size": 2, "views": 3, "checkpoint_every": 5, **given}
+    settings["bolid"] = bolid | given.get("bolid", {})
     path = folder / "manifest.toml"
     path.write_text(f'name = "drawn"\nseed = 7\n[source]\nkind = "folder"\npath = "photos"\n{_toml(settings)}')
-    return manifest.load(path)
+    return load(path)
 
 
 def _toml(settings: dict) -> str:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from bolid_train.data.batch import Views
 from bolid_train.data.proportions import PROPORTIONS
+from bolid_train.methods.bolid.body_views import BodyViews
 from bolid_train.methods.bolid.view_encoder import ViewEncoder
 
 WIDTH = 256
@@ -71,7 +71,7 @@ class BodyEncoder(nn.Module):
         with torch.no_grad():
             self.proportions.bias.copy_(torch.tensor(_TYPICAL_PROPORTIONS))
 
-    def forward(self, views: Views) -> Posterior:
+    def forward(self, views: BodyViews) -> Posterior:
         """Padding, where `views.confidence` is 0, may be anything. A row without views gives finite but meaningless
         values: the caller samples its body from the prior."""
         body = self.norm(self._aggregate(self.view(views), views.confidence))

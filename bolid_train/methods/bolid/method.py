@@ -1,9 +1,8 @@
 """BoLID: conditions on text, a reference photo and a body, by decoupled cross-attention on a frozen UNet."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -13,17 +12,26 @@ from torch.nn import functional
 from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch
 from bolid_train.data.proportions import SPREAD, mean_proportions
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.files import load_weights, write_safetensors
+from bolid_train.methods.bolid.body_views import BodyViews
 from bolid_train.methods.bolid.encoder import BodyEncoder, Posterior
 from bolid_train.methods.bolid.prior import BodyPrior
 from bolid_train.methods.bolid.prior_training import fit_prior
+from bolid_train.methods.bolid.settings import Settings
 from bolid_train.methods.branched import BranchedMethod
-
-if TYPE_CHECKING:
-    from bolid_train.diffusion.denoiser import Denoiser
-
+from bolid_train.methods.spec import Shapes
 
 _LEARNING_RATE = 1e-3  # of the encoder, before the adapter
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """The bodies of a batch, of which the UNet's inputs and the loss terms are made."""
+
+    posterior: Posterior
+    bodies: Tensor  # (B, C): sampled from the posterior in training, its mean otherwise
 
 
 class Bolid(BranchedMethod):
@@ -32,88 +40,87 @@ class Bolid(BranchedMethod):
 
     encoder: BodyEncoder
 
-    def __init__(self, settings: Train, ref_dim: int) -> None:
-        super().__init__(settings, ref_dim)
-        self.widths = {"ref": ref_dim, "body": settings.body_dim}
+    def __init__(self, settings: Train, shapes: Shapes) -> None:
+        self.own, self._shapes = Settings.of(settings), shapes
+        super().__init__(settings, {"ref": shapes["image_embeds"][0], "body": self.own.body_dim}, self.own)
 
-    def install(self, unet: UNet2DConditionModel) -> None:
-        settings = self.settings
+    def install(self, unet: UNet2DConditionModel, base: Base) -> None:
+        own = self.own
         self.encoder = BodyEncoder(
-            self.widths["ref"],
-            unet.config.in_channels,
-            settings.body_dim,
-            variational=settings.body_encoder == "variational",
-            aggregator=settings.aggregator,
-            keypoints=settings.keypoints,
-            min_confidence=settings.min_keypoint_confidence,
+            self._shapes["view_embeds"][0],
+            self._shapes["view_latents"][0],
+            own.body_dim,
+            variational=own.body_encoder == "variational",
+            aggregator=own.aggregator,
+            keypoints=self.settings.keypoints,
+            min_confidence=self.settings.min_keypoint_confidence,
         )
-        self.prior = BodyPrior(settings.body_dim, unet.config.cross_attention_dim).to(unet.device)
-        super().install(unet)
+        self.prior = BodyPrior(own.body_dim, unet.config.cross_attention_dim).to(unet.device)
+        super().install(unet, base)
 
-    def embeddings(self, batch: Batch) -> Sequence[Tensor]:
-        return [batch.image_embeds, self._bodies(batch)]
+    def embeddings(self, batch: Batch) -> tuple[Sequence[Tensor], Bodies]:
+        state = self._encode(batch)
+        return [batch.features["image_embeds"], self._with_prior(state.bodies, batch)], state
 
-    def _bodies(self, batch: Batch) -> Tensor:
-        """c_body (B, C): from the views, or from the prior for rows without views."""
+    def _encode(self, batch: Batch) -> Bodies:
         posterior = self._posterior(batch)
-        bodies = self._sample(posterior, batch) if torch.is_grad_enabled() else posterior.mean
+        if not torch.is_grad_enabled():
+            return Bodies(posterior, posterior.mean)
+        return Bodies(posterior, posterior.sample(batch.random.normal("body", posterior.mean.shape[1])))
+
+    def _posterior(self, batch: Batch) -> Posterior:
+        """In float32 even under autocast, because sums over C dimensions and proportions need it."""
+        posterior = self.encoder(BodyViews.of(batch))
+        log_variance = posterior.log_variance
+        return Posterior(posterior.mean.float(), None if log_variance is None else log_variance.float())
+
+    def _with_prior(self, bodies: Tensor, batch: Batch) -> Tensor:
+        """Bodies (B, C): of rows without views, sampled from the prior."""
         has_views = batch.views.has_views()
         if bool(has_views.all()):
             return bodies
         return torch.where(has_views[:, None], bodies, self.prior.sample(batch.prompt_embeds, batch.random))
 
-    def _posterior(self, batch: Batch) -> Posterior:
-        """In float32 even under autocast, because sums over C dimensions and proportions need it."""
-        posterior = self.encoder(batch.views)
-        log_variance = posterior.log_variance
-        return Posterior(posterior.mean.float(), None if log_variance is None else log_variance.float())
-
-    def _sample(self, posterior: Posterior, batch: Batch) -> Tensor:
-        """Bodies (B, C); repeated calls for a batch give the same ones."""
-        return posterior.sample(batch.random.normal("body", posterior.mean.shape[1]))
-
     def parameters(self) -> Iterable[nn.Parameter]:
         """Excludes the proportions head if no term trains it, because DDP expects a gradient for every parameter."""
-        excluded = () if self.settings.objective.proportions else self.encoder.proportions.parameters()
+        excluded = () if self.own.proportions else self.encoder.proportions.parameters()
         ids = {id(value) for value in excluded}
         yield from (value for value in super().parameters() if id(value) not in ids)
 
-    def losses(self, denoiser: "Denoiser | None", batch: Batch) -> dict[str, Tensor]:
+    def losses(self, denoiser: Denoiser | None, batch: Batch, state: Bodies) -> dict[str, Tensor]:
         """`kl`: KL(q(c_body | views) ‖ N(0, I)) in nats per dimension, with a warm-up. `proportions`: the error of the
         log proportions predicted from c_body against their mean over the person's photos."""
-        objective, posterior = self.settings.objective, self._posterior(batch)
+        own, posterior = self.own, state.posterior
         has_views = batch.views.has_views()
         terms = {}
-        if objective.kl and posterior.log_variance is not None:
-            warmup = 1.0 if batch.step >= objective.kl_warmup else batch.step / objective.kl_warmup
-            nats = posterior.kl(objective.free_bits) / posterior.mean.shape[1]
-            terms["kl"] = objective.kl * warmup * (nats * has_views).mean()
-        if objective.proportions and batch.person_keypoints is not None:
-            bodies = self._sample(posterior, batch)
-            with torch.autocast(bodies.device.type, enabled=False):
-                predicted = self.encoder.predict_proportions(bodies)
+        if own.kl and posterior.log_variance is not None:
+            warmup = 1.0 if batch.step >= own.kl_warmup else batch.step / own.kl_warmup
+            nats = posterior.kl(own.free_bits) / posterior.mean.shape[1]
+            terms["kl"] = own.kl * warmup * (nats * has_views).mean()
+        if own.proportions and batch.person_keypoints is not None:
+            with torch.autocast(state.bodies.device.type, enabled=False):
+                predicted = self.encoder.predict_proportions(state.bodies)
             error = _proportions_error(predicted, batch.person_keypoints, has_views)
-            terms["proportions"] = objective.proportions * error
+            terms["proportions"] = own.proportions * error
         return terms
 
     def prepare(self, batches: Callable[[int], Batch]) -> None:
         """Trains the encoder with its own loss terms, so that the adapter starts with meaningful bodies. Without the
         UNet this takes seconds, for what would otherwise take the adapter's whole training."""
         optimizer = torch.optim.AdamW(self.encoder.parameters(), lr=_LEARNING_RATE)
-        for step in range(self.settings.encoder_steps):
-            batch = replace(batches(step), step=self.settings.objective.kl_warmup)
-            terms = list(self.losses(None, batch).values())
+        for step in range(self.own.encoder_steps):
+            batch = replace(batches(step), step=self.own.kl_warmup)
+            terms = list(self.losses(None, batch, self._encode(batch)).values())
             if not terms:
                 return
             torch.stack(terms).sum().backward()
             optimizer.step()
-            optimizer.zero_grad(
-                set_to_none=True
-            )  # after the step: leftover gradients would enter the adapter's first step
+            # After the step: leftover gradients would enter the adapter's first step.
+            optimizer.zero_grad(set_to_none=True)
 
     def finish(self, batches: Callable[[int], Batch]) -> None:
         """Trains the prior on bodies like those in training: samples from the posteriors of people's views."""
-        fit_prior(self.prior, self._posterior, batches, self.settings.prior_steps)
+        fit_prior(self.prior, self._posterior, batches, self.own.prior_steps)
 
     def save(self, folder: Path) -> dict[str, str]:
         kinds = super().save(folder)

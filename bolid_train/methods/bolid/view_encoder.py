@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, silu
 
-from bolid_train.data.batch import Views
 from bolid_train.data.weighting import visible
 from bolid_train.files import accept_old_name
+from bolid_train.methods.bolid.body_views import BodyViews
 
 _JOINTS = 17
 _PAIRS = torch.triu_indices(_JOINTS, _JOINTS, offset=1)  # (2, 136)
@@ -33,7 +33,7 @@ class ViewEncoder(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
         )
 
-    def forward(self, views: Views) -> Tensor:
+    def forward(self, views: BodyViews) -> Tensor:
         """Features (B, V, F); finite for padding."""
         shape = views.confidence.shape
         padding = (views.confidence == 0).flatten()

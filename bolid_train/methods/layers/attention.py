@@ -24,9 +24,12 @@ class Attention(AttnProcessor2_0):
 class BranchedAttention(IPAdapterAttnProcessor2_0):
     """Cross-attention with IP-Adapter branches."""
 
-    def __call__(self, attn: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    # `Attention.forward` passes on only what the signature names.
+    def __call__(
+        self, attn: Any, hidden_states: Tensor, *args: Any, ip_adapter_masks: list[Tensor] | None = None, **kwargs: Any
+    ) -> Tensor:
         processor = IPAdapterAttnProcessor if _unfused(hidden_states) else IPAdapterAttnProcessor2_0
-        return processor.__call__(self, attn, hidden_states, *args, **kwargs)
+        return processor.__call__(self, attn, hidden_states, *args, ip_adapter_masks=ip_adapter_masks, **kwargs)
 
 
 def _unfused(hidden_states: Tensor) -> bool:

@@ -9,10 +9,12 @@ from PIL import Image
 
 from bolid_train.data.buckets import size_of, sizes
 from bolid_train.data.crops import crop, crop_face
-from bolid_train.data.features import FeatureCache
+from bolid_train.data.features.batches import make_batch
+from bolid_train.data.features.cache import FeatureCache
 from bolid_train.data.sampler import PersonSampler
 from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
+from bolid_train.training.step import training_features
 from tests.support.drawn_shards import write_manifest
 
 
@@ -102,9 +104,11 @@ def test_without_a_visible_face_the_whole_photo_is_the_reference() -> None:
 
 def test_a_batch_of_features_has_one_shape_and_says_its_size(dataset: Path, tmp_path: Path) -> None:
     settings = write_manifest(tmp_path, buckets=True).train
-    cache = FeatureCache(tmp_path / "features", Base.resolve(settings, tmp_path), settings)
+    cache = FeatureCache(
+        tmp_path / "features", Base.resolve(settings, tmp_path), settings, training_features(settings, tmp_path)
+    )
     shards = ShardDataset(dataset / "shards")
     people = cache.fill(shards, shards.people("train"), torch.device("cpu"))
-    batch = cache.batch(PersonSampler(people, 2, 3, seed=0, size_of=cache.size_of).items(0))
+    batch = make_batch(cache, PersonSampler(people, 2, 3, seed=0, size_of=cache.size_of).items(0))
     assert batch.latents.shape == (2, 4, 18, 14)
     assert batch.time_ids[:, 4:].tolist() == [[72, 56]] * 2

@@ -19,9 +19,10 @@ from PIL import Image
 from bolid_data.shards.write import shard
 from bolid_train.data import epoch, range_reader
 from bolid_train.data.epoch import PhotoOrError, read_photos
-from bolid_train.data.features import FeatureCache
+from bolid_train.data.features.cache import FeatureCache
 from bolid_train.data.shard_dataset import Sample, ShardDataset
 from bolid_train.diffusion.base import Base
+from bolid_train.training.step import training_features
 from tests.bolid_data.shards.test_shards import finish, manifest, tars
 from tests.support.drawn_shards import draw_person, drawn_people, write_manifest, write_shards
 from tests.support.measured_dataset import World, jpeg
@@ -272,14 +273,14 @@ def test_features_are_the_same_bit_for_bit(tmp_path: Path, opened: list[str], mo
     def fill(root: Path) -> dict[str, bytes]:
         shards, cache = (
             ShardDataset(tmp_path / "shards"),
-            FeatureCache(root, Base.resolve(settings, tmp_path), settings),
+            FeatureCache(root, Base.resolve(settings, tmp_path), settings, training_features(settings, tmp_path)),
         )
-        monkeypatch.setattr("bolid_train.data.features._MAX_BROKEN", 0.1)
+        monkeypatch.setattr("bolid_train.data.features.cache._MAX_BROKEN", 0.1)
         cache.fill(shards, shards.people("train"), torch.device("cpu"))
         return {str(path.relative_to(root)): path.read_bytes() for path in root.glob("*/*/*")}
 
     whole = fill(tmp_path / "whole")
-    assert opened == ["train-000000.tar"] and len(whole) == 19
+    assert opened == ["train-000000.tar"] and len(whole) == 19 + 4 * 18 + 1
     for path in sorted((tmp_path / "whole").glob("*/*/*.safetensors"))[9:13]:
         path.unlink()
     del opened[:]

@@ -1,6 +1,7 @@
 """The feature cache is whole, resumable and follows the data."""
 
 import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -9,12 +10,18 @@ import torch
 
 from bolid_data.errors import BolidError
 from bolid_train.data.crops import crop
-from bolid_train.data.encoders import Encoders
-from bolid_train.data.features import FeatureCache, People
+from bolid_train.data.features.batches import make_batch
+from bolid_train.data.features.cache import FeatureCache
+from bolid_train.data.features.feature import Feature, Photo
+from bolid_train.data.features.prompt import Prompt
+from bolid_train.data.features.reference import ReferenceEmbedding
+from bolid_train.data.features.target import encode_images
+from bolid_train.data.features.views import ViewEmbedding, ViewLatents, fractions
 from bolid_train.data.sampler import BatchItem
-from bolid_train.data.shard_dataset import Sample, ShardDataset
+from bolid_train.data.shard_dataset import People, Sample, ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.clip import load_clip
+from bolid_train.training.step import training_features
 from tests.support.drawn_shards import draw_person, drawn_people, write_manifest, write_shards
 
 CPU = torch.device("cpu")
@@ -23,11 +30,13 @@ CLOSE = {"atol": 2e-3, "rtol": 2e-3}
 
 def make_cache(folder: Path, **train: object) -> FeatureCache:
     settings = write_manifest(folder, **train).train
-    return FeatureCache(folder / "features", Base.resolve(settings, folder), settings)
+    return FeatureCache(
+        folder / "features", Base.resolve(settings, folder), settings, training_features(settings, folder)
+    )
 
 
-def _files(cache: FeatureCache) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in cache.folder.glob("*/*.safetensors")}
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.glob("features/*/*/*.safetensors")}
 
 
 @pytest.fixture(scope="module")
@@ -55,41 +64,49 @@ def test_a_whole_cache_loads_no_encoder(folder: Path, monkeypatch: pytest.Monkey
 
 def test_what_is_missing_is_made_again_to_the_same_bytes(folder: Path) -> None:
     shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
-    files = _files(cache)
-    assert len(files) == 8
-    for path in list(files)[:3]:
+    files = _files(folder)
+    assert len(files) == 5 * 8, "five features of eight photos"
+    for path in list(files)[::3]:
         path.unlink()
     cache.fill(shards, shards.people("train"), CPU)
-    assert _files(cache) == files
+    assert _files(folder) == files
 
 
 def test_the_cache_holds_what_the_encoders_say(folder: Path) -> None:
     shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
     target, reference, view = shards.people("train")["anna"][:3]
-    batch = cache.batch([BatchItem(target, reference, [view, reference], [target, view], seed=5)])
-    encoders = Encoders(cache.base.pipeline(CPU), cache.settings)
+    batch = make_batch(cache, [BatchItem(target, reference, [view, reference], [target, view], seed=5)])
+    pipe = cache.base.pipeline(CPU)
     photos = [shards.photo(sample) for sample in (view, reference)]
-    views = encoders.views(photos, [view.keypoints, reference.keypoints])
-    for name, value in vars(views).items():
-        torch.testing.assert_close(getattr(batch.views, name).float(), value, **CLOSE)
-    expected = encoders.references(photos[1:], [reference.keypoints])
-    torch.testing.assert_close(batch.image_embeds.float(), expected, **CLOSE)
-    torch.testing.assert_close(batch.prompt_embeds.float(), encoders.text([target.caption])[0], **CLOSE)
+
+    def encoded(feature: type[Feature], *samples: Sample) -> list[dict[str, torch.Tensor]]:
+        given = [Photo(shards.photo(sample), sample.keypoints, sample.caption) for sample in samples]
+        with torch.inference_mode():
+            return feature(cache.settings).encoder(pipe)(given)
+
+    for name, feature in (("view_embeds", ViewEmbedding), ("view_latents", ViewLatents)):
+        expected = torch.stack([one[name] for one in encoded(feature, view, reference)])
+        torch.testing.assert_close(batch.features[name][0].float(), expected, **CLOSE)
+    assert torch.equal(batch.views.keypoints[0, 1], fractions(reference.keypoints, photos[1].size))
+    torch.testing.assert_close(batch.views.confidence, torch.full((1, 2), 0.9))
+    [given] = encoded(ReferenceEmbedding, reference)
+    torch.testing.assert_close(batch.features["image_embeds"][0].float(), given["image_embeds"], **CLOSE)
+    [prompt] = encoded(Prompt, target)
+    torch.testing.assert_close(batch.prompt_embeds[0].float(), prompt["prompt_embeds"], **CLOSE)
     square, keypoints, time_ids = crop(shards.photo(target), target.keypoints, (64, 64))
-    torch.testing.assert_close(batch.latents.float(), encoders.latents([square]), **CLOSE)
+    torch.testing.assert_close(batch.latents.float(), torch.stack(encode_images(pipe, [square])).detach(), **CLOSE)
     assert torch.equal(batch.keypoints[0], keypoints) and torch.equal(batch.time_ids[0], time_ids)
     assert torch.equal(batch.reference_keypoints[0], crop(photos[1], reference.keypoints, (64, 64))[1])
     assert torch.equal(batch.person_keypoints[0], torch.tensor([target.keypoints, view.keypoints]))
-    assert (batch.clip_texts, batch.clip_references, batch.random.seeds) == (None, None, [5])
+    assert (set(batch.features), batch.random.seeds) == ({"image_embeds", "view_embeds", "view_latents"}, [5])
 
 
 def test_short_rows_are_padded_with_what_has_no_confidence(folder: Path) -> None:
     shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
     anna, boris = (shards.people("train")[name] for name in ("anna", "boris"))
-    batch = cache.batch(
-        [BatchItem(anna[0], anna[1], anna[1:], anna), BatchItem(boris[0], boris[1], boris[1:2], boris[:1])]
-    )
-    assert batch.views.latents.shape == (2, 3, 4, 16, 16)
+    items = [BatchItem(anna[0], anna[1], anna[1:], anna), BatchItem(boris[0], boris[1], boris[1:2], boris[:1])]
+    batch = make_batch(cache, items)
+    assert batch.features["view_latents"].shape == (2, 3, 4, 16, 16)
     assert (batch.views.confidence > 0).tolist() == [[True] * 3, [True, False, False]]
     assert (batch.person_keypoints[..., 2] > 0).all(dim=2).tolist() == [[True] * 4, [True, False, False, False]]
     assert batch.views.keypoints[0, 0, :, :2].max() <= 1 and batch.views.sizes[0, 0].tolist() == [240, 320]
@@ -102,7 +119,8 @@ def test_settings_that_change_features_make_another_cache(folder: Path) -> None:
     settings = make_cache(folder).settings
     for objective in objectives:
         other = settings.model_copy(update={"objective": settings.objective.model_copy(update=objective)})
-        digests.append(FeatureCache(folder, Base.resolve(other, folder), other).digest)
+        features = training_features(other, folder)
+        digests.append(FeatureCache(folder, Base.resolve(other, folder), other, features).digest)
     assert len(set(digests)) == len(changes) + len(objectives)
     assert make_cache(folder, learning_rate=0.1).digest == digests[0]
 
@@ -111,12 +129,15 @@ def test_unweighted_views_are_the_photos_themselves(folder: Path) -> None:
     shards = ShardDataset(folder / "shards")
     sample = shards.people("train")["anna"][0]
     pipe = make_cache(folder).base.pipeline(CPU)
-    bare = Encoders(pipe, write_manifest(folder, weighting=False).train)
-    all_kept = Encoders(pipe, write_manifest(folder, alpha=1.0).train)
-    weighted = Encoders(pipe, write_manifest(folder).train)
-    photo, points = [shards.photo(sample)], [sample.keypoints]
-    torch.testing.assert_close(bare.views(photo, points).latents, all_kept.views(photo, points).latents)
-    assert (bare.views(photo, points).latents - weighted.views(photo, points).latents).abs().max() > 0.01
+    photo = Photo(shards.photo(sample), sample.keypoints)
+
+    def latents(**settings: object) -> torch.Tensor:
+        encode = ViewLatents(write_manifest(folder, **settings).train).encoder(pipe)
+        with torch.inference_mode():
+            return encode([photo])[0]["view_latents"]
+
+    torch.testing.assert_close(latents(weighting=False), latents(alpha=1.0))
+    assert (latents(weighting=False) - latents()).abs().max() > 0.01
 
 
 def test_clip_embeddings_are_there_when_the_objective_asks_for_them(folder: Path) -> None:
@@ -124,40 +145,67 @@ def test_clip_embeddings_are_there_when_the_objective_asks_for_them(folder: Path
     objective = settings.objective.model_copy(update={"clip_text": 0.5, "clip_style": 0.5})
     settings = settings.model_copy(update={"objective": objective})
     cache, shards = (
-        FeatureCache(folder / "features", Base.resolve(settings, folder), settings),
+        FeatureCache(
+            folder / "features", Base.resolve(settings, folder), settings, training_features(settings, folder)
+        ),
         ShardDataset(folder / "shards"),
     )
     people = {"boris": shards.people("train")["boris"]}
     cache.fill(shards, people, CPU)
     target, reference, _ = people["boris"]
-    batch = cache.batch([BatchItem(target, reference, [reference])])
+    batch = make_batch(cache, [BatchItem(target, reference, [reference])])
     clip = load_clip("clip-0")
-    torch.testing.assert_close(batch.clip_texts, clip.embed_texts([target.caption]), **CLOSE)
+    torch.testing.assert_close(batch.features["clip_texts"], clip.embed_texts([target.caption]), **CLOSE)
     square = crop(shards.photo(reference), reference.keypoints, (64, 64))[0]
     pixels = cache.base.pipeline(CPU).image_processor.preprocess(square)
-    torch.testing.assert_close(batch.clip_references, clip.embed_images(pixels), **CLOSE)
+    torch.testing.assert_close(batch.features["clip_references"], clip.embed_images(pixels), **CLOSE)
 
 
 def test_another_caption_makes_other_features_and_a_person_gone_leaves_none(folder: Path) -> None:
     before = make_cache(folder)
     shards = ShardDataset(folder / "shards")
-    old = before.path(shards.people("train")["anna"][0])
+    sha256 = hashlib.sha256(draw_person(0)[0]).hexdigest()
+    [photo] = [photo for photo in shards.people("train")["anna"] if photo.sha256 == sha256]
+    old = [before.path(feature, photo) for feature in before.features.values()]
     people = drawn_people({"anna": 2})
     people["anna"][0] = ("train", *draw_person(0), "another caption")
     shutil.rmtree(folder / "shards")
     write_shards(folder / "shards", people)
     shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
     cache.fill(shards, shards.people("train"), CPU)
-    assert [path.name for path in cache.folder.glob("*/")] == ["anna"]
-    assert len(list(cache.folder.glob("anna/*"))) == 2
-    assert any(cache.path(sample) != old for sample in shards.people("train")["anna"])
+    assert {path.name for path in folder.glob("features/*/*/")} == {"anna"}
+    assert len(list(folder.glob("features/*/anna/*"))) == 5 * 2
+    new = {
+        cache.path(feature, photo) for photo in shards.people("train")["anna"] for feature in cache.features.values()
+    }
+    assert [path in new for path in old] == [True, False, True, True, True], "of the prompt alone there is another"
 
 
 def test_features_of_people_who_are_not_trained_on_now_stay(folder: Path) -> None:
     shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
-    files = _files(cache)
+    files = _files(folder)
     cache.fill(shards, {"anna": shards.people("train")["anna"]}, CPU)
-    assert _files(cache) == files
+    assert _files(folder) == files
+
+
+def test_another_feature_is_added_to_those_there_are(folder: Path) -> None:
+    shards, files = ShardDataset(folder / "shards"), _files(folder)
+    cache = make_cache(folder, method="ip-adapter", reference="face")
+    cache.fill(shards, shards.people("train"), CPU)
+    after = _files(folder)
+    assert files.items() <= after.items()
+    assert {path.parents[1].name.split("-")[0] for path in after.keys() - files.keys()} == {"reference"}
+
+
+def test_what_reads_no_photo_decodes_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards, cache = ShardDataset(folder / "shards"), make_cache(folder)
+    files = _files(folder)
+    for path in folder.glob("features/prompt-*/*/*"):
+        path.unlink()
+    monkeypatch.setattr(ShardDataset, "photo", lambda *_: pytest.fail("a photo was read"))
+    monkeypatch.setattr(ShardDataset, "decode", lambda *_: pytest.fail("a photo was read"))
+    cache.fill(shards, shards.people("train"), CPU)
+    assert _files(folder) == files
 
 
 def _many(folder: Path, photos: int, broken: int) -> tuple[ShardDataset, People, list[Sample]]:
@@ -200,6 +248,6 @@ def test_many_broken_photos_are_refused_until_they_are_mended(tmp_path: Path) ->
 def test_a_damaged_file_of_features_says_what_to_do(folder: Path) -> None:
     cache = make_cache(folder)
     sample = ShardDataset(folder / "shards").people("train")["anna"][0]
-    cache.path(sample).write_bytes(b"no")
+    cache.path(cache.features["target"], sample).write_bytes(b"no")
     with pytest.raises(BolidError, match="delete it and run"):
         cache.read(sample, "latents")

@@ -9,6 +9,7 @@ import pytest
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
 from bolid_train.data import preflight
+from bolid_train.data.preflight import Subject
 from bolid_train.data.shard_dataset import ShardDataset
 from tests.support.drawn_shards import Row, draw_person, drawn_people, write_manifest, write_shards
 
@@ -81,38 +82,36 @@ def test_photos_that_show_no_keypoint_are_refused(tmp_path: Path) -> None:
 def test_one_photo_of_each_person_is_refused_where_views_are_needed(tmp_path: Path) -> None:
     shards = _shards(tmp_path, drawn_people({"anna": 1, "boris": 1}))
     with pytest.raises(BolidError, match=r"no one in split 'train' .* has a second usable photo"):
-        preflight.examine(shards, _settings(tmp_path))
-    assert preflight.examine(shards, _settings(tmp_path, method="text")).people_with_one_photo == 2
-    assert preflight.examine(shards, _settings(tmp_path, method="lora", person="anna")).photos == 1
+        preflight.examine(shards, _settings(tmp_path), photos_per_person=2)
+    assert preflight.examine(shards, _settings(tmp_path)).people_with_one_photo == 2
+    assert preflight.examine(shards, _settings(tmp_path), Subject("anna")).photos == 1
 
 
 def test_a_lora_is_trained_on_one_person_of_whatever_split(dataset: Path, tmp_path: Path) -> None:
     shards = ShardDataset(dataset / "shards")
     for person, photos in (("boris", 3), ("daria", 2)):
-        people = preflight.usable_people(shards, _settings(tmp_path, method="lora", person=person))
+        people = preflight.usable_people(shards, _settings(tmp_path), subject=Subject(person))
         assert {name: len(own) for name, own in people.items()} == {person: photos}
 
 
 def test_a_lora_of_nobody_names_who_is_near(dataset: Path, tmp_path: Path) -> None:
     shards = ShardDataset(dataset / "shards")
     with pytest.raises(UsageError, match="no such person; the nearest are boris"):
-        preflight.usable_people(shards, _settings(tmp_path, method="lora", person="borris"))
-    with pytest.raises(UsageError, match=r"name them in \[train\] person"):
-        preflight.usable_people(shards, _settings(tmp_path, method="lora"))
+        preflight.usable_people(shards, _settings(tmp_path), subject=Subject("borris"))
+    with pytest.raises(UsageError, match=r"name them in \[train.lora\] person"):
+        preflight.usable_people(shards, _settings(tmp_path, method="lora"), subject=Subject(None))
 
 
 def test_a_lora_may_be_trained_on_some_photos_alone(dataset: Path, tmp_path: Path) -> None:
     shards = ShardDataset(dataset / "shards")
     chosen = [photo.sha256 for photo in shards.people("train")["boris"]][::2]
-    settings = _settings(tmp_path, method="lora", person="boris", photos=chosen)
-    assert [photo.sha256 for photo in preflight.usable_people(shards, settings)["boris"]] == chosen
-    assert preflight.examine(shards, settings).photos == 2
+    settings, subject = _settings(tmp_path), Subject("boris", chosen)
+    assert [photo.sha256 for photo in preflight.usable_people(shards, settings, subject=subject)["boris"]] == chosen
+    assert preflight.examine(shards, settings, subject).photos == 2
     other = shards.people("train")["anna"][0].sha256
     with pytest.raises(UsageError, match=f"has no photo {other} of 'boris'"):
-        preflight.usable_people(shards, _settings(tmp_path, method="lora", person="boris", photos=[other]))
-    with pytest.raises(UsageError, match="photos are of method lora alone; method 'bolid' takes all"):
-        preflight.usable_people(shards, _settings(tmp_path, photos=chosen))
-    with pytest.raises(UsageError, match=r"train.photos"):
+        preflight.usable_people(shards, settings, subject=Subject("boris", [other]))
+    with pytest.raises(UsageError, match=r"train.lora.photos"):
         _settings(tmp_path, method="lora", person="boris", photos=["no hash"])
 
 

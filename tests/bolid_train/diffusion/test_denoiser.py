@@ -118,7 +118,7 @@ def test_the_parts_of_a_batch_have_the_losses_of_the_whole() -> None:
     parts = [slice(part, None, 2) for part in range(2)]
     with torch.no_grad():
         whole = denoiser.loss(latents, inputs, random)
-        halves = [denoiser.loss(latents[part], inputs.select(part), random.select(part)) for part in parts]
+        halves = [denoiser.loss(latents[part], inputs.rows(part), random.select(part)) for part in parts]
     assert whole.item() == pytest.approx(sum(halves).item() / 2, rel=1e-5)
 
 

@@ -59,7 +59,7 @@ def test_attached_weights_give_the_bare_unet_when_off_and_the_fused_one_when_on(
 def test_what_a_method_trains_stays_trained_and_nothing_else_is() -> None:
     unet = _unet()
     with torch.no_grad():
-        branches = Branches(unet, WIDTHS)
+        branches = Branches(unet, WIDTHS, zero_tokens=True)
         expected = {id(parameter) for parameter in branches.parameters()}
         bare = _predict(unet)
         attach(unet, LIGHTNING)

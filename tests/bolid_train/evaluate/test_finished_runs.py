@@ -8,7 +8,7 @@ import pytest
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
-from bolid_train.evaluate.finished_runs import find_runs, loras_by_person
+from bolid_train.evaluate.finished_runs import find_runs, subject_runs_by_person
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_loras_are_one_method_and_only_those_of_the_people_and_photos_asked_for_
         _write(runs, f"lora-{name}", "lora", person, photos)
     found = find_runs(runs, ["lora"])
     assert len(found) == 9 and {run.name for run in found} == {"lora"}
-    chosen = loras_by_person(found, ["clara", "boris", "anna"], (0, 1, 8))
+    chosen = subject_runs_by_person(found, ["clara", "boris", "anna"], (0, 1, 8))
     names = {
         photos: {person: [run.folder.name for run in own] for person, own in people.items()}
         for photos, people in chosen.items()
@@ -72,4 +72,4 @@ def test_loras_are_one_method_and_only_those_of_the_people_and_photos_asked_for_
         1: {1: ["lora-b-1"], 2: ["lora-a-1"]},
         8: {1: ["lora-b-8"], 2: ["lora-a-8-0", "lora-a-8-1"]},
     }, "clara has none of one photo"
-    assert "3 LoRAs are left out" in capsys.readouterr().err
+    assert "3 runs of one person are left out" in capsys.readouterr().err

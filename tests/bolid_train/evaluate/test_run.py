@@ -22,7 +22,6 @@ from tests.support.drawn_shards import drawn_people, write_manifest, write_shard
 from tests.support.small_base import small_base
 
 FAST = Sampling(steps=2, guidance=0.0)
-REF_DIM = 64
 
 Table = dict[tuple[str, int, str], dict]
 """(method, photos, metric) → its row."""
@@ -43,21 +42,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     return folder, _write_run(folder, "bolid", "bolid", seed=0)
 
 
-def _write_run(
-    folder: Path, name: str, method: str, seed: int, person: str = "erik", ref_dim: int = REF_DIM, **train: Any
-) -> Manifest:
+def _write_run(folder: Path, name: str, method: str, seed: int, person: str = "erik", **train: Any) -> Manifest:
     """A finished run with random weights. Returns its manifest."""
     settings = write_manifest(folder, method=method, **train)
     base = Base.resolve(settings.train, folder)
     torch.manual_seed(seed)
-    installed = registry.resolve(method)(settings.train, ref_dim)
-    installed.install(Denoiser.from_settings(base, settings.train, torch.device("cpu")).unet)
+    installed = registry.resolve(method).make(settings.train, base)
+    installed.install(Denoiser.from_settings(base, settings.train, torch.device("cpu")).unet, base)
     with torch.no_grad():
         for parameter in installed.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     run = folder / "runs" / name
     run.mkdir(parents=True)
-    adapter.publish(run, installed, settings.train, base, ref_dim, 0, [person], folder, photos=2)
+    adapter.publish(run, installed, settings.train, base, 0, [person], folder, photos=2)
     return settings
 
 
@@ -178,7 +175,7 @@ def test_runs_that_look_at_photos_through_other_image_encoders_stand_in_one_tabl
     config = CLIPVisionConfig.from_pretrained(small_base() / "image_encoder", projection_dim=48)
     CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "eyes")
     manifest = _write_run(tmp_path, "own", "ip-adapter", seed=0)
-    _write_run(tmp_path, "other", "ip-adapter", seed=0, ref_dim=48, image_encoder="eyes")
+    _write_run(tmp_path, "other", "ip-adapter", seed=0, image_encoder="eyes")
     found = evaluate(manifest, tmp_path, views=(1, 2), sampling=FAST)
     [own, other] = [_means(found, method) for method in ("own", "other")]
     assert own.keys() == other.keys() and own["clip_i", 2] != other["clip_i", 2]

@@ -1,6 +1,7 @@
 """Pictures from the command: stock diffusers gives ours bit for bit, zero scale gives the base's, photos and the prior
 give the body, and what is wrong is named."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from bolid_data.manifest import Manifest, ObjectiveSettings, Train
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base
 from bolid_train.inference.generate import Request, generate
-from bolid_train.inference.pipeline import InferencePipeline
+from bolid_train.inference.pipeline import InferencePipeline, Person
 from bolid_train.inference.reference_photos import detect_people
 from bolid_train.methods import adapter, registry
 from small_world.world.photos import draw_split
@@ -90,13 +91,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
 def _publish(data: Path, name: str, settings: Train) -> None:
     torch.manual_seed(0)
     base = Base.resolve(settings, data)
-    method = registry.resolve(settings.method)(settings, 64)
-    method.install(base.unet(CPU))
+    method = registry.resolve(settings.method).make(settings, base)
+    method.install(base.unet(CPU), base)
     with torch.no_grad():
         for parameter in method.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     (data / "runs" / name).mkdir(parents=True)
-    adapter.publish(data / "runs" / name, method, settings, base, 64, 0, [], data)
+    adapter.publish(data / "runs" / name, method, settings, base, 0, [], data)
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +144,9 @@ def stock(
     pipeline = InferencePipeline.from_run(run, adapter.read(run), runs[0])
     for source in ("ref", "body"):
         pipeline.method.scale(source, 0.8)
-    given, negative = pipeline.conditions(pipeline.batch(PROMPT, detect_people(people[0], pipeline.settings, CPU)), 3)
-    pipeline.generate((given, negative), steps=4, guidance=5.0, seed=3).save(out / "ours.png")
+    person = Person(detect_people(people[0], pipeline.settings, CPU))
+    given, negative = pipeline.conditions(pipeline.batch(PROMPT, [person]), 3)
+    pipeline.generate((given, negative), 4, 5.0, 3, (64, 64)).save(out / "ours.png")
     ref, body = given.added_cond_kwargs["image_embeds"]
     embeds = {"ref": torch.cat([0 * ref, ref]), "body": torch.cat([0 * body, body])}
     save_file(embeds, out / "embeds.safetensors")
@@ -248,6 +250,73 @@ def test_a_blend_needs_two_bodies(runs: tuple[Path, Manifest], people: list[list
         _generate(runs, tmp_path / "x.png", blend=people[1])
     with pytest.raises(UsageError, match="method 'ip-adapter' has no body to blend"):
         _generate(runs, tmp_path / "x.png", run="ip-adapter", photos=people[0], blend=people[1])
+
+
+def test_one_box_of_the_whole_image_is_no_box(
+    runs: tuple[Path, Manifest], people: list[list[Path]], tmp_path: Path
+) -> None:
+    alone = _paint(runs, tmp_path / "alone.png", photos=people[0][:1])
+    boxed = _paint(runs, tmp_path / "boxed.png", people=people[0][:1], boxes=["0,0,64,64"])
+    assert np.abs(boxed - alone).max() <= 1
+
+
+def test_two_people_are_each_in_their_box(
+    runs: tuple[Path, Manifest], people: list[list[Path]], tmp_path: Path
+) -> None:
+    folders = [tmp_path / name for name in "ab"]
+    for folder, files in zip(folders, people, strict=True):
+        folder.mkdir()
+        for file in files:
+            shutil.copy(file, folder)
+    left, right = "0,0,32,64", "32,0,64,64"
+    facts = _generate(runs, tmp_path / "both.png", people=folders, boxes=[left, right])
+    assert (facts["photos"], facts["body"], facts["scale_ref"]) == (6, "photos", 1.0)
+    assert Image.open(tmp_path / "both.png").text["boxes"] == f"{left} {right}"
+    both = _pixels(tmp_path / "both.png")
+    turned = _paint(runs, tmp_path / "x.png", people=folders[::-1], boxes=[right, left])
+    assert np.abs(both - turned).max() <= 1, "the order in which they are given does not matter"
+    swapped = _paint(runs, tmp_path / "x.png", people=folders[::-1], boxes=[left, right])
+    assert np.abs(both - swapped).max() > 3
+    nobody = _paint(runs, tmp_path / "x.png", people=folders, boxes=[left, right], scale_ref=0.0, scale_body=0.0)
+    first, second = (
+        _paint(runs, tmp_path / "x.png", people=[folder], boxes=[box])
+        for folder, box in zip(folders, (left, right), strict=True)
+    )
+    change = np.abs(first - nobody).mean(axis=(0, 2)), np.abs(second - nobody).mean(axis=(0, 2))
+    assert change[0][:32].mean() > change[0][32:].mean() and change[1][:32].mean() < change[1][32:].mean()
+
+
+def test_boxes_that_make_no_sense_are_named(
+    runs: tuple[Path, Manifest], people: list[list[Path]], tmp_path: Path
+) -> None:
+    for changed, message in (
+        ({"people": people[0][:2], "boxes": ["0,0,9,9"]}, "2 --person and 1 --box; give a --box for each --person"),
+        ({"boxes": ["0,0,9,9"]}, "0 --person and 1 --box"),
+        ({"people": people[0][:1], "boxes": ["0,0,9"]}, "give left,top,right,bottom in pixels"),
+        ({"people": people[0][:1], "boxes": ["0,0,99,64"]}, "not a box inside the image of 64×64 pixels"),
+        ({"people": people[0][:1], "boxes": ["9,9,9,64"]}, "not a box inside the image"),
+        ({"people": people[0][:1], "boxes": ["0,0,9,9"], "photos": people[1]}, "give either"),
+        ({"people": [tmp_path], "boxes": ["0,0,9,9"]}, "no photo in this folder"),
+        ({"pose": people[0][0]}, "method 'bolid' of run 'bolid' is not conditioned on a pose"),
+        ({"scales": {"pose": 1.0}}, "has no such scale; it has: ref, body"),
+        ({"width": 60}, "--width 60: give a multiple of 8"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(message)):
+            _generate(runs, tmp_path / "x.png", **changed)
+
+
+def test_size_and_negative_prompt_are_the_stock_pipelines(runs: tuple[Path, Manifest], tmp_path: Path) -> None:
+    bare = {"scale_ref": 0.0, "scale_body": 0.0}
+    ours = _paint(runs, tmp_path / "x.png", width=80, height=48, negative_prompt="red", **bare)
+    pipe = StableDiffusionXLPipeline.from_pretrained(small_base())
+    pipe.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(3)
+    [image] = pipe(
+        PROMPT, negative_prompt="red", width=80, height=48, num_inference_steps=4, guidance_scale=5.0,
+        generator=generator,
+    ).images  # fmt: skip
+    assert np.array_equal(ours, np.asarray(image, dtype=np.int16))
+    assert Image.open(tmp_path / "x.png").text["negative_prompt"] == "red"
 
 
 @pytest.fixture(scope="module")

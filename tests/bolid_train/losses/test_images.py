@@ -10,7 +10,7 @@ from diffusers import StableDiffusionXLPipeline
 from torch import Tensor, nn
 
 from bolid_data.manifest import ObjectiveSettings, Train
-from bolid_train.data.batch import Batch, empty_views
+from bolid_train.data.batch import Batch, Views
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.clip import load_clip
 from bolid_train.diffusion.denoiser import Denoiser
@@ -59,13 +59,14 @@ def batch(photos: Photos, pipe: StableDiffusionXLPipeline) -> Batch:
         embeds,
         pooled,
         torch.tensor([[64.0, 64, 0, 0, 64, 64]]).expand(4, -1),
-        torch.zeros(4, 8),
-        empty_views(4, 8, (8, 16, 16)),
+        Views.none(4),
         RowRandom([5, 6, 7, 8]),
+        {
+            "clip_texts": clip.embed_texts([str(photos.caption(row)) for row in rows]),
+            "clip_references": clip.embed_images(images),
+        },
         reference_keypoints=fractions,
         person_keypoints=keypoints[:, None],
-        clip_texts=clip.embed_texts([str(photos.caption(row)) for row in rows]),
-        clip_references=clip.embed_images(images),
     )
 
 
@@ -83,7 +84,7 @@ def _chain(**objective: Any) -> tuple[Denoiser, ImageLosses]:
 @pytest.mark.parametrize("pictures", ["one-step", "lightning"])
 def test_every_term_teaches_the_adapter_and_changes_nothing_that_is_frozen(batch: Batch, pictures: str) -> None:
     denoiser, losses = _chain(pictures=pictures)
-    adapter = Branches(denoiser.unet, {"ref": 8})
+    adapter = Branches(denoiser.unet, {"ref": 8}, zero_tokens=True)
     batch = batch.select(slice(1))
     inputs = _inputs(batch)
     inputs.added_cond_kwargs["image_embeds"] = [torch.ones(1, 1, 8)]
@@ -121,8 +122,7 @@ def test_a_decoded_photo_costs_less_with_its_own_person_than_with_another(batch:
 
 def test_the_picture_of_a_caption_is_closer_to_it_than_to_other_captions(batch: Batch) -> None:
     denoiser, losses = _chain(identity=0.0, max_timestep=100)
-    assert batch.clip_texts is not None and batch.clip_references is not None
-    other = replace(batch, clip_texts=batch.clip_texts.roll(1, 0), clip_references=batch.clip_references.roll(1, 0))
+    other = replace(batch, features={name: values.roll(1, 0) for name, values in batch.features.items()})
     with torch.no_grad():
         own, others = (losses(denoiser, _inputs(batch), rows) for rows in (batch, other))
     assert "identity" not in own
@@ -134,7 +134,7 @@ def test_the_parts_of_a_batch_have_the_losses_of_the_whole(batch: Batch) -> None
     parts = [slice(part, None, 2) for part in range(2)]  # as the trainer deals rows out to processes
     with torch.no_grad():
         whole = losses(denoiser, _inputs(batch), batch)
-        halves = [losses(denoiser, _inputs(batch).select(part), batch.select(part)) for part in parts]
+        halves = [losses(denoiser, _inputs(batch).rows(part), batch.select(part)) for part in parts]
     for name, value in whole.items():
         assert value.item() == pytest.approx((halves[0][name] + halves[1][name]).item() / 2, rel=1e-4)
 

@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bolid_data.errors import BolidError
-from bolid_data.manifest import Train
+from bolid_train.diffusion.base import Base
+from bolid_train.methods.bolid.method import Bolid
 from bolid_train.methods.layers.branches import Branches
-from bolid_train.methods.registry import METHODS
 from small_world import sdxl
-from tests.support.drawn_batches import drawn_unet, installed
+from tests.support.drawn_batches import drawn_unet, installed, small_settings
 from tests.support.sdxl import SDXL
 from tests.support.small_base import small_base
 
@@ -44,6 +44,30 @@ def test_attention_is_the_sum_of_the_papers_three_terms() -> None:
         torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.parametrize("gradients", [True, False])
+def test_outside_its_mask_a_person_adds_nothing_to_attention(gradients: bool) -> None:
+    method, unet = installed("bolid")
+    attention = unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2")
+    queries, text = torch.randn(1, 64, 96), torch.randn(1, 7, 80)
+    people = [torch.randn(1, 2, 4, 80) for _ in range(2)]  # two people for either branch
+    masks = torch.zeros(1, 2, 8, 8)
+    masks[0, 0, :, :3], masks[0, 1, :, 5:] = 1, 1
+
+    def outputs(tokens: list[Tensor], **kwargs: object) -> Tensor:
+        with torch.set_grad_enabled(gradients):
+            hidden = attention(queries, encoder_hidden_states=(text, tokens), **kwargs)
+        return hidden.detach().unflatten(1, (8, 8))
+
+    both = outputs(people, ip_adapter_masks=[masks, masks])
+    first, second = (outputs([tokens[:, person : person + 1] for tokens in people]) for person in (0, 1))
+    method.scale("ref", 0.0)
+    method.scale("body", 0.0)
+    base = outputs(people)
+    assert torch.equal(both[:, :, 3:5], base[:, :, 3:5]), "between the boxes"
+    torch.testing.assert_close(both[:, :, :3], first[:, :, :3])
+    torch.testing.assert_close(both[:, :, 5:], second[:, :, 5:])
+
+
 def test_gradients_are_those_of_the_fused_attention() -> None:
     queries, text = torch.randn(2, 9, 96), torch.randn(2, 7, 80)
     tokens = [torch.randn(2, 1, 4, 80, requires_grad=True) for _ in range(2)]
@@ -68,10 +92,13 @@ def test_stock_diffusers_draws_the_same_picture_from_the_files(base: object, tmp
     texts = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
     pipe = StableDiffusionXLPipeline.from_pretrained(base(), add_watermarker=False, **texts)
     pipe.set_progress_bar_config(disable=True)
-    settings, generator = Train(body_dim=32), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     stock = pipe.unet.attn_processors
-    method = METHODS["bolid"](settings, 48)
-    method.install(pipe.unet)
+    channels = pipe.unet.config.in_channels
+    method = Bolid(
+        small_settings("bolid"), {"image_embeds": (48,), "view_embeds": (48,), "view_latents": (channels, 16, 16)}
+    )
+    method.install(pipe.unet, Base.at("base", base()))
     with torch.no_grad():
         for value in method.parameters():
             value += 0.05 * torch.randn(value.shape, generator=generator)
@@ -126,12 +153,13 @@ def test_a_file_has_what_comfyui_asks_of_a_plain_ip_adapter(tmp_path: Path) -> N
 def test_sdxls_file_has_what_comfyui_asks_of_an_sdxl_ip_adapter() -> None:
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(SDXL)
-        branches = Branches(unet, {"ref": 1280, "body": 768})
+        branches = Branches(unet, {"ref": 1280, "body": 768}, zero_tokens=True)
     keys_and_values = 2 * 2048 * (10 * 640 + 60 * 1280)
-    projections = (1280 + 768) * 4 * 2048 + 2 * (4 + 1 + 1) * 2048
+    projections = (1280 + 768) * 4 * 2048 + 2 * 2048  # biases stay at 0
     trained = 2 * keys_and_values + projections
     assert sum(value.numel() for value in branches.parameters()) == trained
-    assert sum(value.numel() for value in unet.parameters()) == 2_567_463_684 + trained  # SDXL's, and ours
+    biases = 2 * (4 + 1) * 2048
+    assert sum(value.numel() for value in unet.parameters()) == 2_567_463_684 + trained + biases  # SDXL's, and ours
     layers = _layers(unet)
     # The node goes down, up and to the middle, with these depths, and counts.
     assert layers == [640] * 4 + [1280] * 20 + [1280] * 30 + [640] * 6 + [1280] * 10
@@ -171,4 +199,4 @@ def test_files_of_another_base_are_refused_by_name(tmp_path: Path) -> None:
     method.save(tmp_path)
     other = UNet2DConditionModel.from_pretrained(sdxl.FOLDER, subfolder="unet")
     with pytest.raises(BolidError, match=r"ref\.safetensors does not fit this base"):
-        Branches(other, {"ref": 64, "body": 32}).load("ref", tmp_path / "ref.safetensors")
+        Branches(other, {"ref": 64, "body": 32}, zero_tokens=True).load("ref", tmp_path / "ref.safetensors")

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 
-from bolid_data.manifest import Train
 from bolid_train.diffusion import lightning
-from bolid_train.methods.lora import Lora
+from bolid_train.diffusion.base import Base
+from bolid_train.methods.lora.method import Lora
 from small_world import sdxl
-from tests.support.drawn_batches import REF_DIM, bare, drawn_batch, drawn_unet, fit, installed, predict
+from tests.support.drawn_batches import bare, drawn_batch, drawn_unet, fit, installed, predict, small_settings
 from tests.support.small_base import small_base
 
 
@@ -39,8 +39,8 @@ def test_half_the_scale_is_half_the_lora_in_stock_diffusers(tmp_path: Path) -> N
 
 def test_it_is_saved_alone_where_lightning_is_attached_too(tmp_path: Path) -> None:
     unet = UNet2DConditionModel.from_pretrained(sdxl.FOLDER, subfolder="unet").requires_grad_(False)
-    method = Lora(Train(method="lora", person="anna"), REF_DIM)
-    method.install(unet)
+    method = Lora(small_settings("lora"))
+    method.install(unet, Base.at("small-sdxl", sdxl.FOLDER))
     method.save(tmp_path / "before")
     lightning.attach(unet, sdxl.LIGHTNING)
     method.save(tmp_path / "after")

@@ -14,15 +14,17 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bolid_data.manifest import Train
-from bolid_train.data.batch import Views
+from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.unet_inputs import UNetInputs
+from bolid_train.methods.bolid.body_views import BodyViews
 from bolid_train.methods.bolid.encoder import WIDTH
 from bolid_train.methods.bolid.method import Bolid
+from bolid_train.settings import train_model
 from bolid_train.training import flops
 from tests.support.sdxl import SDXL
+from tests.support.small_base import small_base
 
 TEXT, TOKENS = 2048, 4
 REF, BODY = 1024, 768  # ViT-H's image embedding, and the default c_body
@@ -36,9 +38,10 @@ def _unet() -> UNet2DConditionModel:
 
 @cache
 def _installed() -> tuple[UNet2DConditionModel, Bolid]:
-    unet, method = _unet(), Bolid(Train(body_dim=BODY), REF)
+    shapes = {"image_embeds": (REF,), "view_embeds": (REF,), "view_latents": (4, 64, 64)}
+    unet, method = _unet(), Bolid(train_model()(), shapes)
     with torch.device("meta"):
-        method.install(unet)
+        method.install(unet, Base.at("random", small_base()))
     return unet, method
 
 
@@ -48,7 +51,12 @@ def _size(values: object) -> int:
 
 def _branch(width: int) -> int:
     """Parameters of a branch: Linear to 4 tokens, LayerNorm, and K and V of 10 layers of 640 and 60 of 1280."""
-    return (width + 1) * TOKENS * TEXT + 2 * TEXT + 2 * TEXT * (10 * 640 + 60 * 1280)
+    return _trained(width) + TOKENS * TEXT + TEXT
+
+
+def _trained(width: int) -> int:
+    """Those that are trained: not the biases, which stay at 0."""
+    return width * TOKENS * TEXT + TEXT + 2 * TEXT * (10 * 640 + 60 * 1280)
 
 
 def test_the_unet_is_the_published_one() -> None:
@@ -64,9 +72,9 @@ def test_what_is_trained_is_as_large_as_the_formula_says() -> None:
     heads = 2 * WIDTH + 2 * (WIDTH + 1) * BODY + (BODY + 1) * 7
     trained = list(method.parameters())
     assert len(method.branches.processors) == 70
-    assert _size(method.branches.parameters()) == _branch(REF) + _branch(BODY) == 696_279_040
+    assert _size(method.branches.parameters()) == _trained(REF) + _trained(BODY) == 696_258_560
     assert _size(method.encoder.parameters()) == projections + mix + heads
-    assert _size(trained) == _branch(REF) + _branch(BODY) + projections + mix + heads
+    assert _size(trained) == _trained(REF) + _trained(BODY) + projections + mix + heads
     assert {id(value) for value in unet.parameters() if value.requires_grad} <= {id(value) for value in trained}
 
 
@@ -103,7 +111,7 @@ def test_a_training_step_costs_twice_a_pass_and_reaches_all_that_is_trained() ->
 
 def _loss(denoiser: Denoiser, method: Bolid) -> torch.Tensor:
     with torch.device("meta"):
-        views = Views(
+        views = BodyViews(
             torch.empty(1, 8, REF),
             torch.empty(1, 8, 4, 64, 64),
             torch.empty(1, 8, 17, 3),

@@ -16,12 +16,14 @@ from safetensors.torch import load_file
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest
 from bolid_data.weights import file_sha256
-from bolid_train.data.features import FeatureCache
+from bolid_train.data.features.batches import make_batch
+from bolid_train.data.features.cache import FeatureCache
 from bolid_train.data.sampler import PersonSampler
 from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.methods import adapter, registry
+from bolid_train.training.step import training_features
 from bolid_train.training.trainer import train
 from tests.support.drawn_shards import draw_person, drawn_people, write_manifest, write_shards
 from tests.support.paths import ROOT
@@ -33,10 +35,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
-from bolid_data import manifest
+from bolid_train.settings import load
 from bolid_train.training.trainer import train
 folder = Path(sys.argv[2])
-train(manifest.load(folder / "manifest.toml"), folder, steps=100000, run="killed", checkpoint_every=3)
+train(load(folder / "manifest.toml"), folder, steps=100000, run="killed", checkpoint_every=3)
 """
 
 
@@ -44,10 +46,9 @@ EVERYTHING = {
     "ema": 0.9,
     "gradient_accumulation": 2,
     "warmup": 3,
+    "bolid": {"kl": 0.01, "kl_warmup": 5},
     "objective": {
         "detector": "tiny-keypoints",
-        "kl": 0.01,
-        "kl_warmup": 5,
         "min_snr": 5.0,
         "identity": 1.0,
         "clip_text": 0.1,
@@ -161,18 +162,19 @@ def test_the_loss_falls_on_a_batch_seen_again_and_the_base_stays(trained: tuple[
     folder, settings = trained
     base = Base.resolve(settings.train, folder)
     people = ShardDataset(folder / "shards").people("train")
-    cache = FeatureCache(folder / "features", base, settings.train)
-    batch = cache.batch(PersonSampler(people, 3, 3, seed=0).items(1)).to(torch.device("cpu"))
+    cache = FeatureCache(folder / "features", base, settings.train, training_features(settings.train, folder))
+    batch = make_batch(cache, PersonSampler(people, 3, 3, seed=0).items(1)).to(torch.device("cpu"))
     torch.manual_seed(0)
     denoiser = Denoiser.from_settings(base, settings.train, torch.device("cpu"))
     before = {name: value.clone() for name, value in denoiser.unet.state_dict().items()}
-    method = registry.resolve("bolid")(settings.train, 64)
-    method.install(denoiser.unet)
+    method = registry.resolve("bolid").make(settings.train, base)
+    method.install(denoiser.unet, base)
     optimizer = torch.optim.AdamW(method.parameters(), lr=1e-3)
     losses = []
     for _ in range(25):
-        diffusion = denoiser.loss(batch.latents, method.condition(batch), batch.random)
-        loss = torch.stack([diffusion, *method.losses(denoiser, batch).values()]).sum()
+        inputs, state = method.condition(batch)
+        diffusion = denoiser.loss(batch.latents, inputs, batch.random)
+        loss = torch.stack([diffusion, *method.losses(denoiser, batch, state).values()]).sum()
         optimizer.zero_grad()
         loss.backward()
         assert all(parameter.grad is not None for parameter in method.parameters())
@@ -242,7 +244,7 @@ def test_a_lora_of_some_photos_knows_how_many_and_resumes_on_no_others(folder: P
     run = folder / "runs" / "lora"
     assert adapter.read(run).photos == 2
     assert not any(photos[0] in file.read_text() for file in run.rglob("*.json"))
-    assert len(list(folder.glob("features/*/anna/*.safetensors"))) == 4, "features of the others are kept"
+    assert len(list(folder.glob("features/target-*/anna/*.safetensors"))) == 4, "features of the others are kept"
     with pytest.raises(UsageError, match="started with photos"):
         train(write_manifest(folder, method="lora", person="anna", photos=photos[1:3]), folder, steps=2, resume=True)
     assert train(settings, folder, steps=2, resume=True)["resumed_from"] == 1

@@ -8,12 +8,14 @@ import torch
 from PIL import Image
 
 from bolid_data.manifest import Manifest
-from bolid_train.data.features import FeatureCache
-from bolid_train.data.shard_dataset import ShardDataset
+from bolid_train.data.features.cache import FeatureCache
+from bolid_train.data.preflight import usable_people
+from bolid_train.data.shard_dataset import People, ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.methods import registry
 from bolid_train.methods.protocol import Method
+from bolid_train.training.step import training_features
 from bolid_train.training.validation import validate, validation_people
 from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 
@@ -36,20 +38,26 @@ def _grid(folder: Path, out: Path, change: float = 0.0) -> np.ndarray:
     with torch.no_grad():
         for parameter in method.parameters():
             parameter.add_(change * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
-    validate(cache, method, unet, people, out, 20, seed=0)
+    validate(cache, method, ("text", "ref", "body"), unet, people, out, 20, seed=0)
     return np.asarray(Image.open(out / "step-00000020.png"))
 
 
 def _installed(settings: Manifest, folder: Path) -> tuple[Method, FeatureCache, torch.nn.Module, dict]:
     shards = ShardDataset(folder / "shards")
-    people = validation_people(shards, settings.train)
-    cache = FeatureCache(folder / "features", Base.resolve(settings.train, folder), settings.train)
+    people = _people(folder)
+    features = training_features(settings.train, folder)
+    cache = FeatureCache(folder / "features", Base.resolve(settings.train, folder), settings.train, features)
     people = cache.fill(shards, people, CPU)
     torch.manual_seed(0)
     denoiser = Denoiser.from_settings(cache.base, settings.train, CPU)
-    method = registry.resolve(settings.train.method)(settings.train, cache.ref_dim(people))
-    method.install(denoiser.unet)
+    method = registry.resolve(settings.train.method).make(settings.train, cache.base)
+    method.install(denoiser.unet, cache.base)
     return method, cache, denoiser.unet, people
+
+
+def _people(folder: Path) -> People:
+    shards, settings = ShardDataset(folder / "shards"), write_manifest(folder).train
+    return validation_people(shards, settings, usable_people(shards, settings))
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +78,11 @@ def test_what_was_learnt_in_between_is_seen(folder: Path, before: np.ndarray, tm
 
 
 def test_people_who_are_not_trained_on_are_looked_at_with_nine_photos_at_most(folder: Path) -> None:
-    people = validation_people(ShardDataset(folder / "shards"), write_manifest(folder).train)
+    people = _people(folder)
     assert {person: len(photos) for person, photos in people.items()} == {"clara": 9, "daria": 3}
 
 
 def test_without_others_those_who_are_trained_on_are_looked_at_with_all_their_photos(tmp_path: Path) -> None:
     write_shards(tmp_path / "shards", drawn_people({"anna": 12, "boris": 1}))
-    people = validation_people(ShardDataset(tmp_path / "shards"), write_manifest(tmp_path).train)
+    people = _people(tmp_path)
     assert {person: len(photos) for person, photos in people.items()} == {"anna": 12, "boris": 1}

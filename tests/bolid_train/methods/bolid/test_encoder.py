@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 from torch.testing import assert_close
 
-from bolid_train.data.batch import Views, empty_views
+from bolid_train.data.batch import Views
+from bolid_train.methods.bolid.body_views import BodyViews
 from bolid_train.methods.bolid.encoder import BodyEncoder, Posterior
 from bolid_train.methods.bolid.view_encoder import log_distances, patches_at
 
@@ -24,10 +25,10 @@ def _encoder(aggregator: Aggregator = "mean", **settings: Any) -> BodyEncoder:
         return BodyEncoder(CLIP, CHANNELS, BODY, aggregator=aggregator, **settings)
 
 
-def _views(rows: int, count: int, seed: int = 0) -> Views:
+def _views(rows: int, count: int, seed: int = 0) -> BodyViews:
     """Photos of 80 × 120 pixels, some joints not visible."""
     random = torch.Generator().manual_seed(seed)
-    return Views(
+    return BodyViews(
         torch.randn(rows, count, CLIP, generator=random),
         torch.randn(rows, count, CHANNELS, 8, 8, generator=random),
         torch.cat([torch.rand(rows, count, 17, 2, generator=random), _sure(rows, count, random)], dim=-1),
@@ -36,13 +37,19 @@ def _views(rows: int, count: int, seed: int = 0) -> Views:
     )
 
 
+def _nothing(rows: int) -> BodyViews:
+    """Padding alone."""
+    features = torch.zeros(rows, 1, CLIP), torch.zeros(rows, 1, CHANNELS, 8, 8)
+    return BodyViews(*features, *vars(Views.none(rows)).values())
+
+
 def _sure(rows: int, count: int, random: torch.Generator) -> Tensor:
     return 0.9 * (torch.rand(rows, count, 17, 1, generator=random) > 0.2)
 
 
-def _pick(views: Views, order: Tensor) -> Views:
+def _pick(views: BodyViews, order: Tensor) -> BodyViews:
     """The views of every row in another order, or some of them."""
-    return Views(*(getattr(views, name)[:, order] for name in Views.__dataclass_fields__))
+    return BodyViews(*(getattr(views, name)[:, order] for name in BodyViews.__dataclass_fields__))
 
 
 def _same(first: Posterior, second: Posterior) -> None:
@@ -88,7 +95,7 @@ def test_a_surer_view_counts_more(aggregator: Aggregator) -> None:
 
 @both_aggregators
 def test_without_any_view_the_body_is_finite(aggregator: Aggregator) -> None:
-    encoder, views = _encoder(aggregator), empty_views(2, CLIP, (CHANNELS, 8, 8))
+    encoder, views = _encoder(aggregator), _nothing(2)
     posterior = encoder(views)
     assert bool(posterior.mean.isfinite().all()) and bool(posterior.kl(0.0).isfinite().all())
     posterior.mean.sum().backward()

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bolid_train.data.batch import Batch, empty_views
+from bolid_train.data.batch import Batch
 from bolid_train.data.proportions import SPREAD, proportions
+from bolid_train.methods.bolid.body_views import BodyViews
 from bolid_train.methods.bolid.method import Bolid
-from tests.support.drawn_batches import REF_DIM, drawn_batch, installed
+from tests.support.drawn_batches import REF_DIM, drawn_batch, installed, photoless
 
 
 def test_training_draws_a_body_and_inference_takes_the_mean() -> None:
@@ -21,7 +22,7 @@ def test_training_draws_a_body_and_inference_takes_the_mean() -> None:
     assert not torch.equal(_bodies(method, batch), _bodies(method, again))
     with torch.no_grad():
         assert torch.equal(_bodies(method, batch), _bodies(method, again))
-        posterior = method.encoder(batch.views)
+        posterior = method.encoder(BodyViews.of(batch))
         assert torch.equal(_bodies(method, batch), posterior.mean)
     noise = batch.random.normal("body", 32)
     torch.testing.assert_close(_bodies(method, batch), posterior.mean + (posterior.log_variance / 2).exp() * noise)
@@ -32,19 +33,19 @@ def test_a_plain_encoder_has_neither_draws_nor_kl() -> None:
     batch = drawn_batch()
     again = replace(batch, random=drawn_batch(seed=1).random)
     assert torch.equal(_bodies(method, batch), _bodies(method, again))
-    assert set(method.losses(None, batch)) == {"proportions"}
+    assert set(_losses(method, batch)) == {"proportions"}
 
 
 def test_kl_is_in_nats_a_dimension_and_grows_over_the_first_steps() -> None:
-    method, _ = _bolid(objective={"kl": 0.2, "kl_warmup": 100, "free_bits": 0.01})
+    method, _ = _bolid(kl=0.2, kl_warmup=100, free_bits=0.01)
     batch = drawn_batch()
-    expected = 0.2 * method.encoder(batch.views).kl(0.01).mean() / 32
+    expected = 0.2 * method.encoder(BodyViews.of(batch)).kl(0.01).mean() / 32
     for step, share in ((0, 0.0), (25, 0.25), (100, 1.0), (500, 1.0)):
-        torch.testing.assert_close(method.losses(None, replace(batch, step=step))["kl"], share * expected)
+        torch.testing.assert_close(_losses(method, replace(batch, step=step))["kl"], share * expected)
 
 
 def test_proportions_are_the_mean_of_the_persons_photos_where_they_are_seen() -> None:
-    method, _ = _bolid(objective={"proportions": 0.5})
+    method, _ = _bolid(proportions=0.5)
     batch = drawn_batch(rows=2)
     assert batch.person_keypoints is not None
     people = batch.person_keypoints.clone()
@@ -57,7 +58,7 @@ def test_proportions_are_the_mean_of_the_persons_photos_where_they_are_seen() ->
     apart = [(told[0, [0, 1, 2, 3, 5, 6]] - first) / spread[[0, 1, 2, 3, 5, 6]], (told[1] - second) / spread]
     rows = [torch.where(row.abs() < 1, row.square() / 2, row.abs() - 0.5).mean() for row in apart]
     smooth = torch.stack(rows).mean()
-    got = method.losses(None, replace(batch, person_keypoints=people))["proportions"]
+    got = _losses(method, replace(batch, person_keypoints=people))["proportions"]
     torch.testing.assert_close(got, 0.5 * smooth)
 
 
@@ -65,22 +66,22 @@ def test_before_the_adapter_the_encoder_learns_its_own_terms_and_nothing_of_it_i
     method, _ = _bolid(encoder_steps=30)
     batch = drawn_batch()
     before = {name: value.clone() for name, value in method.branches.tensors("body").items()}
-    untrained = sum(term.item() for term in method.losses(None, batch).values())
+    untrained = sum(term.item() for term in _losses(method, batch).values())
     method.prepare(lambda _: batch)
-    assert sum(term.item() for term in method.losses(None, batch).values()) < 0.8 * untrained
+    assert sum(term.item() for term in _losses(method, batch).values()) < 0.8 * untrained
     assert all(parameter.grad is None for parameter in method.parameters())
     assert all(torch.equal(value, before[name]) for name, value in method.branches.tensors("body").items())
 
 
 def test_rows_without_views_cost_nothing() -> None:
     method, _ = _bolid()
-    batch = replace(drawn_batch(), views=empty_views(3, REF_DIM, (4, 16, 16)))
-    assert {name: term.item() for name, term in method.losses(None, batch).items()} == {"kl": 0.0, "proportions": 0.0}
+    batch = photoless(drawn_batch())
+    assert {name: term.item() for name, term in _losses(method, batch).items()} == {"kl": 0.0, "proportions": 0.0}
 
 
 def test_terms_of_no_weight_are_left_out_and_train_nothing() -> None:
-    method, _ = _bolid(objective={"kl": 0.0, "proportions": 0.0})
-    assert method.losses(None, drawn_batch()) == {}
+    method, _ = _bolid(kl=0.0, proportions=0.0)
+    assert _losses(method, drawn_batch()) == {}
     trained = {id(value) for value in method.parameters()}
     assert not trained & {id(value) for value in method.encoder.proportions.parameters()}
 
@@ -95,11 +96,12 @@ def test_without_a_photo_the_body_follows_the_text_and_else_the_seed_alone() -> 
     def told(seed: int) -> Batch:
         """People of two kinds: their views and their prompts say which."""
         batch = drawn_batch(rows, views=1, seed=seed)
-        views = replace(batch.views, embeds=2 * look[kinds][:, None] + 0.5 * batch.views.embeds)
-        return replace(batch, views=views, prompt_embeds=words[kinds] + 0.1 * batch.prompt_embeds)
+        embeds = 2 * look[kinds][:, None] + 0.5 * batch.features["view_embeds"]
+        features = {**batch.features, "view_embeds": embeds}
+        return replace(batch, features=features, prompt_embeds=words[kinds] + 0.1 * batch.prompt_embeds)
 
     method.finish(lambda number: told(number % 2))
-    drawn = replace(told(9), views=empty_views(rows, REF_DIM, (4, 16, 16)))
+    drawn = photoless(told(9))
     with torch.no_grad():
         bodies, prior = _bodies(method, told(9)), _bodies(method, drawn)
         assert torch.equal(prior, _bodies(method, drawn))
@@ -134,4 +136,8 @@ def _bolid(**settings: object) -> tuple[Bolid, object]:
 
 
 def _bodies(method: Bolid, batch: Batch) -> Tensor:
-    return method.condition(batch).added_cond_kwargs["image_embeds"][1][:, 0]
+    return method.condition(batch)[0].added_cond_kwargs["image_embeds"][1][:, 0]
+
+
+def _losses(method: Bolid, batch: Batch) -> dict[str, Tensor]:
+    return method.losses(None, batch, method.condition(batch)[1])

@@ -11,10 +11,11 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from bolid_data.errors import BolidError
+from bolid_train.diffusion.base import Base
 from bolid_train.files import read_safetensors, refuse_non_finite, write_safetensors
 from bolid_train.methods.layers.attention import Attention
-from bolid_train.methods.protocol import Condition
-from bolid_train.methods.text import TextOnly
+from bolid_train.methods.lora.settings import Settings
+from bolid_train.methods.text.method import TextOnly
 
 _ADAPTER, _FILE = "person", "pytorch_lora_weights.safetensors"
 _LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -24,16 +25,16 @@ class Lora(TextOnly):
     """Method `lora`: low-rank layers on the UNet's attention, trained on the photos of one person. The weights hold the
     person, so generation needs no photos, and `scale` of the body scales the layers."""
 
-    def install(self, unet: UNet2DConditionModel) -> None:
+    def install(self, unet: UNet2DConditionModel, base: Base) -> None:
         self.unet = unet
         unet.set_attn_processor(Attention())
-        rank = self.settings.rank
+        rank = Settings.of(self.settings).rank
         config = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=_LAYERS)
         unet.add_adapter(config, adapter_name=_ADAPTER)
         cast_training_params(unet, torch.float32)
 
-    def scale(self, condition: Condition, weight: float) -> None:
-        if condition == "body":
+    def scale(self, name: str, weight: float) -> None:
+        if name == "body":
             for layer in self._layers():
                 layer.set_scale(_ADAPTER, weight)
 

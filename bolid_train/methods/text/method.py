@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -12,26 +12,25 @@ from torch import Tensor, nn
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.unet_inputs import UNetInputs
-from bolid_train.methods.protocol import Condition
-
-if TYPE_CHECKING:
-    from bolid_train.diffusion.denoiser import Denoiser
 
 
 class TextOnly:
     """Method `text`: preserves no identity, trains nothing and writes nothing."""
 
-    def __init__(self, settings: Train, ref_dim: int) -> None:
+    def __init__(self, settings: Train) -> None:
         self.settings = settings
 
-    def install(self, unet: UNet2DConditionModel) -> None:
+    def install(self, unet: UNet2DConditionModel, base: Base) -> None:
         """Nothing is added."""
 
-    def condition(self, batch: Batch) -> UNetInputs:
-        return UNetInputs(batch.prompt_embeds, {"text_embeds": batch.pooled_prompt_embeds, "time_ids": batch.time_ids})
+    def condition(self, batch: Batch) -> tuple[UNetInputs, Any]:
+        added = {"text_embeds": batch.pooled_prompt_embeds, "time_ids": batch.time_ids}
+        return UNetInputs(batch.prompt_embeds, added), None
 
-    def drop(self, inputs: UNetInputs, condition: Condition, rows: Tensor | None = None) -> UNetInputs:
+    def drop(self, inputs: UNetInputs, condition: str, rows: Tensor | None = None) -> UNetInputs:
         """Sets the text to zeros, like the stock pipeline's negative prompt."""
         if condition != "text":
             return inputs
@@ -42,13 +41,18 @@ class TextOnly:
             added_cond_kwargs=added | {"text_embeds": zeroed(added["text_embeds"], rows)},
         )
 
-    def scale(self, condition: Condition, weight: float) -> None:
+    def scale(self, name: str, weight: float) -> None:
         """There is nothing to scale."""
 
     def blend(self, first: UNetInputs, second: UNetInputs, weight: float) -> UNetInputs:
-        raise UsageError(f"method '{self.settings.method}' has no body to blend; use a run of method bolid")
+        raise UsageError(f"method '{self.settings.method}' has no body to blend; use a run of a method that has one")
 
-    def losses(self, denoiser: "Denoiser", batch: Batch) -> dict[str, Tensor]:
+    def place(self, inputs: UNetInputs, masks: Tensor) -> UNetInputs:
+        raise UsageError(
+            f"method '{self.settings.method}' cannot place people in boxes; use a run of a method with branches"
+        )
+
+    def losses(self, denoiser: Denoiser, batch: Batch, state: Any) -> dict[str, Tensor]:
         return {}
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -65,6 +69,9 @@ class TextOnly:
 
     def load(self, folder: Path) -> None:
         """Nothing was written."""
+
+    def load_public(self, path: Path) -> None:
+        raise UsageError(f"method '{self.settings.method}' cannot start from a published file")
 
 
 def zeroed(values: Tensor, rows: Tensor | None) -> Tensor:

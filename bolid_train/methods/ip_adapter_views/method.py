@@ -1,38 +1,30 @@
-"""IP-Adapter (Ye et al. 2023), and BoLID's predecessor; both know a person only by CLIP embeddings."""
+"""BoLID's predecessor: IP-Adapter on weighted views."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bolid_data.manifest import Train
-from bolid_train.data.batch import Batch, Views
+from bolid_train.data.batch import Batch
 from bolid_train.methods.branched import BranchedMethod
-
-
-class IpAdapter(BranchedMethod):
-    """Method `ip-adapter`: the CLIP embedding of one reference photo; for several photos, the batch has their mean."""
-
-    def __init__(self, settings: Train, ref_dim: int) -> None:
-        super().__init__(settings, ref_dim)
-        self.widths = {"ref": ref_dim}
-
-    def embeddings(self, batch: Batch) -> Sequence[Tensor]:
-        return [batch.image_embeds]
+from bolid_train.methods.ip_adapter_views.settings import Settings
+from bolid_train.methods.spec import Shapes
 
 
 class IpAdapterViews(BranchedMethod):
     """Method `ip-adapter-views`: CLIP embeddings of the weighted views, aggregated by self-attention (method.md, end of
     section 2). It has no prior: without views the body is zero."""
 
-    def __init__(self, settings: Train, ref_dim: int) -> None:
-        super().__init__(settings, ref_dim)
-        self.widths = {"body": ref_dim}
-        self.encoder: ViewAttention = ViewAttention(ref_dim)
+    def __init__(self, settings: Train, shapes: Shapes) -> None:
+        width = shapes["view_embeds"][0]
+        super().__init__(settings, {"body": width}, Settings.of(settings))
+        self.encoder: ViewAttention = ViewAttention(width)
 
-    def embeddings(self, batch: Batch) -> Sequence[Tensor]:
-        return [self.encoder(batch.views)]
+    def embeddings(self, batch: Batch) -> tuple[Sequence[Tensor], Any]:
+        return [self.encoder(batch.features["view_embeds"], batch.views.confidence)], None
 
 
 class ViewAttention(nn.Module):
@@ -49,11 +41,11 @@ class ViewAttention(nn.Module):
             nn.init.zeros_(linear.bias)
         self.layers = nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
 
-    def forward(self, views: Views) -> Tensor:
-        """Embeddings (B, V, D) to bodies (B, D); zeros for a row without views."""
-        padding = views.confidence == 0
+    def forward(self, embeds: Tensor, confidence: Tensor) -> Tensor:
+        """Embeddings (B, V, D) and confidences (B, V) to bodies (B, D); zeros for a row without views."""
+        padding = confidence == 0
         # Padding may be anything, even NaN; a row of padding alone must keep keys to attend to.
-        embeds = views.embeds.masked_fill(padding[..., None], 0)
-        hidden = self.layers(embeds, src_key_padding_mask=padding & views.has_views()[:, None])
-        weights = views.confidence / views.confidence.sum(dim=1, keepdim=True).clamp_min(1e-6)
+        embeds = embeds.masked_fill(padding[..., None], 0)
+        hidden = self.layers(embeds, src_key_padding_mask=padding & ~padding.all(dim=1, keepdim=True))
+        weights = confidence / confidence.sum(dim=1, keepdim=True).clamp_min(1e-6)
         return torch.einsum("bv,bvd->bd", weights, hidden.float())

@@ -1,0 +1,103 @@
+"""Batches of cached features."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from bolid_data.manifest import Train
+from bolid_train.data.batch import Batch, Views
+from bolid_train.data.buckets import Sized
+from bolid_train.data.crops import Keypoints
+from bolid_train.data.features.cache import FeatureCache
+from bolid_train.data.features.feature import Feature, Role
+from bolid_train.data.sampler import BatchItem
+from bolid_train.data.shard_dataset import Sample
+from bolid_train.data.weighting import pose_confidence
+from bolid_train.diffusion.rng import RowRandom
+
+_BASE = ("latents", "keypoints", "time_ids", "prompt_embeds", "pooled_prompt_embeds")
+"""Fields of `Batch` of their own, because every method has them."""
+
+
+def make_batch(cache: FeatureCache, items: Sequence[BatchItem], average_references: bool = False) -> Batch:
+    """The items' features as a batch; views and person photos are padded to the largest number of them.
+
+    Args:
+        average_references: take the mean over all views as the reference, as `bolid generate` does, so that methods
+            without a body use the same photos.
+    """
+    targets, references = [item.target for item in items], [item.reference for item in items]
+    columns = _stack(cache, targets, _names(cache, "target"))
+    base: dict[str, Any] = {name: columns.pop(name) for name in _BASE}
+    names = _names(cache, "reference")
+    if average_references:
+        rows = [_stack(cache, list(item.views), names) for item in items]
+        columns |= {name: torch.stack([row[name].float().mean(0) for row in rows]) for name in names}
+    else:
+        columns |= _stack(cache, references, names)
+    names = _names(cache, "view")
+    rows = [_stack(cache, list(item.views), names) for item in items]
+    columns |= {name: _pad([row[name] for row in rows]) for name in names}
+    if any(item.person_photos for item in items):
+        base["person_keypoints"] = _pad([_points(item.person_photos) for item in items])
+    return Batch(
+        **base,
+        features=columns,
+        views=make_views([item.views for item in items], cache.settings),
+        reference_keypoints=_stack(cache, references, ["keypoints"])["keypoints"],
+        random=RowRandom([item.seed for item in items]),
+    )
+
+
+class Posed(Sized, Protocol):
+    """A photo with the keypoints (17, 3) of the person on it, in pixels."""
+
+    @property
+    def keypoints(self) -> Keypoints: ...
+
+
+def make_views(views: Iterable[Sequence[Posed]], settings: Train) -> Views:
+    """The views of each row, padded to the largest number of them."""
+    rows = list(views)
+    if not any(rows):
+        return Views.none(len(rows))
+    sizes = [torch.tensor([(view.width, view.height) for view in row]).float().reshape(-1, 2) for row in rows]
+    points = [_points(row) for row in rows]
+    for positions, photo_sizes in zip(points, sizes, strict=True):
+        positions[..., :2] /= photo_sizes[:, None]
+    confidence = [pose_confidence(row, settings.min_keypoint_confidence, settings.keypoints) for row in points]
+    return Views(_pad(points), _pad(sizes, 1.0), _pad(confidence))
+
+
+def without_photos(batch: Batch, features: Iterable[Feature]) -> Batch:
+    """The batch without photos of the people: references of zeros, and no views."""
+    roles = {name: feature.role for feature in features for name in feature.dtypes}
+    kept = dict(batch.features)
+    for name, values in batch.features.items():
+        if roles[name] != "target":
+            kept[name] = torch.zeros_like(values[:, :1] if roles[name] == "view" else values)
+    return replace(batch, features=kept, views=Views.none(len(batch)))
+
+
+def _names(cache: FeatureCache, role: Role) -> list[str]:
+    return [name for feature in cache.features.values() if feature.role == role for name in feature.dtypes]
+
+
+def _stack(cache: FeatureCache, samples: list[Sample], names: list[str]) -> dict[str, Tensor]:
+    rows = [cache.read(sample, *names) for sample in samples]
+    return {name: torch.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def _pad(rows: list[Tensor], value: float = 0.0) -> Tensor:
+    return pad_sequence(rows, batch_first=True, padding_value=value)
+
+
+def _points(photos: Sequence[Posed]) -> Tensor:
+    """Keypoints (P, 17, 3) in pixels."""
+    points = np.array([photo.keypoints for photo in photos], dtype=np.float32)
+    return torch.from_numpy(points.reshape(-1, 17, 3))

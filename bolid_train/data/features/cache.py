@@ -1,0 +1,188 @@
+"""The features of photos, cached on disk."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import chain, islice
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from bolid_data.errors import BolidError
+from bolid_data.manifest import Train
+from bolid_data.paths import remove
+from bolid_data.progress import bar, note
+from bolid_train.data.buckets import Size, size_of
+from bolid_train.data.epoch import PhotoOrError, read_photos
+from bolid_train.data.features.feature import Feature, Photo, Tensors
+from bolid_train.data.shard_dataset import People, Sample, ShardDataset
+from bolid_train.diffusion.base import Base
+from bolid_train.files import write_safetensors
+
+_CHUNK = 8
+_MAX_BROKEN = 0.05  # share of the photos
+_NO_PHOTO = Image.new("RGB", (1, 1))  # for features of the caption alone
+
+Work = tuple[list[Sample], list[Feature]]
+"""Consecutive samples, and the features of which some of them lack a file."""
+
+
+class FeatureCache:
+    """A safetensors file per feature and photo: `<feature>-<key>/<person>/<hash of the sample>.safetensors` below
+    `root`; `broken/<person>/<sha256>.txt` has the reason why a photo cannot be read.
+
+    Files are memory-mapped and only the requested tensors are read, so memory use does not depend on the size of the
+    dataset. Deleting a person's features means deleting a folder per feature.
+    """
+
+    def __init__(self, root: Path, base: Base, settings: Train, features: Sequence[Feature]) -> None:
+        """`features`: those that a run reads; several with one name are one feature."""
+        self.base, self.settings = base, settings
+        self.features = {feature.name: feature for feature in features}
+        self._folders = {name: root / f"{name}-{feature.key(base)}" for name, feature in self.features.items()}
+        self._broken_folder = root / "broken"
+        self._feature_of = {tensor: feature for feature in self.features.values() for tensor in feature.dtypes}
+        self._paths: dict[tuple[str, Sample], Path] = {}
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that its tensors depend on besides the photos."""
+        names = sorted(folder.name for folder in self._folders.values())
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
+
+    def path(self, feature: Feature, sample: Sample) -> Path:
+        """The file of a sample; when one of the feature's inputs changes, it is another file."""
+        if (feature.name, sample) not in self._paths:
+            inputs = json.dumps([getattr(sample, name) for name in feature.inputs])
+            name = hashlib.sha256(inputs.encode()).hexdigest()[:16]
+            path = self._folders[feature.name] / sample.person / f"{name}.safetensors"
+            self._paths[feature.name, sample] = path
+        return self._paths[feature.name, sample]
+
+    def size_of(self, sample: Sample) -> Size:
+        """Width and height at which the sample is trained, the same for all targets of a batch."""
+        return size_of(sample, self.settings)
+
+    def fill(self, shards: ShardDataset, people: People, device: torch.device) -> People:
+        """Computes missing features, deletes those of no sample, and returns the people and photos that have all.
+
+        If it is killed, the next call continues; if nothing is missing, no encoder is loaded. A photo that cannot be
+        read is skipped from then on. Raises BolidError if more than 5 % of the photos cannot be read.
+        """
+        with ExitStack() as locks:
+            for folder in sorted(self._folders.values()):
+                folder.mkdir(parents=True, exist_ok=True)
+                locks.enter_context(FileLock(folder / ".lock"))
+            samples = [sample for photos in people.values() for sample in photos]
+            self._fill(shards, samples, device)
+            self._delete_orphans(samples, {person for person, *_ in shards.places()})
+            self._check_broken(samples)
+        cached = {name: [photo for photo in photos if self._is_cached(photo)] for name, photos in people.items()}
+        return {person: photos for person, photos in cached.items() if photos}
+
+    def _is_cached(self, sample: Sample) -> bool:
+        return all(self.path(feature, sample).is_file() for feature in self.features.values())
+
+    def _fill(self, shards: ShardDataset, samples: list[Sample], device: torch.device) -> None:
+        work = list(self._work(samples))
+        if not work:
+            return
+        pipe = self.base.pipeline(device, unet=None)
+        names = {feature.name for _, features in work for feature in features}
+        encoders = {name: self.features[name].encoder(pipe) for name in names}
+        to_read = (self._readable(chunk) for chunk, features in work if any(map(_reads_photos, features)))
+        photos = read_photos(shards, chain.from_iterable(to_read))
+        with bar() as progress, torch.inference_mode():
+            task = progress.add_task("encoding", total=sum(len(chunk) for chunk, _ in work))
+            for chunk, features in work:
+                readable: dict[Sample, Image.Image] = {}
+                if any(map(_reads_photos, features)):
+                    read = dict(islice(photos, len(self._readable(chunk))))
+                    self._mark_broken(read)
+                    readable = {sample: photo for sample, photo in read.items() if isinstance(photo, Image.Image)}
+                for feature in features:
+                    inputs = readable if _reads_photos(feature) else dict.fromkeys(chunk, _NO_PHOTO)
+                    if inputs:
+                        photos_of = [Photo(image, one.keypoints, one.caption) for one, image in inputs.items()]
+                        self._write(feature, list(inputs), encoders[feature.name](photos_of))
+                progress.advance(task, len(chunk))
+
+    def _work(self, samples: list[Sample]) -> Iterator[Work]:
+        # Chunks do not depend on which files exist: features must not depend on where a run was killed.
+        for start in range(0, len(samples), _CHUNK):
+            chunk = samples[start : start + _CHUNK]
+            missing = [
+                feature
+                for feature in self.features.values()
+                if not all(self.path(feature, sample).is_file() for sample in self._expected(feature, chunk))
+            ]
+            if missing:
+                yield chunk, missing
+
+    def _expected(self, feature: Feature, chunk: list[Sample]) -> list[Sample]:
+        return self._readable(chunk) if _reads_photos(feature) else chunk
+
+    def _readable(self, chunk: list[Sample]) -> list[Sample]:
+        """Those that are not known to be broken."""
+        return [sample for sample in chunk if not self._broken(sample).is_file()]
+
+    def _write(self, feature: Feature, samples: list[Sample], encoded: list[Tensors]) -> None:
+        for sample, tensors in zip(samples, encoded, strict=True):
+            converted = {name: tensors[name].to(dtype) for name, dtype in feature.dtypes.items()}
+            write_safetensors(converted, self.path(feature, sample))
+
+    def _mark_broken(self, photos: Mapping[Sample, PhotoOrError]) -> None:
+        for sample, error in photos.items():
+            if isinstance(error, BolidError):
+                marker = self._broken(sample)
+                marker.parent.mkdir(parents=True, exist_ok=True)
+                marker.write_text(f"{error}\n", encoding="utf-8")
+
+    def _broken(self, sample: Sample) -> Path:
+        return self._broken_folder / sample.person / f"{sample.sha256[:16]}.txt"
+
+    def _check_broken(self, samples: list[Sample]) -> None:
+        """Raises BolidError if too many photos are broken; the next run then tries them again."""
+        broken = [file for sample in samples if (file := self._broken(sample)).is_file()]
+        if not broken:
+            return
+        first = broken[0].read_text(encoding="utf-8").strip()
+        count = f"{len(broken)} of {len(samples)} photos cannot be read"
+        if len(broken) > _MAX_BROKEN * len(samples):
+            for file in broken:
+                file.unlink()
+            raise BolidError(f"{count}, more than {_MAX_BROKEN:.0%}; the first: {first}")
+        note(f"features: {count} and are left out; once repaired, delete {self._broken_folder}. The first: {first}")
+
+    def _delete_orphans(self, samples: list[Sample], dataset_people: set[str]) -> None:
+        """Deletes the features of other photos of these people, and of people who are not in the dataset."""
+        wanted = {self.path(feature, sample) for feature in self.features.values() for sample in samples}
+        wanted |= {self._broken(sample) for sample in samples}
+        for folder in (*self._folders.values(), self._broken_folder):
+            for person in {sample.person for sample in samples}:
+                for file in folder.glob(f"{person}/*"):
+                    if file not in wanted:
+                        remove(folder, person, file.name)
+            for person in {file.name for file in folder.glob("*/")} - dataset_people:
+                remove(folder, person)
+
+    def read(self, sample: Sample, *names: str) -> list[Tensor]:
+        """The named tensors of one sample."""
+        tensors: Tensors = {}
+        for feature in {self._feature_of[name].name: self._feature_of[name] for name in names}.values():
+            path = self.path(feature, sample)
+            try:
+                with safe_open(path, framework="pt") as file:
+                    tensors |= {name: file.get_tensor(name) for name in names if name in feature.dtypes}
+            except (OSError, SafetensorError) as error:
+                raise BolidError(f"{path}: cannot be read ({error}); delete it and run `bolid train` again") from error
+        return [tensors[name] for name in names]
+
+
+def _reads_photos(feature: Feature) -> bool:
+    return "sha256" in feature.inputs

@@ -1,0 +1,1 @@
+"""IP-Adapter on one reference photo."""

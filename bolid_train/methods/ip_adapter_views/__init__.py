@@ -1,0 +1,1 @@
+"""IP-Adapter on weighted views."""

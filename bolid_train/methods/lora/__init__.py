@@ -1,0 +1,1 @@
+"""A LoRA of one person."""

@@ -1,0 +1,83 @@
+"""What a method declares of itself; training, generation and evaluation ask the spec and know no method by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bolid_data.errors import UsageError
+from bolid_data.manifest import Train
+from bolid_train.data.features.feature import Feature
+from bolid_train.data.preflight import Subject
+from bolid_train.diffusion.base import Base
+from bolid_train.methods.protocol import Method
+from bolid_train.settings import MethodSettings, package_of
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shapes of a photo's tensors by their name in `Batch.features`."""
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method: its name is that of its package, with dashes."""
+
+    name: str
+    build: Callable[[Train, Shapes], Method]
+    settings: type[MethodSettings] = MethodSettings
+    """The model of `[train.<name>]`; in `settings.py` of the package, if the method has settings."""
+    features: tuple[Callable[[Train], Feature], ...] = ()
+    """What it reads of photos, besides the target's latents, keypoints and prompt."""
+    conditions: tuple[str, ...] = ("text",)
+    """What it conditions the UNet on: each is dropped in some rows of training, and left out of guidance's negative
+    half. `pose`: it reads the target's keypoints, which `bolid generate` then takes from `--pose`."""
+    scales: tuple[str, ...] = ()
+    """The names that `scale` knows, such as `body` for `--scale-body`."""
+    photos_per_person: int = 2
+    """The least that training needs: 2 if target and reference must differ."""
+    subject: Callable[[Any], Subject] | None = None
+    """For a method that is trained on one person: who it is, by the settings."""
+    generates_without_photos: bool = False
+    """Whether it samples a person from the prompt if no photo is given."""
+    is_trained: bool = True
+
+    def subject_of(self, train: Train) -> Subject | None:
+        """The one person that it is trained on, if it is."""
+        return self.subject(self.settings.of(train)) if self.subject else None
+
+    def make_features(self, train: Train) -> list[Feature]:
+        return [make(train) for make in self.features]
+
+    def make(self, train: Train, base: Base) -> Method:
+        """The method, for features of `base`."""
+        shapes = {name: shape for make in self.make_features(train) for name, shape in make.shapes(base).items()}
+        return self.build(train, shapes)
+
+    def portable_settings(self, train: Train) -> dict[str, Any]:
+        """`[train]` as a finished run keeps it: without the tables of other methods, and without who was trained on."""
+        return self._dump(train, self.settings.personal)
+
+    def loss_settings(self, train: Train) -> dict[str, Any]:
+        """The settings that may change the losses of a run."""
+        return self._dump(train, self.settings.personal | self.settings.later)
+
+    def continued(self, train: Train, start: Train) -> Train:
+        """`[train]` for a run that starts from one with the settings `start`: with what it inherits from it. Raises
+        UsageError if one cannot continue the other."""
+
+        def described(settings: Train) -> str:
+            own = self.settings.of(settings)
+            return " and ".join([f"method '{settings.method}'", *(f"{key} {getattr(own, key)}" for key in own.fixed)])
+
+        if described(train) != described(start):
+            raise UsageError(
+                f"[train] start = '{train.start}': that run has {described(start)}; this one, with "
+                f"{described(train)}, cannot continue it"
+            )
+        own, its = self.settings.of(train), self.settings.of(start)
+        inherited = own.model_copy(update={key: getattr(its, key) for key in own.inherited})
+        return train.model_copy(update={package_of(self.name): inherited}) if own.inherited else train
+
+    def _dump(self, train: Train, left_out: frozenset[str]) -> dict[str, Any]:
+        own = package_of(self.name)
+        others = {name for name, value in train if isinstance(value, MethodSettings) and name != own}
+        exclude: dict[str, Any] = dict.fromkeys(others, True)
+        return train.model_dump(mode="json", exclude=exclude | ({own: set(left_out)} if left_out else {}))
