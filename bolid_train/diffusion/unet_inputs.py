@@ -18,12 +18,16 @@ class Control:
     tokens: Tensor  # (B, L, D_text): the prompt's embeddings, or other tokens (InstantID: the face's)
     pooled: Tensor  # (B, D_pooled)
     time_ids: Tensor  # (B, 6)
-    scale: float = 1.0
+    scale: Tensor  # (B,): weight of the residuals; 0 adds nothing
 
     def rows(self, rows: slice) -> "Control":
         """The given rows."""
-        tensors = {name: getattr(self, name)[rows] for name in ("image", "tokens", "pooled", "time_ids")}
+        tensors = {name: getattr(self, name)[rows] for name in ("image", "tokens", "pooled", "time_ids", "scale")}
         return replace(self, **tensors)
+
+    def drop(self, rows: Tensor | None = None) -> "Control":
+        """Adds nothing in some rows (bool (B,)), or in all."""
+        return replace(self, scale=torch.zeros_like(self.scale) if rows is None else self.scale.masked_fill(rows, 0))
 
     def residuals(self, noisy: Tensor, timesteps: Tensor) -> tuple[list[Tensor], Tensor]:
         """What is added to the UNet's down blocks and its middle block, at `noisy` (B, C, h, w) and `timesteps`."""
@@ -32,7 +36,7 @@ class Control:
             timesteps,
             encoder_hidden_states=self.tokens,
             controlnet_cond=self.image,
-            conditioning_scale=self.scale,
+            conditioning_scale=self.scale.view(-1, 1, 1, 1),
             added_cond_kwargs={"text_embeds": self.pooled, "time_ids": self.time_ids},
             return_dict=False,
         )

@@ -9,8 +9,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch, Views
 from bolid_train.data.features.batches import without_photos
-from bolid_train.data.features.reference import ReferenceEmbedding
-from bolid_train.data.features.views import ViewEmbedding, ViewLatents
+from bolid_train.data.features.feature import Feature, Role
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.rng import RowRandom
@@ -34,7 +33,9 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
         places = torch.rand(*shape, 17, 2, generator=generator)
         return torch.cat([places, torch.ones(*shape, 17, 1)], dim=-1)
 
-    features = {"view_embeds": normal(rows, views, REF_DIM), "view_latents": normal(rows, views, 4, 16, 16)}
+    features = {}
+    for name, (role, shape) in _feature_shapes().items():
+        features[name] = normal(rows, *((views, *shape) if role == "view" else shape))
     given = Views(keypoints(rows, views), torch.full((rows, views, 2), 64.0), torch.full((rows, views), 0.9))
     return Batch(
         latents=normal(rows, 4, 16, 16),
@@ -42,7 +43,7 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
         prompt_embeds=normal(rows, 7, 80),
         pooled_prompt_embeds=normal(rows, 48),
         time_ids=torch.tensor([[64.0, 64, 0, 0, 64, 64]]).expand(rows, -1),
-        features={"image_embeds": normal(rows, REF_DIM)} | features,
+        features=features,
         views=given,
         random=RowRandom(range(1000 * seed, 1000 * seed + rows)),
         person_keypoints=keypoints(rows, 5),
@@ -50,10 +51,22 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
     )
 
 
+@cache
+def _features() -> list[Feature]:
+    """Those that any method reads."""
+    settings = train_model()()
+    return [feature for spec in registry.specs() for feature in spec.make_features(settings)]
+
+
+@cache
+def _feature_shapes() -> dict[str, tuple[Role, tuple[int, ...]]]:
+    base = Base.at("random", small_base())
+    return {name: (feature.role, shape) for feature in _features() for name, shape in feature.shapes(base).items()}
+
+
 def photoless(batch: Batch) -> Batch:
     """The batch without photos of the people."""
-    settings = train_model()()
-    return without_photos(batch, [make(settings) for make in (ReferenceEmbedding, ViewEmbedding, ViewLatents)])
+    return without_photos(batch, _features())
 
 
 def drawn_unet() -> UNet2DConditionModel:

@@ -101,7 +101,9 @@ def network(pipe: StableDiffusionXLPipeline) -> ControlNetModel:
 
 def _with_control(inputs: UNetInputs, network: ControlNetModel, image: Tensor, scale: float = 1.0) -> UNetInputs:
     tokens, added = inputs.encoder_hidden_states, inputs.added_cond_kwargs
-    control = Control(network, image, tokens, added["text_embeds"], added["time_ids"], scale)
+    control = Control(
+        network, image, tokens, added["text_embeds"], added["time_ids"], torch.full((len(tokens),), scale)
+    )
     return replace(inputs, controls=(control,))
 
 
