@@ -223,10 +223,10 @@ def _model(key: str, name: str, relative_to: Path) -> Check:
         return Check("models", "ok", f"{key} = {name}, in the hub's cache")
     from huggingface_hub import constants
 
-    text = f"{key} = {name} is not on this machine"
+    text, get = f"{key} = {name} is not on this machine", weights.download_command(name)
     if constants.HF_HUB_OFFLINE:
-        return Check("models", "problem", text, f"run `hf download {name}` while HF_HUB_OFFLINE is not set")
-    return Check("models", "warning", text, f"it is downloaded when it is first used; now, with `hf download {name}`")
+        return Check("models", "problem", text, f"run `{get}` while HF_HUB_OFFLINE is not set")
+    return Check("models", "warning", text, f"it is downloaded when it is first used; now, with `{get}`")
 
 
 def _cost(manifest: Manifest, dataset: Dataset) -> Cost:

@@ -196,7 +196,7 @@ class Filter(Section):
 
 
 class Models(Section):
-    """Names of models: embedded ones, local folders, or hub repositories."""
+    """Names of models: embedded ones, local folders, or hub repositories, also as `owner/model@revision`."""
 
     pose: str = "yolo11n-pose"
     """Finds people and their keypoints."""

@@ -158,7 +158,8 @@ def find(name: str) -> Weights:
 
 def folder(name: str, relative_to: Path | None = None, files: Sequence[str] = ()) -> Path:
     """A model's folder by name: a local folder (relative to `relative_to`), or a hub repository in the hub's cache,
-    downloaded if needed. If `files` are given, only those of them that exist are downloaded.
+    downloaded if needed. `owner/model@revision` is a branch, a tag or a commit of the repository. If `files` are given,
+    only those of them that exist are downloaded.
 
     Raises BolidError, with instructions, if the model is neither local nor available.
     """
@@ -168,9 +169,10 @@ def folder(name: str, relative_to: Path | None = None, files: Sequence[str] = ()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    repository, revision = _revision(name)
     patterns = list(files) or None
     try:
-        cached = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+        cached = Path(snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=True))
         if not files or any((cached / file).is_file() for file in files):
             return cached
     except HFValidationError as error:
@@ -178,11 +180,11 @@ def folder(name: str, relative_to: Path | None = None, files: Sequence[str] = ()
     except OSError:
         pass  # not in the cache: download it
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub client passes on the errors of its HTTP library
         raise BolidError(
-            f"model '{name}' is not on this machine and could not be downloaded ({type(error).__name__}); run "
-            f"`hf download {name}` where there is a network, or name a local folder instead"
+            f"model '{name}' is not on this machine and could not be downloaded ({_why(error)}); run "
+            f"`{download_command(name)}` where there is a network, or name a local folder instead"
         ) from error
 
 
@@ -193,11 +195,39 @@ def is_here(name: str, relative_to: Path) -> bool:
         return local.resolve().is_relative_to(relative_to.resolve())
     from huggingface_hub import snapshot_download
 
+    repository, revision = _revision(name)
     try:
-        snapshot_download(name, local_files_only=True)
+        snapshot_download(repository, revision=revision, local_files_only=True)
     except (OSError, ValueError):
         return False
     return True
+
+
+def download_command(name: str) -> str:
+    """The command that puts a hub model into the hub's cache."""
+    repository, revision = _revision(name)
+    return f"hf download {repository}" + (f" --revision {revision}" if revision else "")
+
+
+def _revision(name: str) -> tuple[str, str | None]:
+    """A hub repository and its revision, from `owner/model@revision`."""
+    repository, _, revision = name.partition("@")
+    return repository, revision or None
+
+
+def _why(error: Exception) -> str:
+    """Why a download failed, in words that say what to do."""
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return "it is gated: accept its terms on its page, and set HF_TOKEN"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "the hub has no such model, or HF_TOKEN does not allow it"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return "it has no such revision"
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    return type(error).__name__
 
 
 def file(name: str, files: Sequence[str], relative_to: Path | None = None) -> Path:

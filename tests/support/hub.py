@@ -1,0 +1,78 @@
+"""A model hub on this machine: as much of its interface as downloading a repository needs."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha1
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+
+@dataclass
+class Hub:
+    """`models`: repository → revision → file → bytes. A gated repository needs the token."""
+
+    models: dict[str, dict[str, dict[str, bytes]]]
+    gated: dict[str, str] = field(default_factory=dict)  # repository → token
+    url: str = ""
+    requests: list[tuple[str, str]] = field(default_factory=list)  # path, authorization
+
+
+@contextmanager
+def serve(hub: Hub) -> Iterator[Hub]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0].strip("/")
+            token = self.headers.get("authorization", "")
+            hub.requests.append((path, token))
+            repository = next((name for name in hub.models if f"{name}/" in f"{path}/"), None)
+            if repository is None:
+                return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+            if repository in hub.gated and token != f"Bearer {hub.gated[repository]}":
+                return self._send(403, b"{}", {"X-Error-Code": "GatedRepo"})
+            revisions = hub.models[repository]
+            revisions = revisions | {commit(name): files for name, files in revisions.items()}
+            rest = path.partition(repository)[2].strip("/").split("/", 2)
+            kind, revision = rest[0], rest[1] if len(rest) > 1 else "main"
+            files = revisions.get(revision)
+            if files is None:
+                return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+            sha = revision if len(revision) == 40 else commit(revision)
+            if kind == "resolve":
+                data = files[rest[2]]
+                return self._send(200, data, {"ETag": f'"{sha1(data).hexdigest()}"', "X-Repo-Commit": sha})
+            if kind == "tree":
+                rows = [{"type": "file", "path": name, "size": len(data), "oid": sha1(data).hexdigest()}
+                        for name, data in files.items()]  # fmt: skip
+                return self._send(200, json.dumps(rows).encode())
+            siblings = [{"rfilename": name} for name in files]
+            return self._send(200, json.dumps({"id": repository, "sha": sha, "siblings": siblings}).encode())
+
+        def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *values: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def commit(revision: str) -> str:
+    """The commit that a revision of any of the models names."""
+    return sha1(revision.encode()).hexdigest()
