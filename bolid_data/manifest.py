@@ -314,7 +314,9 @@ class Train(Section):
     view_resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
     """Side in pixels of the weighted views that the VAE encodes."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """The optimizer's, after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The optimizer's."""
     warmup: Count = 0
     """Steps over which the learning rate grows to its value."""
     schedule: Literal["constant", "cosine"] = "constant"

@@ -12,9 +12,9 @@ Schema = dict[str, Any]
 
 _INTRODUCTION = """\
 All keys of a manifest, written by `make docs` from the classes of `bolid_data/manifest.py` and of
-`bolid_train/methods/<method>/settings.py`. `bolid schema` prints the same as a JSON
-schema. With `bolid schema > manifest.schema.json`, and `#:schema manifest.schema.json` as a manifest's first line, an
-editor with a TOML language server (taplo, Even Better TOML) completes and checks it."""
+`bolid_train/methods/<method>/settings.py`. `bolid schema` prints the same as a JSON schema. With
+`bolid schema > manifest.schema.json`, and `#:schema manifest.schema.json` as a manifest's first line, an editor with a
+TOML language server (taplo, Even Better TOML) completes and checks it."""
 
 
 class _WithoutTitles(GenerateJsonSchema):
