@@ -134,7 +134,7 @@ def decisions(manifest: ManifestFile, data: Data = None, as_json: Json = False, 
     log = dataset.catalog.decisions.log()
     print_result({"decisions": log}, as_json, lambda result: photo_list.print_log(result["decisions"]))
     if log:
-        say_next(f"{command('undo', manifest, data)} takes back the last command, with PHOTO all on a photo")
+        say_next(f"{command('undo', manifest, data)} takes back the last command; with PHOTO, everything decided on it")
     else:
         say_next(command("list", manifest, data), _TO_DECIDE)
 
