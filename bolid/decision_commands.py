@@ -45,13 +45,12 @@ def list_(
             raise UsageError("--json: prints on stdout; leave out --out, or --json")
         judge.export_photos(catalog, wanted, out)
         say(f"{out}: {photos(judge.count_photos(catalog, wanted))}")
-        say_next(_TO_DECIDE, result=out)
     elif as_json:
         photo_list.print_photos_as_json(judge.list_photos(catalog, wanted))
     else:
         shown = list(judge.list_photos(catalog, wanted, photo_list.MAX_ROWS))
         photo_list.print_photos(shown, judge.count_photos(catalog, wanted))
-        say_next(f"{command('explain', manifest, data, 'PHOTO')} for one of them", _TO_DECIDE)
+    say_next(f"{command('explain', manifest, data, 'PHOTO')} for one of them", _TO_DECIDE, result=out)
 
 
 def keep(

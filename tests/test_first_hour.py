@@ -24,8 +24,8 @@ def section() -> str:
 
 
 def readme_commands() -> list[list[str]]:
-    block = section().split("```sh\n")[1].split("```")[0]
-    return [shlex.split(line, comments=True)[1:] for line in block.splitlines() if ".venv/bin/bolid" in line]
+    lines = (line for block in section().split("```sh\n")[1:] for line in block.split("```")[0].splitlines())
+    return [shlex.split(line, comments=True)[1:] for line in lines if ".venv/bin/bolid" in line]
 
 
 def put(home: Path, people: dict[str, tuple[tuple[Path, tuple[int, int, int, int]], ...]]) -> None:
@@ -80,6 +80,43 @@ def test_two_people(tmp_path: Path) -> None:
     assert "shard: 3 photos of 2 people in 1 shard\n" in done["dataset"].stderr
     assert "shard: berta has only one photo; most methods need a second one of each person" in done["dataset"].stderr
     assert "held out" not in done["dataset"].stderr
+
+
+def test_every_other_command_ends_with_what_comes_next(tmp_path: Path) -> None:
+    put(tmp_path, {"anna": ANNA, "berta": BERTA[:1]})
+    bolid("init", "photos", cwd=tmp_path)
+    lock, rebuilt = "data/photos/dataset.lock.json", ("--data", "rebuilt", "--folder", "photos")
+    steps: list[tuple[str, ...]] = [
+        ("scrape", "photos.toml"),
+        ("filter", "photos.toml"),
+        ("caption", "photos.toml"),
+        ("caption", "photos.toml", "--set", "anna/1.jpg", "a man in a suit"),
+        ("caption", "photos.toml", "--export", "captions"),
+        ("shard", "photos.toml"),
+        ("filter", "photos.toml", "--rejudge"),
+        ("verify", "photos.toml"),
+        ("rebuild", lock, *rebuilt),
+        ("list", "photos.toml"),
+        ("list", "photos.toml", "--out", "photos.csv"),
+        ("reject", "photos.toml", "anna/2.jpg", "--why", "blurred"),
+        ("decisions", "photos.toml"),
+        ("undo", "photos.toml"),
+        ("keep", "photos.toml", "anna/2.jpg", "--why", "sharp enough"),
+        ("assign", "photos.toml", "anna/2.jpg", "berta"),
+        ("repair", "photos.toml"),
+        ("forget", "photos.toml", "berta", "--yes"),
+        ("forget", "photos.toml", "berta", "--yes"),
+        ("schema",),
+    ]
+    for command, *arguments in steps:
+        for as_json in ([], ["--json"]) if command not in ("schema", "forget", "undo") else ([],):
+            if "--out" in arguments and as_json:
+                continue
+            done = bolid(command, *arguments, *as_json, cwd=tmp_path)
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+            assert done.stderr.splitlines()[-1].startswith("next: "), f"{command}: {done.stderr}"
+            if as_json:
+                json.loads(done.stdout)
 
 
 def test_who_is_held_out_is_named(tmp_path: Path) -> None:
