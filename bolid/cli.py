@@ -180,7 +180,11 @@ def caption(
         else:
             result = caption_photos(loaded, dataset)
         _print_result(result, as_json)
-    say_next(command("shard", manifest, data), result=export)
+    if export:
+        again = command("caption", manifest, data, shlex.join(["--import", str(export)]))
+        say_next(f"edit them, then {again}", result=export)
+    else:
+        say_next(command("shard", manifest, data), command("export", manifest, data, "DIR --to …"))
 
 
 @app.command()
@@ -248,7 +252,9 @@ def export(
     loaded, dataset = _open(manifest, data)
     with dataset.working():
         request = Request(to, folder, person or [], repeats, trigger, links)
-        _print_result(run(loaded, dataset, request), as_json)
+        result = run(loaded, dataset, request)
+        _print_result(result, as_json)
+    say_next(result["usage"], result=folder)
 
 
 @app.command()

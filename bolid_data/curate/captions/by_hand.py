@@ -36,7 +36,6 @@ def set_caption(manifest: Manifest, dataset: Dataset, photo: str, text: str, nam
         raise UsageError(f"--set {photo}: the caption {error}") from None
     dataset.catalog.captions.write({sha256: caption}, _name(manifest, name))
     note(f"caption: {photo} ({sha256[:8]}) {'is captioned by hand' if caption else 'has no caption by hand any more'}")
-    _note_next(manifest)
     return {"sha256": sha256, "caption": caption or None, "name": _name(manifest, name)}
 
 
@@ -78,7 +77,6 @@ def import_captions(manifest: Manifest, dataset: Dataset, folder: Path, name: st
             "folder, or as `bolid caption --export` names them"
         )
     note(f"caption: {counted(counts['imported'], 'caption')} imported, {counts['unchanged']} as before")
-    _note_next(manifest)
     return counts | {"unmatched": len(unmatched)}
 
 
@@ -107,7 +105,6 @@ def export_captions(manifest: Manifest, dataset: Dataset, folder: Path, name: st
         files = {caption_path(folder, caption): f"{caption.caption}\n".encode() for caption in batch}
         write_files({file: text for file, text in files.items() if not file.exists()})
     note(f"caption: {counted(len(captions), 'caption')} in {folder}")
-    note(f"next: edit them, then `bolid caption {manifest.path} --import {folder}`")
     return {"exported": len(captions), "folder": str(folder)}
 
 
@@ -164,7 +161,3 @@ def _readings(file: Path, folder: Path, name: str) -> Iterator[dict[str, Any]]:
             "file": shown, "rank": rank, "stem": to_address(photo, folder), "digits": digits and digits[1],
             "name": caption_name, "caption": caption,
         }  # fmt: skip
-
-
-def _note_next(manifest: Manifest) -> None:
-    note(f"next: `bolid shard {manifest.path}` writes the captions to the shards, `bolid export` hands them on")

@@ -57,7 +57,8 @@ def export(manifest: Manifest, dataset: Dataset, request: Request) -> dict[str, 
     longer kept are removed first, and files that are there already are not written again.
 
     Raises UsageError for a folder that holds something else, BolidError if there is nothing to export or captions are
-    missing, and, after the rest is exported, if photos have lost their bytes.
+    missing, and, after the rest is exported, if photos have lost their bytes. The result's `usage` is what to run or to
+    configure next.
     """
     _check(request)
     dataset.catalog.require()
@@ -80,8 +81,9 @@ def export(manifest: Manifest, dataset: Dataset, request: Request) -> dict[str, 
         writer = _Writer(dataset, request, layout, splits, manifest.filter.background)
         count, usage = writer.write(people), layout.usage(request.folder.resolve())
     note(f"export: {words.photos(count)} of {words.people(len(people))} in {request.folder}")
-    note(f"next: {usage}")
-    return {"format": request.format, "folder": str(request.folder), "photos": count, "people": len(people)}
+    return {
+        "format": request.format, "folder": str(request.folder), "photos": count, "people": len(people), "usage": usage,
+    }  # fmt: skip
 
 
 def _check(request: Request) -> None:

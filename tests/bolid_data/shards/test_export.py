@@ -166,7 +166,8 @@ def test_the_last_line_says_how_to_use_it(home: Path) -> None:
         assert last.startswith("next: ")
         assert words in last
         assert str(home / f"to-{to}") in last
-        assert json.loads(told.stdout) == {"format": to, "folder": f"to-{to}", "photos": 3, "people": 2}
+        result = {"format": to, "folder": f"to-{to}", "photos": 3, "people": 2}
+        assert json.loads(told.stdout) == result | {"usage": last.removeprefix("next: ")}
 
 
 @pytest.mark.parametrize("to", ["kohya", "imagefolder"])
