@@ -213,7 +213,7 @@ def test_photos_gone_from_the_site_are_named_and_the_rest_is_written(crawled: Cr
     assert urls(report, "gone") == gone
     assert report["changed"] == report["opted_out"] == report["failed"] == []
     assert all(address in done.stderr for address in gone)
-    assert f"3 of {len(locked['photos'])} photos are missing" in done.stderr
+    assert f"3 of {len(locked['photos'])} photos missing" in done.stderr
     again = Dataset(tmp_path / "data")
     assert verify(again) == []
     samples = [sum(entry["samples"] for entry in lock["shards"]) for lock in (read(again.lock), locked)]
@@ -255,7 +255,7 @@ def test_changed_bytes_are_named_and_not_stored(listed: Listed, tmp_path: Path) 
     report = rebuild(lock, tmp_path / "new", Options(listed.site.base_url, delay=0))
     assert urls(report, "changed") == {url(2)}
     assert report["gone"] == report["failed"] == []
-    assert "1 of 3 photos are missing" in report["problem"]
+    assert "1 of 3 photos missing" in report["problem"]
     again = Dataset(tmp_path / "new")
     assert {file.stem for file in again.store.files()} == {listed.photos[0], listed.photos[2]}
     assert not list(again.store.inbox.iterdir())
