@@ -424,7 +424,8 @@ def load(path: Path, overrides: dict[str, Any] | None = None, train: type[Train]
     except ValidationError as error:
         source = data.get("source")
         as_written = {("train", *new): ("train", *old) for old, new in moved}
-        for keys, message in mistakes_of(error, source.get("kind") if isinstance(source, dict) else None):
+        kind = source.get("kind") if isinstance(source, dict) else None
+        for keys, message in mistakes_of(error, kind, manifest_model(train).model_json_schema()):
             mistakes.append((as_written.get(keys, keys), message))
     except RecursionError:
         raise UsageError(f"{path}: tables or lists are nested too deep") from None

@@ -1,5 +1,6 @@
 """Words the mistakes of a manifest: all of them at once, each with its place."""
 
+import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +25,8 @@ def explain(path: Path, text: str, mistakes: Iterable[Mistake], options: Iterabl
     lines: dict[tuple[str, ...], tuple[int, str]] = {}
     for keys, message in mistakes:
         if len(keys) > 1 and keys[0] == "source" and keys[1] in options:
-            lines.setdefault(keys, (0, f"--{keys[1].replace('_', '-')}: {message}"))
+            option = f"--{keys[1].replace('_', '-')}"
+            lines.setdefault(keys, (0, f"{option}: {message.replace('no such key', 'no such setting')}"))
         else:
             number = _line(text, keys)
             lines.setdefault(keys, (number, f"{path}:{number}: {'.'.join(keys) or 'manifest'}: {message}"))
@@ -34,12 +36,12 @@ def explain(path: Path, text: str, mistakes: Iterable[Mistake], options: Iterabl
     return explained
 
 
-def mistakes_of(error: ValidationError, kind: object) -> list[Mistake]:
-    """The mistakes that pydantic found; `kind` is the source's."""
-    return [_mistake(details, kind) for details in error.errors(include_url=False)]
+def mistakes_of(error: ValidationError, kind: object, schema: dict[str, Any]) -> list[Mistake]:
+    """The mistakes that pydantic found; `kind` is the source's, and `schema` the manifest's JSON schema."""
+    return [_mistake(details, kind, schema) for details in error.errors(include_url=False)]
 
 
-def _mistake(details: Any, kind: object) -> Mistake:
+def _mistake(details: Any, kind: object, schema: dict[str, Any]) -> Mistake:
     # pydantic adds the union's branch ("theplace") to the location of an error; the file has no such key.
     branch = kind if details["loc"][:1] == ("source",) and kind in KINDS else None
     keys = tuple(str(key) for i, key in enumerate(details["loc"]) if not (i == 1 and key == branch))
@@ -50,10 +52,23 @@ def _mistake(details: Any, kind: object) -> Mistake:
         return keys, "is missing" if keys != ("source",) else "[source] with a kind is missing"
     if details["type"] == "extra_forbidden":
         known = f" for kind '{kind}'" if branch and len(keys) == 2 else ""
-        return keys, f"no such key{known}"
+        nearest = difflib.get_close_matches(keys[-1], _known_keys(keys[:-1], kind, schema), n=1)
+        return keys, f"no such key{known}" + (f"; did you mean {nearest[0]}?" if nearest else "")
     if details["type"] == "value_error":
         return keys, details["msg"].removeprefix("Value error, ")
     return keys, f"{details['msg']} (it is {_short(details['input'])})"
+
+
+def _known_keys(table: tuple[str, ...], kind: object, schema: dict[str, Any]) -> list[str]:
+    """The keys that a table of the manifest may have."""
+    section = schema
+    for key in table:
+        value = section.get("properties", {}).get(key, {})
+        references = [option["$ref"] for option in (value, *value.get("oneOf", ())) if "$ref" in option]
+        sections = [schema["$defs"][reference.removeprefix("#/$defs/")] for reference in references]
+        kinds = [one for one in sections if one["properties"].get("kind", {}).get("const") == kind]
+        section = next(iter(kinds or sections), {})
+    return list(section.get("properties", {}))
 
 
 def _short(value: Any) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from bolid_data import manifest
 from bolid_data.errors import ManifestError, UsageError
+from bolid_train import settings
 
 MINIMAL = 'name = "mine"\n[source]\nkind = "folder"\npath = "photos"\n'
 
@@ -67,13 +68,29 @@ def test_all_mistakes_are_named_at_once_in_the_order_of_the_file(tmp_path: Path)
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("[filter]\nmin_widht = 5\n", "min_width"),
+        ("[filters]\n", "filter"),
+        ("max_peopel = 3\n", "max_people"),
+        ("[train]\nbatchsize = 3\n", "batch_size"),
+        ("[train.bolid]\nbody_dims = 3\n", "body_dim"),
+        ("[train.objective]\nclip_txt = 3\n", "clip_text"),
+    ],
+)
+def test_a_misspelt_key_names_the_nearest(text: str, nearest: str, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=f"no such key.*; did you mean {nearest}\\?"):
+        settings.load(write(tmp_path, MINIMAL + text))
+
+
 def test_a_mistake_of_an_option_blames_the_option(tmp_path: Path) -> None:
     path = write(tmp_path, MINIMAL + "[filter]\npeople = 0\n")
     with pytest.raises(ManifestError) as error:
         manifest.load(path, {"delay": 1.0, "max_people": 0})
     assert error.value.mistakes == [
         "--max-people: Input should be greater than or equal to 1 (it is 0)",
-        "--delay: no such key for kind 'folder'",
+        "--delay: no such setting for kind 'folder'",
         f"{path}:6: filter.people: Input should be greater than or equal to 1 (it is 0)",
     ]
 
