@@ -26,7 +26,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from bolid_data import manifest as manifests
 from bolid_data.collect.rebuild import Options, fetch_locked
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
@@ -39,6 +38,7 @@ from bolid_data.shards.rebuild import rebuild_shards
 from bolid_data.shards.write import shard
 from bolid_data.stale import find_stale
 from bolid_data.weights import file_sha256
+from bolid_train import settings as manifests
 from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.evaluate.finished_runs import find_runs

@@ -31,7 +31,8 @@ class Method(Protocol):
         ...
 
     def scale(self, name: str, weight: float) -> None:
-        """Sets λ of a condition; with all scales at 0, the UNet must equal the base bit for bit."""
+        """Sets λ of a condition, for what `condition` returns from then on; with all scales at 0, the UNet must equal
+        the base bit for bit."""
         ...
 
     def blend(self, first: UNetInputs, second: UNetInputs, weight: float) -> UNetInputs:

@@ -118,14 +118,8 @@ def fit(method: Method, unet: UNet2DConditionModel, batch: Batch, steps: int) ->
 @torch.no_grad()
 def predict(unet: UNet2DConditionModel, batch: Batch, inputs: UNetInputs) -> torch.Tensor:
     """What the UNet says of the batch's latents."""
-    timesteps = torch.full((len(batch),), 500)
-    return unet(
-        batch.latents,
-        timesteps,
-        encoder_hidden_states=inputs.encoder_hidden_states,
-        added_cond_kwargs=inputs.added_cond_kwargs,
-        cross_attention_kwargs=inputs.cross_attention_kwargs or None,
-    ).sample
+    denoiser = Denoiser(unet, DDPMScheduler.from_pretrained(small_base(), subfolder="scheduler"))
+    return denoiser(batch.latents, torch.full((len(batch),), 500), inputs)
 
 
 def bare(batch: Batch) -> UNetInputs:
