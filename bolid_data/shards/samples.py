@@ -64,9 +64,8 @@ def note_lost_photos(dataset: Dataset, step: str, lost: dict[str, str], rest: st
     if lost:
         record_lost(dataset.catalog, dataset.store, lost)
         note_lost(step, lost)
-        raise BolidError(
-            f"{len(lost)} kept photos lost their bytes, named above; `bolid dataset` fetches them again. {rest}"
-        )
+        photos_lost = counted(len(lost), "kept photo lost its bytes", "kept photos lost their bytes")
+        raise BolidError(f"{photos_lost}, named above; `bolid dataset` fetches again. {rest}")
 
 
 def people_with_photos(dataset: Dataset) -> list[str]:

@@ -38,7 +38,7 @@ def test_a_folder_of_people(named: list[str], tmp_path: Path) -> None:
     done = bolid("init", *named, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "photos.toml: a manifest for 2 people, 3 photos" in done.stdout
-    assert done.stderr == "next: bolid doctor photos.toml, then bolid dataset photos.toml\n"
+    assert done.stderr == "result: photos.toml\nnext: bolid doctor photos.toml, then bolid dataset photos.toml\n"
     text = (tmp_path / "photos.toml").read_text()
     assert "#   Ana B: 2 photos\n#   tom: 1 photo; BoLID needs a second one\n" in text
     assert "the photos have 640 to 800" in text
