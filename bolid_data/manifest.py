@@ -311,6 +311,8 @@ class Train(Section):
     """Photos that are processed at once."""
     views: Annotated[int, Field(ge=1, le=1000)] = 4
     """Photos of the person per sample, at most."""
+    captions: Literal["chosen", "all"] = "chosen"
+    """Train on the caption that `[caption]` chooses, or on one of all that a photo has, at random in every step."""
     view_resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64
     """Side in pixels of the weighted views that the VAE encodes."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4

@@ -87,8 +87,9 @@ def usable_people(
 
 
 def _selected_people(shards: ShardDataset, settings: Train, subject: Subject | None, split: str = "train") -> People:
+    all_captions = settings.captions == "all"
     if not subject:
-        return shards.people(split)
+        return shards.people(split, all_captions)
     method, person = settings.method, subject.person
     if not person:
         raise UsageError(f'method "{method}" is trained on one person; name them in [train.{method}] person')
@@ -99,7 +100,7 @@ def _selected_people(shards: ShardDataset, settings: Train, subject: Subject | N
         matches = ", ".join(difflib.get_close_matches(person, splits, n=3, cutoff=0.4))
         hint = f"; the nearest are {matches}" if matches else ""
         raise UsageError(f"[train.{method}] person = '{person}': {shards.folder} has no such person{hint}")
-    photos = list(chain.from_iterable(shards.people(name)[person] for name in sorted(splits[person])))
+    photos = list(chain.from_iterable(shards.people(name, all_captions)[person] for name in sorted(splits[person])))
     for sha256 in subject.photos:
         if sha256 not in {photo.sha256 for photo in photos}:
             raise UsageError(f"[train.{method}] photos: {shards.folder} has no photo {sha256} of '{person}'")

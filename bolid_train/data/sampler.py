@@ -72,4 +72,8 @@ class PersonSampler:
         reference = others[random.integers(len(others))]
         # The number of views varies, so that generation works with one photo as well as with many.
         count = random.integers(1, min(self._views, len(others)) + 1)
-        return BatchItem(target, reference, others[:count], order[:_MAX_PERSON_PHOTOS], int(random.integers(2**62)))
+        seed = int(random.integers(2**62))
+        if target.captions:
+            captions = target.with_each_caption()
+            target = captions[random.integers(len(captions))]
+        return BatchItem(target, reference, others[:count], order[:_MAX_PERSON_PHOTOS], seed)

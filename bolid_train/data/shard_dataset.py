@@ -4,7 +4,7 @@ import io
 import tarfile
 from collections import defaultdict
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +31,11 @@ class Sample:
     height: int
     caption: str
     keypoints: tuple[tuple[float, float, float], ...]  # (17, 3): x, y in pixels of the shard's JPEG, confidence
+    captions: tuple[str, ...] = ()  # other captions that it is trained with, besides `caption`
+
+    def with_each_caption(self) -> list["Sample"]:
+        """The sample with its caption, then with each of the others."""
+        return [self, *(replace(self, caption=caption) for caption in self.captions)]
 
 
 People = dict[str, list[Sample]]
@@ -50,14 +55,15 @@ class ShardDataset:
         except FileNotFoundError:
             raise UsageError(f"{folder}/index.duckdb is missing; run `bolid shard` first") from None
 
-    def people(self, split: str) -> dict[str, list[Sample]]:
-        """Samples of a split by person, sorted by person and key.
+    def people(self, split: str, all_captions: bool = False) -> dict[str, list[Sample]]:
+        """Samples of a split by person, sorted by person and key; with `all_captions`, those besides the chosen one,
+        too.
 
         Raises BolidError for a sample that ends after its shard.
         """
         people: dict[str, list[Sample]] = defaultdict(list)
         sizes: dict[str, int | None] = {}
-        for row in sorted(self.index.samples(split, maps=False), key=itemgetter("key")):
+        for row in sorted(self.index.samples(split, maps=all_captions), key=itemgetter("key")):
             sample = _sample(row)
             if sample.shard not in sizes:
                 sizes[sample.shard] = self._files.size(sample.shard)
@@ -142,4 +148,8 @@ _FIELDS = {field.name for field in fields(Sample)}
 
 def _sample(row: SampleRow) -> Sample:
     values: dict[str, Any] = {name: value for name, value in row.items() if name in _FIELDS}
-    return Sample(**values | {"caption": row["caption"] or "", "keypoints": row["keypoints"] or ()})
+    caption = row["caption"] or ""
+    others = {text for text in (row.get("captions") or {}).values() if text and text != caption}
+    return Sample(
+        **values | {"caption": caption, "keypoints": row["keypoints"] or (), "captions": tuple(sorted(others))}
+    )

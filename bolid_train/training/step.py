@@ -134,7 +134,8 @@ def _identity(manifest: Manifest, cache: FeatureCache, people: People, steps: in
     hash."""
     excluded = {"steps", "checkpoint_every", "validate_every", "tracker"}
     settings = registry.resolve(manifest.train.method).loss_settings(manifest.train)
-    identifiers = [[photo.key, photo.caption, photo.keypoints] for photos in people.values() for photo in photos]
+    photos = [photo for photos_of_one in people.values() for photo in photos_of_one]
+    identifiers = [[photo.key, photo.caption, photo.captions, photo.keypoints] for photo in photos]
     return {
         "version": _VERSION,
         "seed": manifest.seed,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
@@ -86,50 +86,57 @@ class FeatureCache:
         return {person: photos for person, photos in cached.items() if photos}
 
     def _is_cached(self, sample: Sample) -> bool:
-        return all(self.path(feature, sample).is_file() for feature in self.features.values())
+        return all(path.is_file() for path in self._paths_of(sample))
+
+    def _paths_of(self, sample: Sample) -> Iterator[Path]:
+        """The files of the sample, those of its other captions included."""
+        for caption in sample.with_each_caption():
+            yield from (self.path(feature, caption) for feature in self.features.values())
 
     def _fill(self, shards: ShardDataset, samples: list[Sample], device: torch.device) -> None:
-        work = list(self._work(samples))
-        if not work:
+        captions = [caption for sample in samples for caption in sample.with_each_caption()]
+        of_photos, of_captions = list(self._missing(samples, True)), list(self._missing(captions, False))
+        if not (of_photos or of_captions):
             return
         pipe = self.base.pipeline(device, unet=None)
-        names = {feature.name for _, features in work for feature in features}
+        names = {feature.name for _, features in of_photos + of_captions for feature in features}
         encoders = {name: self.features[name].encoder(pipe) for name in names}
-        to_read = (self._readable(chunk) for chunk, features in work if any(map(_reads_photos, features)))
-        photos = read_photos(shards, chain.from_iterable(to_read))
+        photos = read_photos(shards, chain.from_iterable(chunk for chunk, _ in of_photos))
         with bar() as progress, torch.inference_mode():
-            task = progress.add_task("encoding", total=sum(len(chunk) for chunk, _ in work))
-            for chunk, features in work:
-                readable: dict[Sample, Image.Image] = {}
-                if any(map(_reads_photos, features)):
-                    read = dict(islice(photos, len(self._readable(chunk))))
-                    self._mark_broken(read)
-                    readable = {sample: photo for sample, photo in read.items() if isinstance(photo, Image.Image)}
-                for feature in features:
-                    inputs = readable if _reads_photos(feature) else dict.fromkeys(chunk, _NO_PHOTO)
-                    if inputs:
-                        photos_of = [Photo(image, one.keypoints, one.caption) for one, image in inputs.items()]
-                        self._write(feature, list(inputs), encoders[feature.name](photos_of))
+            task = progress.add_task("encoding", total=sum(len(chunk) for chunk, _ in of_photos + of_captions))
+            for chunk, features in of_photos:
+                read = dict(islice(photos, len(chunk)))
+                self._mark_broken(read)
+                readable = {sample: photo for sample, photo in read.items() if isinstance(photo, Image.Image)}
+                self._encode(readable, features, encoders)
+                progress.advance(task, len(chunk))
+            for chunk, features in of_captions:
+                self._encode(dict.fromkeys(chunk, _NO_PHOTO), features, encoders)
                 progress.advance(task, len(chunk))
 
-    def _work(self, samples: list[Sample]) -> Iterator[Work]:
+    def _missing(self, samples: list[Sample], read_photos: bool) -> Iterator[Work]:
+        """Chunks of samples, and the features that read photos, or only captions, of which some lack a file."""
+        features = [feature for feature in self.features.values() if ("sha256" in feature.inputs) == read_photos]
         # Chunks do not depend on which files exist: features must not depend on where a run was killed.
         for start in range(0, len(samples), _CHUNK):
             chunk = samples[start : start + _CHUNK]
+            if read_photos:
+                chunk = [sample for sample in chunk if not self._broken(sample).is_file()]
             missing = [
-                feature
-                for feature in self.features.values()
-                if not all(self.path(feature, sample).is_file() for sample in self._expected(feature, chunk))
+                feature for feature in features if not all(self.path(feature, sample).is_file() for sample in chunk)
             ]
             if missing:
                 yield chunk, missing
 
-    def _expected(self, feature: Feature, chunk: list[Sample]) -> list[Sample]:
-        return self._readable(chunk) if _reads_photos(feature) else chunk
-
-    def _readable(self, chunk: list[Sample]) -> list[Sample]:
-        """Those that are not known to be broken."""
-        return [sample for sample in chunk if not self._broken(sample).is_file()]
+    def _encode(
+        self,
+        images: Mapping[Sample, Image.Image],
+        features: Iterable[Feature],
+        encoders: Mapping[str, Callable[[Sequence[Photo]], list[Tensors]]],
+    ) -> None:
+        photos = [Photo(image, sample.keypoints, sample.caption) for sample, image in images.items()]
+        for feature in features if photos else ():
+            self._write(feature, list(images), encoders[feature.name](photos))
 
     def _write(self, feature: Feature, samples: list[Sample], encoded: list[Tensors]) -> None:
         for sample, tensors in zip(samples, encoded, strict=True):
@@ -161,7 +168,7 @@ class FeatureCache:
 
     def _delete_orphans(self, samples: list[Sample], dataset_people: set[str]) -> None:
         """Deletes the features of other photos of these people, and of people who are not in the dataset."""
-        wanted = {self.path(feature, sample) for feature in self.features.values() for sample in samples}
+        wanted = {path for sample in samples for path in self._paths_of(sample)}
         wanted |= {self._broken(sample) for sample in samples}
         for folder in (*self._folders.values(), self._broken_folder):
             for person in {sample.person for sample in samples}:
@@ -182,7 +189,3 @@ class FeatureCache:
             except (OSError, SafetensorError) as error:
                 raise BolidError(f"{path}: cannot be read ({error}); delete it and run `bolid train` again") from error
         return [tensors[name] for name in names]
-
-
-def _reads_photos(feature: Feature) -> bool:
-    return "sha256" in feature.inputs

@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import shutil
+from collections import Counter
 from pathlib import Path
 
+import duckdb
 import pytest
 import torch
 
@@ -17,7 +19,8 @@ from bolid_train.data.features.prompt import Prompt
 from bolid_train.data.features.reference import ReferenceEmbedding
 from bolid_train.data.features.target import encode_images
 from bolid_train.data.features.views import ViewEmbedding, ViewLatents, fractions
-from bolid_train.data.sampler import BatchItem
+from bolid_train.data.preflight import usable_people
+from bolid_train.data.sampler import BatchItem, PersonSampler
 from bolid_train.data.shard_dataset import People, Sample, ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.clip import load_clip
@@ -251,3 +254,31 @@ def test_a_damaged_file_of_features_says_what_to_do(folder: Path) -> None:
     cache.path(cache.features["target"], sample).write_bytes(b"no")
     with pytest.raises(BolidError, match="delete it and run"):
         cache.read(sample, "latents")
+
+
+def test_of_several_captions_each_is_encoded_and_one_is_drawn_for_a_row(folder: Path) -> None:
+    with duckdb.connect(folder / "shards" / "index.duckdb") as index:
+        index.execute("alter table samples add column captions map(varchar, varchar)")
+        index.execute("update samples set captions = map {'short': 'a person', 'same': caption, 'none': ''}")
+    shards, cache = ShardDataset(folder / "shards"), make_cache(folder, captions="all")
+    chosen = make_cache(folder)
+    people = usable_people(shards, cache.settings)
+    assert all(photo.captions == ("a person",) for photos in people.values() for photo in photos)
+    assert not any(photo.captions for photos in usable_people(shards, chosen.settings).values() for photo in photos)
+    before = _files(folder)
+    assert cache.fill(shards, people, CPU) == people
+    new = _files(folder).keys() - before.keys()
+    assert {path.parents[1].name.split("-")[0] for path in new} == {"prompt"} and len(new) == 3, "one for each person"
+    items = [item for step in range(40) for item in PersonSampler(people, 2, 3, seed=0).items(step)]
+    drawn = Counter(item.target.caption == "a person" for item in items)
+    assert 20 < drawn[True] < 60
+    batch = make_batch(cache, items[:8])
+    short = [item.target.caption == "a person" for item in items[:8]]
+    assert any(short) and not all(short)
+    embeds = [tuple(row.flatten().tolist()) for row in batch.prompt_embeds]
+    of_short = {embed for embed, is_short in zip(embeds, short, strict=True) if is_short}
+    assert len(of_short) == 1 and len(set(embeds)) > 1
+    cache.fill(shards, people, CPU)
+    assert _files(folder).keys() - before.keys() == new
+    chosen.fill(shards, usable_people(shards, chosen.settings), CPU)
+    assert _files(folder) == before, "the others are deleted when they are not trained on any more"

@@ -5,13 +5,18 @@ from functools import cache
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 from torch import Tensor
 
+from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch
 from bolid_train.data.proportions import SPREAD, proportions
+from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.methods.bolid.body_views import BodyViews
 from bolid_train.methods.bolid.method import Bolid
+from bolid_train.training.objective import TrainingObjective
 from tests.support.drawn_batches import REF_DIM, drawn_batch, installed, photoless
+from tests.support.small_base import small_base
 
 
 def test_training_draws_a_body_and_inference_takes_the_mean() -> None:
@@ -121,6 +126,16 @@ def test_the_same_batches_give_the_same_prior() -> None:
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     fresh = _bolid()[0].prior.state_dict()
     assert any(not torch.equal(value, fresh[name]) for name, value in states[0].items())
+
+
+def test_a_step_runs_the_encoder_once() -> None:
+    method, unet = installed("bolid")
+    assert isinstance(method, Bolid)
+    calls: list[int] = []
+    method.encoder.register_forward_hook(lambda *_: calls.append(1))
+    denoiser = Denoiser(unet, DDPMScheduler.from_pretrained(small_base(), subfolder="scheduler"))
+    terms = TrainingObjective(method, ("text", "ref", "body"), denoiser, None, Train())(drawn_batch())
+    assert set(terms) == {"loss", "diffusion", "kl", "proportions"} and len(calls) == 1
 
 
 @pytest.mark.parametrize("kind", ["mean", "attention"])
