@@ -581,7 +581,9 @@ def evaluate(
         ),
     ] = "",
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs. (default: runs/ of the dataset)")] = None,
-    split: Annotated[str, typer.Option(help="Split whose people are used.")] = "val",
+    split: Annotated[
+        str | None, typer.Option(help="Split whose people are used. (default: val, or train if val has too few)")
+    ] = None,
     views: Annotated[
         str,
         typer.Option(

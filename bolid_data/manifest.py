@@ -356,6 +356,8 @@ class Train(Section):
     """Steps between checkpoints."""
     validate_every: Positive | None = None
     """Steps between validation images; by default only at the end."""
+    prompts: list[str] = []
+    """Prompts for the validation images, besides captions of other people's photos."""
     tracker: Literal["tensorboard", "wandb"] = "tensorboard"
     """wandb needs the package of that name and its login."""
 

@@ -2,6 +2,7 @@
 a command is given `--log` or `-v`."""
 
 import logging
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -30,6 +31,15 @@ def bar(*extra: ProgressColumn | str) -> Progress:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *extra, TimeElapsedColumn(), Eta(),
         console=console, disable=not console.is_terminal,
     )  # fmt: skip
+
+
+def track(numbers: Sequence[int], description: str) -> Iterator[int]:
+    """Yields the numbers, with a bar on a terminal."""
+    with bar() as progress:
+        task = progress.add_task(description, total=len(numbers))
+        for number in numbers:
+            yield number
+            progress.advance(task)
 
 
 def note(message: str) -> None:

@@ -20,11 +20,13 @@ def remove_features(root: Path, people: Iterable[str]) -> None:
 
 
 def remove_images(root: Path) -> None:
-    """Removes reports, tables and validation grids, which show several people without naming them."""
+    """Removes reports, tables and validation images, which show several people without naming them."""
     for name in SHARED_FOLDERS:
         remove(root, name)
     for folder in root.glob("runs/*/validation"):
         remove(root, "runs", folder.parent.name, folder.name)
+    for page in root.glob("runs/*/report.html"):
+        remove(root, "runs", page.parent.name, page.name)
 
 
 def discard_stale(dataset: Dataset, any_kept: bool) -> None:

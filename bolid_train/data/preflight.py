@@ -8,6 +8,7 @@ from itertools import chain
 
 import torch
 
+from bolid_data import words
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
 from bolid_train.data.shard_dataset import People, Sample, ShardDataset
@@ -38,7 +39,7 @@ class PreflightReport:
 
     def __str__(self) -> str:
         """One line, without the counts that are zero."""
-        totals = f"{self.people} people, {self.photos} photos"
+        totals = f"{words.people(self.people)}, {words.photos(self.photos)}"
         warnings = [f"{count} {name.replace('_', ' ')}" for name, count in list(vars(self).items())[2:] if count]
         return "; ".join([totals, ", ".join(warnings) or "nothing unusual"])
 

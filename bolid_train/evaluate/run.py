@@ -13,6 +13,7 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import refuse_links
 from bolid_data.progress import note
+from bolid_data.words import counted
 from bolid_train.data.preflight import usable_people
 from bolid_train.data.shard_dataset import People, ShardDataset
 from bolid_train.diffusion import lightning
@@ -44,7 +45,7 @@ def evaluate(
     manifest: Manifest,
     data: Path,
     runs: Sequence[str] = (),
-    split: str = "val",
+    split: str | None = None,
     views: Sequence[int] = (0, 1, 8),
     people: int | None = None,
     sampling: Sampling | None = None,
@@ -55,6 +56,7 @@ def evaluate(
     """Writes `evaluation/table.json`, `differences.json`, `table.md` and `grid.png`; returns the rows and differences.
 
     Args:
+        split: by default val, or train if val has too few people.
         runs: names of runs or methods, by default all finished runs. Runs `<name>-seed<N>` are one method, whose values
             are the means over its runs for each person.
         views: numbers of photos per person that methods get. With 0, methods with a prior sample the body given the
@@ -68,7 +70,7 @@ def evaluate(
     share a table.
     """
     started_at = time.monotonic()
-    if split.startswith("test") and not open_test_sets:
+    if split and split.startswith("test") and not open_test_sets:
         raise BolidError(
             f"'{split}': test people wait until nothing of the method will change, because a test set is spent once it "
             "was looked at; evaluate on 'val', or open them with --open-test-sets"
@@ -81,6 +83,7 @@ def evaluate(
         refuse_untrusted_models(its, manifest, run.folder / "adapter.json")
     base, sampling = _base(settings, manifest), sampling or choose_sampling(manifest)
     models = load_evaluators(choose_evaluators(base, evaluators))
+    split = split or _default_split(shards, settings, max(1, *views))
     cases = choose_cases(_people(shards, split, settings), manifest.seed, max(1, *views), PROMPTS, people)
     names = [case.person for case in cases]
     subject_runs = {
@@ -144,6 +147,22 @@ def _base(settings: Sequence[Train], manifest: Manifest) -> Base:
         names = ", ".join(f"{base} at {resolution} px" for base, resolution in sorted(bases))
         raise UsageError(f"runs of different bases cannot share a table: {names}; name those of one with --methods")
     return Base.resolve(settings[0], manifest.folder)
+
+
+def _default_split(shards: ShardDataset, settings: Sequence[Train], views: int) -> str:
+    """`val`, or `train` if `val` has fewer than two people with more than `views` photos, and `train` has them."""
+
+    def count(split: str) -> int:
+        return sum(len(photos) > views for photos in _people(shards, split, settings).values())
+
+    if (in_val := count("val")) >= 2 or count("train") < 2:
+        return "val"
+    enough = counted(views, "photo")
+    note(
+        f"evaluate: split 'val' has {counted(in_val, 'person', 'people')} with more than {enough}, and two are needed; evaluating on "
+        "'train', whose people the runs may have been trained on"
+    )
+    return "train"
 
 
 def _people(shards: ShardDataset, split: str, settings: Sequence[Train]) -> People:

@@ -77,7 +77,8 @@ class MethodSpec:
         return train.model_copy(update={package_of(self.name): inherited}) if own.inherited else train
 
     def _dump(self, train: Train, left_out: frozenset[str]) -> dict[str, Any]:
+        """Without the prompts of validation, which may name someone and change nothing."""
         own = package_of(self.name)
         others = {name for name, value in train if isinstance(value, MethodSettings) and name != own}
-        exclude: dict[str, Any] = dict.fromkeys(others, True)
+        exclude: dict[str, Any] = dict.fromkeys(others, True) | {"prompts": True}
         return train.model_dump(mode="json", exclude=exclude | ({own: set(left_out)} if left_out else {}))

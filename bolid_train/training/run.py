@@ -49,7 +49,7 @@ class TrainingRun:
         self.folder = folder
         self.losses = folder / "losses.jsonl"
         self._checkpoints = folder / "checkpoints"
-        self._overwrite, self._main = overwrite, main
+        self._overwrite, self._main, self._is_new = overwrite, main, False
         self._lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
 
     def __enter__(self) -> Self:
@@ -62,10 +62,14 @@ class TrainingRun:
             raise BolidError(f"another process is training {self.folder}; wait for it or name another --run") from None
         if self._overwrite and self.folder.exists():
             shutil.rmtree(self.folder)
+        self._is_new = not self.folder.exists()
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        # A start that failed before the first step leaves nothing to resume, and no name that is taken.
+        if error and self._main and self._is_new and not self.read_losses():
+            shutil.rmtree(self.folder)
         self._lock.release()
 
     def restore(self, method: Method, optimization: Optimization, identity: dict[str, Any]) -> int:

@@ -33,6 +33,7 @@ from bolid_train.training.objective import TrainingObjective
 from bolid_train.training.optimizer import Optimization
 
 _VERSION = 2  # increment it when the same settings give other losses
+_HELD_OUT_BATCHES = 4
 _PREPARE_START, _FINISH_START = 2**40, 2**41  # numbers of the first batches before and after the adapter's training
 
 
@@ -47,7 +48,7 @@ class Training:
         self.settings, self.seed, self.cache, self.accelerator = settings, manifest.seed, cache, accelerator
         torch.manual_seed(manifest.seed)  # for a method's initial weights
         denoiser = Denoiser.from_settings(cache.base, settings, accelerator.device, manifest.folder)
-        self.unet = denoiser.unet
+        self.denoiser, self.unet = denoiser, denoiser.unet
         spec = registry.resolve(settings.method)
         self.method, self.conditions = spec.make(settings, cache.base), spec.conditions
         self.method.install(self.unet, cache.base)
@@ -84,6 +85,17 @@ class Training:
         grad_norm = self.optimization.step()
         means = self.accelerator.reduce(dict(sums), reduction="mean")
         return {name: float(value) for name, value in means.items()} | {"gradient": float(grad_norm)}
+
+    @torch.no_grad()
+    def held_out_loss(self, people: People) -> float:
+        """L_diff on these people, who must not be trained on: on the same photos, with the same noise, every time."""
+        sampler = PersonSampler(people, self.settings.batch_size, self.settings.views, self.seed, self.cache.size_of)
+        losses = []
+        with self.accelerator.autocast():
+            for number in range(_HELD_OUT_BATCHES):
+                batch = self._batch(sampler.items(number), 0)
+                losses.append(self.denoiser.loss(batch.latents, self.method.condition(batch)[0], batch.random))
+        return float(torch.stack(losses).mean())
 
     def speed(self, steps: int, seconds: float) -> dict[str, float | None]:
         """Photos per second of all processes, over `steps` steps in `seconds`, and the share of the device's peak (MFU)

@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from bolid_train.methods import adapter, registry
 from bolid_train.methods.adapter import run_folder
 from bolid_train.methods.spec import MethodSpec
 from bolid_train.settings import checked
+from bolid_train.training.interrupt import deferred_interrupt
+from bolid_train.training.report import read_held_out, write_report
 from bolid_train.training.run import LossLog, TrainingRun
 from bolid_train.training.step import Training, make_accelerator, training_features
-from bolid_train.training.validation import validate, validation_people
+from bolid_train.training.validation import OwnPrompt, encode_prompts, validate, validation_people
 
 
 def train(
@@ -67,6 +69,9 @@ def train(
             cached = cache.fill(shards, people_to_validate | all_people, accelerator.device)
         people, people_to_validate = (_intersection(selected, cached) for selected in (people, people_to_validate))
         training = Training(manifest, cache, people, total, accelerator)
+        prompts = encode_prompts(settings.prompts, base, settings, accelerator.device) if main else []
+        held_out = people_to_validate if people_to_validate.keys().isdisjoint(people) else {}
+        validation = Validation(training, state, people_to_validate, held_out, prompts)
         trained_on = _trained_on(shards, people)
         done = state.restore(training.method, training.optimization, training.identity)
         if not done:
@@ -77,17 +82,24 @@ def train(
             # Before the first step, so that unfinished runs have it, too.
             write_json({"trained_on": trained_on and asdict(trained_on)}, state.folder / "trained_on.json")
         fit_started_at = time.monotonic()
-        _fit(training, state, people_to_validate, done, total, checkpoint_every or settings.checkpoint_every)
+        _fit(training, state, validation, done, total, checkpoint_every or settings.checkpoint_every)
         history = state.read_losses()
         speed = training.speed(len(history) - done, time.monotonic() - fit_started_at)
         if main:
             with training.optimization.averaged():
                 training.finish()
-                _validate(training, state, people_to_validate, max(total, done))
+                validation(max(total, done))
                 adapter.publish(
                     state.folder, training.method, settings, base, len(history), people, data, start,
                     sum(map(len, people.values())), trained_on,
                 )  # fmt: skip
+                facts = {
+                    "method": settings.method, "base": base.name, "steps": len(history), "people": len(people),
+                    "photos": sum(map(len, people.values())), "preflight": report,
+                    "photos per second": speed["photos_per_second"], "MFU": speed["mfu"] or "unknown",
+                }  # fmt: skip
+                page = write_report(state.folder, facts, history, read_held_out(validation.losses))
+                note(f"train: curves and images: {page}; all images: {state.folder / 'validation'}")
         accelerator.wait_for_everyone()
     accelerator.end_training()  # without this, leaving the process group may hang
     return {
@@ -102,7 +114,32 @@ def train(
         "last_loss": history[-1]["loss"] if history else None,
         **speed,
         "seconds": round(time.monotonic() - started_at, 2),
+        "report": str(state.folder / "report.html"),
     }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Looks at the adapter: images of some people, and the loss on people who are held out, if there are any."""
+
+    training: Training
+    run: TrainingRun
+    people: People
+    held_out: People
+    prompts: Sequence[OwnPrompt]
+
+    def __call__(self, step: int) -> None:
+        training, folder = self.training, self.run.folder / "validation"
+        method, conditions, seed = training.method, training.conditions, training.seed
+        validate(training.cache, method, conditions, training.unet, self.people, folder, step, seed, self.prompts)
+        if self.held_out and training.trains:
+            losses = read_held_out(self.losses) | {step: training.held_out_loss(self.held_out)}
+            write_json({str(number): losses[number] for number in sorted(losses) if number <= step}, self.losses)
+
+    @property
+    def losses(self) -> Path:
+        """The held-out losses by step."""
+        return self.run.folder / "held_out.json"
 
 
 def _trained_on(shards: ShardDataset, people: People) -> adapter.TrainedOn | None:
@@ -139,33 +176,37 @@ def _start(data: Path, spec: MethodSpec, settings: Train) -> tuple[adapter.Adapt
 
 
 def _fit(
-    training: Training, run: TrainingRun, people_to_validate: People, done: int, total: int, checkpoint_every: int
+    training: Training, run: TrainingRun, validation: Validation, done: int, total: int, checkpoint_every: int
 ) -> None:
-    """Trains from the step after `done` up to `total`; some methods have nothing to train."""
+    """Trains from the step after `done` up to `total`; some methods have nothing to train. Ctrl-C ends it after a step,
+    with a checkpoint."""
     main, settings = training.accelerator.is_main_process, training.settings
     steps = range(done + 1, total + 1) if training.trains else range(0)
     validate_every = settings.validate_every
     if main and validate_every and not done:
-        _validate(training, run, people_to_validate, 0)
-    with LossLog(run, done + 1, settings.tracker, main) as log, bar() as progress:
+        validation(0)
+    # Several processes could stop at different steps, and wait for each other.
+    alone = training.accelerator.num_processes == 1
+    with (
+        LossLog(run, done + 1, settings.tracker, main) as log,
+        bar() as progress,
+        deferred_interrupt(alone) as is_interrupted,
+    ):
         task = progress.add_task("training", total=max(total, done), completed=done)
         for step, batches in zip(steps, _prefetch(training.load, steps), strict=True):
             losses = training.step(batches)
             if not math.isfinite(losses["loss"]):
                 raise BolidError(f"the loss is {losses['loss']} at step {step}; lower [train] learning_rate")
             log.write(step, losses)
-            if main and (step % checkpoint_every == 0 or step == total):
+            if main and (step % checkpoint_every == 0 or step == total or is_interrupted()):
                 run.checkpoint(step, training.method, training.optimization, training.identity)
+            if is_interrupted():
+                note(f"train: stopped after step {step}, with a checkpoint; --resume continues from it")
+                raise KeyboardInterrupt
             if main and validate_every and step % validate_every == 0 and step != total:
                 with training.optimization.averaged():
-                    _validate(training, run, people_to_validate, step)
+                    validation(step)
             progress.update(task, advance=1, description=f"training, loss {losses['loss']:.4f}")
-
-
-def _validate(training: Training, run: TrainingRun, people: People, step: int) -> None:
-    seed = training.seed
-    method, conditions = training.method, training.conditions
-    validate(training.cache, method, conditions, training.unet, people, run.folder / "validation", step, seed)
 
 
 def _prefetch(load: Callable[[int], list[Batch]], steps: Iterable[int]) -> Iterator[list[Batch]]:

@@ -1,6 +1,7 @@
 """The validation grid: images with the same people, prompts and noise at every step, so that changes are visible."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -8,11 +9,15 @@ from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from PIL import Image
 
 from bolid_data.manifest import Train
+from bolid_train.data.batch import Batch
 from bolid_train.data.features.batches import make_batch
 from bolid_train.data.features.cache import FeatureCache
+from bolid_train.data.features.feature import NO_PHOTO, Photo, Tensors
+from bolid_train.data.features.prompt import Prompt
 from bolid_train.data.preflight import Subject, usable_people
 from bolid_train.data.sampler import BatchItem
-from bolid_train.data.shard_dataset import People, ShardDataset
+from bolid_train.data.shard_dataset import People, Sample, ShardDataset
+from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.sampler import sample
 from bolid_train.evaluate.cases import Case, make_case
 from bolid_train.evaluate.grid import write_grid
@@ -21,6 +26,24 @@ from bolid_train.methods.protocol import Method
 
 _PEOPLE, _PHOTOS, _PROMPTS = 4, 9, 3
 _STEPS, _GUIDANCE = 10, 5.0
+
+
+@dataclass(frozen=True)
+class OwnPrompt:
+    """A prompt of `[train] prompts`."""
+
+    text: str
+    tensors: Tensors
+
+
+@torch.inference_mode()
+def encode_prompts(prompts: Sequence[str], base: Base, settings: Train, device: torch.device) -> list[OwnPrompt]:
+    """Encodes the prompts with the base's text encoders, which are loaded only if there are any."""
+    if not prompts:
+        return []
+    encode = Prompt(settings).encoder(base.pipeline(device, unet=None, vae=None))
+    tensors = encode([Photo(NO_PHOTO, (), prompt) for prompt in prompts])
+    return [OwnPrompt(prompt, encoded) for prompt, encoded in zip(prompts, tensors, strict=True)]
 
 
 def validation_people(
@@ -43,12 +66,13 @@ def validate(
     folder: Path,
     step: int,
     seed: int,
+    own_prompts: Sequence[OwnPrompt] = (),
 ) -> None:
     """Writes `step-<step>.png` to `folder`: for each person, the reference photo as decoded by the VAE, and images of
     three prompts. `method`, which has these conditions, is installed on `unet`.
 
     All inputs come from the feature cache, so neither photos nor text encoders are needed. Prompts are captions of the
-    other people in the grid, or of the same person if there is no other.
+    other people in the grid, or of the same person if there is no other, and `own_prompts`.
     """
     if not people:
         return
@@ -57,10 +81,10 @@ def validate(
     rows = []
     for person in people:
         case = make_case(person, people, seed, cache.settings.views, _PROMPTS)
-        captions = (prompt.caption for prompt in case.prompts)
-        images = zip(_generate(case, cache, method, conditions, pipe), captions, strict=True)
+        captions = [prompt.caption for prompt in case.prompts] + [prompt.text for prompt in own_prompts]
+        images = zip(_generate(case, cache, method, conditions, pipe, own_prompts), captions, strict=True)
         rows.append([(_reference(case, cache, pipe), ""), *images])
-    titles = ["reference", *(f"prompt {number + 1}" for number in range(_PROMPTS))]
+    titles = ["reference", *(f"prompt {number + 1}" for number in range(_PROMPTS + len(own_prompts)))]
     write_grid(titles, rows, folder / f"step-{step:08d}.png")
 
 
@@ -70,18 +94,36 @@ def _reference(case: Case, cache: FeatureCache, pipe: StableDiffusionXLPipeline)
 
 
 def _generate(
-    case: Case, cache: FeatureCache, method: Method, conditions: Sequence[str], pipe: StableDiffusionXLPipeline
+    case: Case,
+    cache: FeatureCache,
+    method: Method,
+    conditions: Sequence[str],
+    pipe: StableDiffusionXLPipeline,
+    own_prompts: Sequence[OwnPrompt],
 ) -> list[Image.Image]:
-    """One image per prompt, of the prompt photo's training size; images of one size are generated together."""
+    """One image per prompt, of the prompt photo's training size, then one per own prompt, of the reference's; images of
+    one size are generated together."""
+    prompts: list[tuple[Sample, OwnPrompt | None]] = [(prompt, None) for prompt in case.prompts]
+    prompts += [(case.reference, own) for own in own_prompts]
+    seeds = [case.seeds[number % len(case.seeds)] for number in range(len(prompts))]
     images: dict[int, Image.Image] = {}
-    sizes = [cache.size_of(prompt) for prompt in case.prompts]
+    sizes = [cache.size_of(target) for target, _ in prompts]
     for size in dict.fromkeys(sizes):
         numbers = [number for number, prompt_size in enumerate(sizes) if prompt_size == size]
-        seeds = [case.seeds[number] for number in numbers]
-        items = [
-            BatchItem(case.prompts[number], case.reference, case.views, seed=case.seeds[number]) for number in numbers
-        ]
+        items = [BatchItem(prompts[number][0], case.reference, case.views, seed=seeds[number]) for number in numbers]
+        batch = _with_prompts(make_batch(cache, items), [prompts[number][1] for number in numbers]).to(pipe.device)
         with torch.autocast(pipe.device.type, torch.bfloat16, pipe.device.type != "cpu"):
-            inputs = guidance_inputs(method, conditions, make_batch(cache, items).to(pipe.device))
-            images |= dict(zip(numbers, sample(pipe, *inputs, _STEPS, _GUIDANCE, size, seeds), strict=True))
-    return [images[number] for number in range(len(sizes))]
+            inputs = guidance_inputs(method, conditions, batch)
+            of_size = sample(pipe, *inputs, _STEPS, _GUIDANCE, size, [seeds[number] for number in numbers])
+        images |= dict(zip(numbers, of_size, strict=True))
+    return [images[number] for number in range(len(prompts))]
+
+
+def _with_prompts(batch: Batch, prompts: Sequence[OwnPrompt | None]) -> Batch:
+    """The batch with own prompts in the rows that have one."""
+    columns = {name: getattr(batch, name).clone() for name in ("prompt_embeds", "pooled_prompt_embeds")}
+    for row, prompt in enumerate(prompts):
+        for name, column in columns.items():
+            if prompt:
+                column[row] = prompt.tensors[name].to(column)
+    return replace(batch, **columns)

@@ -19,14 +19,13 @@ from bolid_data.paths import remove
 from bolid_data.progress import bar, note
 from bolid_train.data.buckets import Size, size_of
 from bolid_train.data.epoch import PhotoOrError, read_photos
-from bolid_train.data.features.feature import Feature, Photo, Tensors
+from bolid_train.data.features.feature import NO_PHOTO, Feature, Photo, Tensors
 from bolid_train.data.shard_dataset import People, Sample, ShardDataset
 from bolid_train.diffusion.base import Base
 from bolid_train.files import write_safetensors
 
 _CHUNK = 8
 _MAX_BROKEN = 0.05  # share of the photos
-_NO_PHOTO = Image.new("RGB", (1, 1))  # for features of the caption alone
 
 Work = tuple[list[Sample], list[Feature]]
 """Consecutive samples, and the features of which some of them lack a file."""
@@ -111,7 +110,7 @@ class FeatureCache:
                 self._encode(readable, features, encoders)
                 progress.advance(task, len(chunk))
             for chunk, features in of_captions:
-                self._encode(dict.fromkeys(chunk, _NO_PHOTO), features, encoders)
+                self._encode(dict.fromkeys(chunk, NO_PHOTO), features, encoders)
                 progress.advance(task, len(chunk))
 
     def _missing(self, samples: list[Sample], read_photos: bool) -> Iterator[Work]:

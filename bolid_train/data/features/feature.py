@@ -36,6 +36,10 @@ class Photo:
     caption: str = ""
 
 
+NO_PHOTO = Image.new("RGB", (1, 1))
+"""The image of a `Photo` for features that read the caption alone."""
+
+
 class FeatureSettings(BaseModel):
     """The keys of `[train]` that a feature depends on."""
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bolid_data.manifest import Train
+from bolid_data.progress import track
 from bolid_train.data.batch import Batch
 from bolid_train.data.proportions import SPREAD, mean_proportions
 from bolid_train.diffusion.base import Base
@@ -108,7 +109,7 @@ class Bolid(BranchedMethod):
         """Trains the encoder with its own loss terms, so that the adapter starts with meaningful bodies. Without the
         UNet this takes seconds, for what would otherwise take the adapter's whole training."""
         optimizer = torch.optim.AdamW(self.encoder.parameters(), lr=_LEARNING_RATE)
-        for step in range(self.own.encoder_steps):
+        for step in track(range(self.own.encoder_steps), "training the body encoder"):
             batch = replace(batches(step), step=self.own.kl_warmup)
             terms = list(self.losses(None, batch, self._encode(batch)).values())
             if not terms:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bolid_data.progress import track
 from bolid_train.data.batch import Batch
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.methods.bolid.encoder import Posterior
@@ -31,7 +32,7 @@ def fit_prior(
     prior.fit_scale(posterior.sample(random.normal("body", posterior.mean.shape[1])))
     optimizer = torch.optim.AdamW(prior.parameters(), lr=_LEARNING_RATE)
     order = torch.Generator().manual_seed(0)
-    for step in range(1, steps + 1):
+    for step in track(range(1, steps + 1), "training the prior"):
         indices = torch.randint(rows, (_BATCH_SIZE,), generator=order)
         seeds = range(step * _BATCH_SIZE + rows, (step + 1) * _BATCH_SIZE + rows)
         random = RowRandom(seeds, posterior.mean.device)

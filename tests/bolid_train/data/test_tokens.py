@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from bolid_data.manifest import Train
-from bolid_train.data.features.cache import _NO_PHOTO
-from bolid_train.data.features.feature import Photo
+from bolid_train.data.features.feature import NO_PHOTO, Photo
 from bolid_train.data.features.tokens import PromptTokens
 from small_world.pipeline import load_small_sdxl
 
@@ -22,7 +21,7 @@ from small_world.pipeline import load_small_sdxl
 )
 def test_the_class_word_is_marked_for_both_tokenizers(caption: str, word: str) -> None:
     pipe = load_small_sdxl()
-    [tokens] = PromptTokens(Train()).encoder(pipe)([Photo(_NO_PHOTO, (), caption)])
+    [tokens] = PromptTokens(Train()).encoder(pipe)([Photo(NO_PHOTO, (), caption)])
     for number, tokenizer in enumerate((pipe.tokenizer, pipe.tokenizer_2)):
         ids, mask = tokens["token_ids"][number], tokens["class_tokens"][number]
         expected = tokenizer(caption, padding="max_length", truncation=True, max_length=tokenizer.model_max_length)

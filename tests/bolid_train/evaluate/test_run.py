@@ -194,6 +194,18 @@ def test_test_people_wait(made: tuple[Path, Manifest]) -> None:
         evaluate(made[1], made[0], split="test", sampling=FAST, open_test_sets=True)
 
 
+def test_without_a_split_the_first_with_enough_people_is_taken_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = drawn_people({"anna": 3, "boris": 3, "clara": 3}) | drawn_people({"daria": 3}, "val")
+    write_shards(tmp_path / "shards", people)
+    manifest = _write_run(tmp_path, "own", "ip-adapter", seed=0)
+    found = evaluate(manifest, tmp_path, views=(1,), sampling=FAST)
+    assert {row["set"] for row in found["rows"]} == {f"{tmp_path.name}/train"}
+    said = " ".join(capsys.readouterr().err.split())
+    assert "split 'val' has 1 person with more than 1 photo, and two are needed; evaluating on 'train'" in said
+
+
 def test_what_cannot_be_measured_is_said(made: tuple[Path, Manifest], tmp_path: Path) -> None:
     folder, manifest = made
     with pytest.raises(UsageError, match="no such run as 'magic'; there are bolid, ip-adapter"):

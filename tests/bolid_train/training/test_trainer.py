@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from bolid_data.errors import BolidError, UsageError
@@ -248,3 +249,68 @@ def test_a_lora_of_some_photos_knows_how_many_and_resumes_on_no_others(folder: P
     with pytest.raises(UsageError, match="started with photos"):
         train(write_manifest(folder, method="lora", person="anna", photos=photos[1:3]), folder, steps=2, resume=True)
     assert train(settings, folder, steps=2, resume=True)["resumed_from"] == 1
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+from bolid.cli import main
+sys.argv = ["bolid", "train", f"{sys.argv[2]}/manifest.toml", "--data", sys.argv[2], "--run", "stopped",
+            "--steps", "100000", "--checkpoint-every", "99999"]
+main()
+"""
+
+
+def test_ctrl_c_ends_a_run_after_a_step_with_a_checkpoint(folder: Path) -> None:
+    settings = write_manifest(folder)
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(ROOT), str(folder)], stderr=subprocess.PIPE)
+    losses = folder / "runs" / "stopped" / "losses.jsonl"
+    deadline = time.monotonic() + 150
+    while not (losses.is_file() and losses.read_text().count("\n") >= 3):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1].decode()
+    steps = len(_losses(folder, "stopped"))
+    assert process.returncode == 130, said
+    assert f"stopped after step {steps}, with a checkpoint; --resume continues from it" in said
+    summary = train(settings, folder, steps=steps + 2, run="stopped", resume=True)
+    assert summary["resumed_from"] == steps
+    train(settings, folder, steps=steps + 2, run="whole")
+    assert _losses(folder, "stopped") == _losses(folder, "whole")
+
+
+def test_a_start_that_failed_leaves_no_run(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a diffusers pipeline"):
+        (tmp_path / "empty").mkdir()
+        train(write_manifest(folder, base=str(tmp_path / "empty")), folder, run="new")
+    assert not (folder / "runs" / "new").exists()
+    train(write_manifest(folder), folder, steps=1, run="new")
+
+
+def test_a_run_ends_in_a_page_with_curves_images_and_the_loss_on_held_out_people(tmp_path: Path) -> None:
+    people = drawn_people({"anna": 4, "boris": 3}) | drawn_people({"daria": 3, "erik": 3}, "val")
+    write_shards(tmp_path / "shards", people)
+    settings = write_manifest(tmp_path, validate_every=2, prompts=["a person at the sea <b>"])
+    summary = train(settings, tmp_path, steps=4)
+    run = tmp_path / "runs" / "bolid"
+    held_out = json.loads((run / "held_out.json").read_text())
+    assert set(held_out) == {"0", "2", "4"} and len(set(held_out.values())) == 3
+    page = Path(summary["report"]).read_text()
+    assert "<svg" in page and "data:image/png;base64," in page and f"{held_out['4']:.4f} at step 4" in page
+    assert 'src="http' not in page and "anna" not in page
+    width = Image.open(run / "validation" / "step-00000004.png").width
+    train(write_manifest(tmp_path), tmp_path, steps=4, run="without", overwrite=True)
+    assert width > Image.open(tmp_path / "runs" / "without" / "validation" / "step-00000004.png").width
+    assert "sea" not in (run / "adapter.json").read_text(), "prompts may name someone"
+    resumed = train(settings, tmp_path, steps=6, resume=True)
+    assert resumed["resumed_from"] == 4
+    assert set(json.loads((run / "held_out.json").read_text())) == {"0", "2", "4", "6"}
+
+
+def test_without_people_to_hold_out_the_page_says_so(trained: tuple[Path, Manifest]) -> None:
+    page = (trained[0] / "runs" / "bolid" / "report.html").read_text()
+    assert "Nobody is held out" in page and not (trained[0] / "runs" / "bolid" / "held_out.json").exists()
