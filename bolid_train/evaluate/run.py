@@ -157,10 +157,10 @@ def _default_split(shards: ShardDataset, settings: Sequence[Train], views: int) 
 
     if (in_val := count("val")) >= 2 or count("train") < 2:
         return "val"
-    enough = counted(views, "photo")
+    too_few = f"{counted(in_val, 'person', 'people')} with more than {counted(views, 'photo')}"
     note(
-        f"evaluate: split 'val' has {counted(in_val, 'person', 'people')} with more than {enough}, and two are needed; evaluating on "
-        "'train', whose people the runs may have been trained on"
+        f"evaluate: split 'val' has {too_few}, and two are needed; evaluating on 'train', whose people the runs may have "
+        "been trained on"
     )
     return "train"
 
