@@ -159,8 +159,8 @@ def _default_split(shards: ShardDataset, settings: Sequence[Train], views: int) 
         return "val"
     too_few = f"{counted(in_val, 'person', 'people')} with more than {counted(views, 'photo')}"
     note(
-        f"evaluate: split 'val' has {too_few}, and two are needed; evaluating on 'train', whose people the runs may have "
-        "been trained on"
+        f"evaluate: split 'val' has {too_few}, and two are needed; evaluating on 'train', whose people the runs may "
+        "have been trained on"
     )
     return "train"
 
