@@ -242,6 +242,20 @@ def file(name: str, files: Sequence[str], relative_to: Path | None = None) -> Pa
     return path
 
 
+def single_file(name: str, relative_to: Path, what: str, wanted: str) -> Path:
+    """A file of weights by name: a local file (relative to `relative_to`), or `owner/repository/path` on the hub.
+
+    Raises UsageError for any other name, in which `what` is called for and `wanted` may be named; BolidError for a hub
+    file that is unavailable.
+    """
+    if (relative_to / name).is_file():
+        return relative_to / name
+    parts = name.split("/", 2)
+    if len(parts) < 3 or not all(parts) or parts[0] in (".", ".."):
+        raise UsageError(f"{what} '{name}': no such file (looked for {relative_to / name}); name {wanted}")
+    return file("/".join(parts[:2]), [parts[2]], relative_to)
+
+
 def folder_sha256(path: Path) -> str:
     """One hash over the names and bytes of all files below a model's folder."""
     files = sorted(file for file in path.rglob("*") if file.is_file())

@@ -29,6 +29,11 @@ class MethodSettings(Section):
     inherited: ClassVar[tuple[str, ...]] = ()
     """Keys that a run takes from the run that it starts from."""
 
+    @property
+    def public_file(self) -> str | None:
+        """The published file that a run starts from, if any."""
+        return None
+
     @classmethod
     def of(cls, train: Train) -> Self:
         """The method's table in `[train]`; the defaults for a `Train` without tables."""
@@ -43,6 +48,18 @@ class BranchSettings(MethodSettings):
     absent: Literal["zero_tokens", "projected_zeros"] = "zero_tokens"
     """What a branch gets of a photo that is not given: tokens of zeros, as if its scale were 0, or, in runs of earlier
     versions, the projection of a zero embedding."""
+
+
+class ReferenceSettings(BranchSettings):
+    """Settings of methods with a branch for the reference photo."""
+
+    ref_from: str | None = None
+    """A published IP-Adapter that the reference branch starts from: a file, or `owner/repository/file` on the hub. Name
+    the image encoder that it was made with in `[train] image_encoder`."""
+
+    @property
+    def public_file(self) -> str | None:
+        return self.ref_from
 
 
 def package_of(method: str) -> str:

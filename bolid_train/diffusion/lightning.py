@@ -31,15 +31,12 @@ def resolve(name: str, relative_to: Path) -> Path:
     """
     if name == SMALL_LIGHTNING:
         return weights.find(SMALL_LIGHTNING).path
-    if (relative_to / name).is_file():
-        return relative_to / name
-    parts = name.split("/", 2)
-    if len(parts) < 3 or not all(parts) or parts[0] in (".", ".."):
-        raise UsageError(
-            f"Lightning weights '{name}': no such file (looked for {relative_to / name}); name a .safetensors file, "
-            f"owner/repository/file on the hub, or {SMALL_LIGHTNING}"
-        )
-    return weights.file("/".join(parts[:2]), [parts[2]], relative_to)
+    return weights.single_file(
+        name,
+        relative_to,
+        "Lightning weights",
+        f"a .safetensors file, owner/repository/file on the hub, or {SMALL_LIGHTNING}",
+    )
 
 
 def load(pipe: StableDiffusionXLPipeline, file: Path) -> None:

@@ -88,10 +88,14 @@ class BranchedMethod(TextOnly):
             load_weights(self.encoder, folder / "encoder.safetensors")
 
     def load_public(self, path: Path) -> None:
-        """A published IP-Adapter for the reference branch."""
+        """A published IP-Adapter for the reference branch. The others add nothing at first, so that training starts
+        from what the file does."""
         if "ref" not in self.widths:
             super().load_public(path)
         self.branches.load_public("ref", path)
+        for name in self.widths:
+            if name != "ref":
+                self.branches.silence(name)
 
     def _change(self, inputs: UNetInputs, condition: str, change: Callable[[Tensor], Tensor]) -> UNetInputs:
         embeds = list(inputs.added_cond_kwargs["image_embeds"])

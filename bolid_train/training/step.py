@@ -14,9 +14,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, DistributedType
 from torch import nn
 
+from bolid_data import weights
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Manifest, Train
-from bolid_data.weights import folder_sha256
 from bolid_train.data.batch import Batch
 from bolid_train.data.features.base_features import base_features
 from bolid_train.data.features.batches import make_batch
@@ -52,6 +52,9 @@ class Training:
         spec = registry.resolve(settings.method)
         self.method, self.conditions = spec.make(settings, cache.base), spec.conditions
         self.method.install(self.unet, cache.base)
+        if public := spec.settings.of(settings).public_file:
+            wanted = "a file, or owner/repository/file on the hub"
+            self.method.load_public(weights.single_file(public, manifest.folder, "published file", wanted))
         images = ImageLosses.from_settings(cache.base, settings, accelerator.device, manifest.folder)
         batch_size = settings.batch_size * settings.gradient_accumulation * accelerator.num_processes
         self.sampler = PersonSampler(people, batch_size, settings.views, manifest.seed, cache.size_of)
@@ -152,7 +155,7 @@ def _identity(manifest: Manifest, cache: FeatureCache, people: People, steps: in
         "version": _VERSION,
         "seed": manifest.seed,
         **{name: value for name, value in settings.items() if name not in excluded},
-        "unet": folder_sha256(cache.base.folder / "unet"),
+        "unet": weights.folder_sha256(cache.base.folder / "unet"),
         "features": cache.digest,
         "photos": hashlib.sha256(json.dumps(identifiers).encode()).hexdigest(),
         **({"steps": steps} if manifest.train.schedule == "cosine" else {}),

@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from bolid_data.manifest import Count, NonNegative
-from bolid_train.settings import BranchSettings
+from bolid_train.settings import ReferenceSettings
 
 
-class Settings(BranchSettings):
+class Settings(ReferenceSettings):
     """Settings of method `bolid`."""
 
     moved: ClassVar[dict[str, str]] = {

@@ -1,7 +1,7 @@
 """`[train.ip-adapter]`."""
 
-from bolid_train.settings import BranchSettings
+from bolid_train.settings import ReferenceSettings
 
 
-class Settings(BranchSettings):
+class Settings(ReferenceSettings):
     """Settings of method `ip-adapter`."""

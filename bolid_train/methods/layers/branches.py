@@ -77,6 +77,12 @@ class Branches:
         self._fixed[name] = []
 
     @torch.no_grad()
+    def silence(self, name: str) -> None:
+        """Sets a branch's values to zeros, so that it adds nothing until it is trained."""
+        for processor in self.processors.values():
+            processor.to_v_ip[self.names.index(name)].weight.zero_()
+
+    @torch.no_grad()
     def _copy(self, name: str, stored: dict[str, Tensor], path: Path) -> None:
         tensors = self.tensors(name)
         if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in tensors.items()}:

@@ -1,7 +1,9 @@
 """A published IP-Adapter is what a run may start from: ours and stock diffusers draw the same image with it."""
 
+import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from torch import Tensor
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_train.diffusion.sampler import sample
+from bolid_train.inference.generate import Request, generate
+from bolid_train.training.trainer import train
 from tests.support.drawn_batches import REF_DIM, drawn_batch, installed
+from tests.support.drawn_shards import write_manifest
 from tests.support.small_base import small_base
 
 
@@ -42,8 +47,6 @@ def test_both_formats_give_the_stock_image(files: dict[str, Path], kind: str, na
     texts = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
     method, unet = installed(name)
     method.load_public(files[kind])
-    if name == "bolid":
-        method.scale("body", 0.0)
     ours = StableDiffusionXLPipeline.from_pretrained(small_base(), unet=unet, add_watermarker=False, **texts)
     stock = StableDiffusionXLPipeline.from_pretrained(small_base(), add_watermarker=False, **texts)
     stock.load_ip_adapter(files[kind].parent, subfolder="", weight_name=files[kind].name, image_encoder_folder=None)
@@ -110,3 +113,24 @@ def test_a_method_without_a_reference_branch_says_so(name: str, files: dict[str,
     method, _ = installed(name)
     with pytest.raises(UsageError, match=f"method '{name}' cannot start from a published file"):
         method.load_public(files["bin"])
+
+
+def test_training_starts_from_the_file_and_resumes(files: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset / "shards", tmp_path / "shards")
+    shutil.copy(files["bin"], tmp_path / "published.bin")
+    nothing = {"drop_text": 0.0, "drop_image": 0.0, "drop_both": 0.0}
+    losses = {}
+    for method in ("ip-adapter", "bolid"):
+        settings = write_manifest(tmp_path, method=method, **nothing, **{method: {"ref_from": "published.bin"}})
+        train(settings, tmp_path, steps=2, run=f"{method}-resumed")
+        train(settings, tmp_path, steps=4, run=f"{method}-resumed", resume=True)
+        train(settings, tmp_path, steps=4, run=f"{method}-whole")
+        lines = [(tmp_path / "runs" / f"{method}-{run}" / "losses.jsonl").read_text() for run in ("resumed", "whole")]
+        assert lines[0] == lines[1]
+        losses[method] = json.loads(lines[0].splitlines()[0])["diffusion"]
+    assert losses["bolid"] == losses["ip-adapter"], "the body adds nothing at first"
+    (tmp_path / "published.bin").unlink()
+    request = Request("a person", tmp_path / "x.png", run="bolid-whole", steps=2)
+    generate(tmp_path, settings, request)  # the run needs no other file
+    with pytest.raises(UsageError, match=r"published file 'published\.bin': no such file"):
+        train(settings, tmp_path, steps=1, run="other")
