@@ -85,9 +85,11 @@ def test_what_a_newer_version_wrote_is_refused_by_name(old: Path) -> None:
     run("dataset", old)
     data = old / "d"
     file = data / "runs" / "lora" / "adapter.json"
-    file.write_text(json.dumps(read_json(file) | {"version": 3}))
+    newer = adapter.VERSION + 1
+    file.write_text(json.dumps(read_json(file) | {"version": newer}))
     with pytest.raises(
-        UsageError, match=r"adapter\.json: a run of version 3, and this bolid reads up to 2; update bolid"
+        UsageError,
+        match=rf"adapter\.json: a run of version {newer}, and this bolid reads up to {adapter.VERSION}; update bolid",
     ):
         adapter.read(file.parent)
     lock = read_json(data / "dataset.lock.json") | {"version": 3}

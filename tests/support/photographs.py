@@ -1,10 +1,14 @@
 """Photographs of real people: the two that ultralytics ships."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image
-from ultralytics.utils import ASSETS
 
+_SPEC = find_spec("ultralytics")
+assert _SPEC and _SPEC.origin
+# Not imported: that would replace `Image.open` in all tests of the process.
+ASSETS = Path(_SPEC.origin).parent / "assets"
 BUS, ZIDANE = ASSETS / "bus.jpg", ASSETS / "zidane.jpg"
 SERIAL = "a camera's serial number"
 

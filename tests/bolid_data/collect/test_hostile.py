@@ -232,7 +232,7 @@ def killed_at_half(site: Hostile, folder: Path) -> None:
         process.wait()
 
 
-def wait_for(true: Callable[[], object], seconds: float = 20.0) -> None:
+def wait_for(true: Callable[[], object], seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
