@@ -57,12 +57,16 @@ def _of_folder(root: Path, source: FolderSource, dataset: Dataset) -> Counts:
     counts = Counts(bytes=0)
     for person, folder in choose_people(root, source).items():
         stored: Any = dataset.catalog.sightings.settled_files(person) if dataset.catalog.path.exists() else {}
-        files = [Path(file) for file in list_files(folder).photos]
-        new = [file for file in files if to_address(file, root) not in stored and file.is_file()]
+        listed = list_files(folder)
+        files = [Path(file) for file in listed.photos]
+        archived = {Path(file): photo.bytes for file, photo in listed.archived.items()}
+        new = [file for file in files if to_address(file, root) not in stored and (file in archived or file.is_file())]
         counts.people += 1
         counts.photos += len(files)
         counts.new += len(new)
-        counts.bytes = (counts.bytes or 0) + sum(file.stat().st_size for file in new)
+        counts.bytes = (counts.bytes or 0) + sum(
+            archived[file] if file in archived else file.stat().st_size for file in new
+        )
     return counts
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bolid_data import words
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import refuse_links
@@ -61,6 +62,12 @@ def train(
     report = preflight.examine(shards, settings, subject, spec.photos_per_person)
     if main:
         note(f"preflight: {report}")
+        if spec.photos_per_person > 1 and (single := [name for name, photos in people.items() if len(photos) == 1]):
+            note(
+                f"preflight: {words.named(single)}: the only photo is both target and view; add photos, or it is copied"
+            )
+        if people_to_validate and people_to_validate.keys().isdisjoint(people):
+            note(f"preflight: held out: {words.named(list(people_to_validate))}, as far as they are validated on")
     with TrainingRun(run_folder(data, run or settings.method), resume, overwrite, main) as state:
         accelerator.wait_for_everyone()
         base = Base.resolve(settings, manifest.folder)

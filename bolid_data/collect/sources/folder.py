@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bolid_data.collect.ingest import Ingest
 from bolid_data.collect.slugs import Slugs
+from bolid_data.collect.sources.archives import Archived, unpacked
 from bolid_data.collect.sources.people_folders import (
     Files,
     describe_others,
@@ -17,6 +18,7 @@ from bolid_data.collect.sources.people_folders import (
 from bolid_data.collect.sources.sidecars import Sidecar, read_sidecars
 from bolid_data.errors import UsageError
 from bolid_data.folder_address import to_address
+from bolid_data.images import BrokenPhotoError
 from bolid_data.manifest import FolderSource
 from bolid_data.names import clean_name, slug
 from bolid_data.progress import bar, note
@@ -24,7 +26,7 @@ from bolid_data.records import ListedPerson
 
 
 def collect_folder(root: Path, source: FolderSource, ingest: Ingest) -> None:
-    """Ingests every file below each person's folder, except hidden ones.
+    """Ingests every file below each person's folder, except hidden ones, and every photo in a zip archive there.
 
     A `.txt` beside a photo of the same name is its caption. A file that is not a photo by its name is recorded as
     `not_a_photo`, another that cannot be read as one as `broken`, a link to a file outside `root` as `outside`, and a
@@ -63,15 +65,17 @@ def collect_folder(root: Path, source: FolderSource, ingest: Ingest) -> None:
                     ingest.record_no_photo(address, person, address, "refused", "not_a_photo")
             others += files.others
             for name in files.photos:
-                file = Path(name)
-                address = to_address(file, root)
-                validator = _validator(file)
+                address, archived = to_address(Path(name), root), files.archived.get(name)
+                file = archived.archive if archived else Path(name)
+                validator = f"{_validator(file)}-{archived.crc}" if archived else _validator(file)
                 if address in settled and (settled[address] == validator or not _is_readable(file)):
                     ingest.stats.known += 1
                 elif file.is_symlink() and not _is_inside(file, root):
                     ingest.record_no_photo(address, person, address, "refused", "outside", etag=validator)
                 elif not _is_readable(file):
                     ingest.record_no_photo(address, person, address, "failed", "unreadable")
+                elif archived:
+                    _add_archived(archived, address, person, validator, ingest)
                 else:
                     ingest.add_photo(file, address, person, address, validator)
                 progress.advance(task)
@@ -122,6 +126,14 @@ def _record_captions(ingest: Ingest, person: str, sidecars: list[Sidecar], root:
     ]  # fmt: skip
     files = [to_address(Path(sidecar.file), root) for sidecar in sidecars]
     return ingest.catalog.captions.replace_sidecars(person, rows, files)
+
+
+def _add_archived(photo: Archived, address: str, person: str, validator: str, ingest: Ingest) -> None:
+    try:
+        with unpacked(photo) as file:
+            ingest.add_photo(file, address, person, address, validator)
+    except BrokenPhotoError:
+        ingest.record_no_photo(address, person, address, "refused", "broken", etag=validator)
 
 
 def _slugs_in(root: Path) -> set[str]:

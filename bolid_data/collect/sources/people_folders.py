@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from bolid_data.collect.sources.archives import Archived, list_archived
 from bolid_data.collect.sources.sidecars import Sidecar, match_sidecar
 from bolid_data.errors import UsageError
 from bolid_data.names import slug
@@ -44,6 +45,7 @@ class Files:
     others: list[str] = field(default_factory=list)
     sidecars: list[Sidecar] = field(default_factory=list)  # captions
     unreadable: list[Path] = field(default_factory=list)  # folders
+    archived: dict[str, Archived] = field(default_factory=dict)  # those of `photos` that are in zip archives
 
 
 def find_people(root: Path) -> tuple[dict[str, Path], list[tuple[Path, str]]]:
@@ -121,6 +123,9 @@ def _sort_in(files: Files, parent: str, names: list[str]) -> None:
             continue
         if not _kind(name):
             files.photos.append(file)
+        elif archived := list_archived(file, lambda inner: not _kind(inner)) if name.lower().endswith(".zip") else {}:
+            files.photos += archived
+            files.archived |= archived
         elif sidecar := match_sidecar(file, photos):
             files.sidecars.append(sidecar)
         else:

@@ -291,11 +291,15 @@ def test_a_start_that_failed_leaves_no_run(folder: Path, tmp_path: Path) -> None
     train(write_manifest(folder), folder, steps=1, run="new")
 
 
-def test_a_run_ends_in_a_page_with_curves_images_and_the_loss_on_held_out_people(tmp_path: Path) -> None:
-    people = drawn_people({"anna": 4, "boris": 3}) | drawn_people({"daria": 3, "erik": 3}, "val")
+def test_a_run_ends_in_a_page_with_curves_images_and_the_loss_on_held_out_people(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = drawn_people({"anna": 4, "boris": 3, "clara": 1}) | drawn_people({"daria": 3, "erik": 3}, "val")
     write_shards(tmp_path / "shards", people)
     settings = write_manifest(tmp_path, validate_every=2, prompts=["a person at the sea <b>"])
     summary = train(settings, tmp_path, steps=4)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "clara: the only photo is both target and view" in said and "held out: daria, erik" in said
     run = tmp_path / "runs" / "bolid"
     held_out = json.loads((run / "held_out.json").read_text())
     assert set(held_out) == {"0", "2", "4"} and len(set(held_out.values())) == 3

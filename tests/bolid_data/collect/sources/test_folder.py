@@ -2,6 +2,7 @@ import hashlib
 import io
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from bolid_data import manifest as manifests
+from bolid_data.collect.dry_run import count as run_dry
 from bolid_data.collect.run import scrape
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
@@ -154,6 +156,43 @@ def test_what_is_not_a_photo_is_listed_by_name_with_what_to_do(
             "scrape: ana/notes.txt, ana/page.html: not a photo",
         ]
     assert ("file:ana/raw.CR2", "refused", "not_a_photo") in sightings(dataset)
+
+
+def _zip(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def test_photos_in_a_zip_archive_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, third = photo(1), photo(2), photo(3)
+    inside = {"a/1.jpg": first, "2.JPG": second, "notes.txt": b"x", "__MACOSX/._2.JPG": b"x", "../4.jpg": photo(4)}
+    fill(tmp_path, {"ana/more.zip": _zip(inside), "ana/3.jpg": third, "ana/broken.zip": b"PK no archive"})
+    dataset = Dataset(tmp_path / "data")
+    assert run_dry(manifest(tmp_path), dataset).new == 3
+    stats = scrape(manifest(tmp_path), dataset)
+    assert (stats["new"], stats["known"]) == (3, 0)
+    stored = {url for url, state, _ in sightings(dataset) if state == "stored"}
+    assert stored == {"file:ana/more.zip/2.JPG", "file:ana/more.zip/a/1.jpg", "file:ana/3.jpg"}
+    assert "ana/broken.zip: not a photo but an archive; unpack it" in " ".join(capsys.readouterr().err.split())
+    assert scrape(manifest(tmp_path), dataset)["known"] == 3
+    # One photo leaves the archive, another is replaced.
+    fill(tmp_path, {"ana/more.zip": _zip({"a/1.jpg": photo(5)})})
+    assert scrape(manifest(tmp_path), dataset)["new"] == 1
+    gone = {row.sha256 for row in dataset.catalog.consent.withdrawn() if row.reason == "gone"}
+    assert gone == {hashlib.sha256(first).hexdigest(), hashlib.sha256(second).hexdigest()}
+
+
+def test_a_bomb_and_a_damaged_photo_in_an_archive_are_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bolid_data.collect.sources.archives._MAX_BYTES", 1_000_000)
+    data = bytearray(_zip({"bomb.jpg": bytes(50_000_000), "whole.jpg": photo(1)}))
+    damaged = bytearray(_zip({"cut.jpg": photo(2)}, zipfile.ZIP_STORED))
+    damaged[60] ^= 1
+    fill(tmp_path, {"ana/one.zip": bytes(data), "ana/two.zip": bytes(damaged)})
+    stats = scrape(manifest(tmp_path), Dataset(tmp_path / "data"))
+    assert (stats["new"], stats["reasons"]) == (1, {"broken": 2})
 
 
 def test_photos_that_belong_to_nobody_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
