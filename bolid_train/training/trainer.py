@@ -67,7 +67,7 @@ def train(
                 f"preflight: {words.named(single)}: the only photo is both target and view; add photos, or it is copied"
             )
         if people_to_validate and people_to_validate.keys().isdisjoint(people):
-            note(f"preflight: held out: {words.named(list(people_to_validate))}, as far as they are validated on")
+            note(f"preflight: validation is on held-out people: {words.named(list(people_to_validate))}")
     with TrainingRun(run_folder(data, run or settings.method), resume, overwrite, main) as state:
         accelerator.wait_for_everyone()
         base = Base.resolve(settings, manifest.folder)

@@ -299,7 +299,10 @@ def test_a_run_ends_in_a_page_with_curves_images_and_the_loss_on_held_out_people
     settings = write_manifest(tmp_path, validate_every=2, prompts=["a person at the sea <b>"])
     summary = train(settings, tmp_path, steps=4)
     said = " ".join(capsys.readouterr().err.split())
-    assert "clara: the only photo is both target and view" in said and "held out: daria, erik" in said
+    assert (
+        "clara: the only photo is both target and view" in said
+        and "validation is on held-out people: daria, erik" in said
+    )
     run = tmp_path / "runs" / "bolid"
     held_out = json.loads((run / "held_out.json").read_text())
     assert set(held_out) == {"0", "2", "4"} and len(set(held_out.values())) == 3
