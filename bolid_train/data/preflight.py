@@ -40,8 +40,15 @@ class PreflightReport:
     def __str__(self) -> str:
         """One line, without the counts that are zero."""
         totals = f"{words.people(self.people)}, {words.photos(self.photos)}"
-        warnings = [f"{count} {name.replace('_', ' ')}" for name, count in list(vars(self).items())[2:] if count]
+        warnings = [_counted(count, name) for name, count in list(vars(self).items())[2:] if count]
         return "; ".join([totals, ", ".join(warnings) or "nothing unusual"])
+
+
+def _counted(count: int, field: str) -> str:
+    """A count with the name of its field, such as "1 person with one photo"."""
+    noun, _, rest = field.replace("_", " ").partition(" ")
+    number = words.people(count) if noun == "people" else words.photos(count)
+    return f"{number} {rest}"
 
 
 def examine(
