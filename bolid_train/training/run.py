@@ -84,7 +84,9 @@ class TrainingRun:
                 state = _STATE.validate_json((latest / "state.json").read_bytes())
                 self._check(state["identity"], identity)
                 method.load(latest)
-                optimization.load_state_dict(torch.load(latest / "optimization.pt", weights_only=True))
+                optimization.load_state_dict(
+                    torch.load(latest / "optimization.pt", map_location="cpu", weights_only=True)
+                )
             except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError, SafetensorError) as error:
                 raise BolidError(f"{latest} is damaged ({error}); start over with --overwrite") from error
             # Sums are split among threads, so another number of threads gives other last digits.
