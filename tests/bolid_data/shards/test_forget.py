@@ -118,6 +118,7 @@ def _run(root: Path, name: str, people: list[str]) -> None:
     folder = root / "runs" / name
     (folder / "validation").mkdir(parents=True)
     (folder / "validation" / "step-00000001.png").write_bytes(b"a generated picture")
+    (folder / "report.html").write_bytes(b"a page with the picture")
     (folder / "losses.jsonl").write_text("{}\n")
     hashes = [hashlib.sha256(f"salt{person}".encode()).hexdigest() for person in people]
     (folder / "adapter.json").write_text(json.dumps({"people": {"salt": "salt", "hashes": hashes}}))
@@ -145,6 +146,7 @@ def test_nothing_of_the_person_is_left_below_the_folder(world: World) -> None:
     assert (result["person"], result["photos"]) == (GONE, 4)
     assert result["runs"] == [{"run": "with", "trained": True}]
     assert not list(root.glob("runs/*/validation/*")), "a grid shows several people"
+    assert not list(root.glob("runs/*/report.html"))
     assert verify(world.dataset) == []
 
 
