@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
@@ -46,7 +47,7 @@ class FeatureCache:
         self._folders = {name: root / f"{name}-{feature.key(base)}" for name, feature in self.features.items()}
         self._broken_folder = root / "broken"
         self._feature_of = {tensor: feature for feature in self.features.values() for tensor in feature.dtypes}
-        self._paths: dict[tuple[str, Sample], Path] = {}
+        self._names: dict[tuple[tuple[str, ...], str, str, str], str] = {}
 
     @property
     def digest(self) -> str:
@@ -56,12 +57,11 @@ class FeatureCache:
 
     def path(self, feature: Feature, sample: Sample) -> Path:
         """The file of a sample; when one of the feature's inputs changes, it is another file."""
-        if (feature.name, sample) not in self._paths:
+        key = feature.inputs, sample.key, sample.sha256, sample.caption
+        if key not in self._names:
             inputs = json.dumps([getattr(sample, name) for name in feature.inputs])
-            name = hashlib.sha256(inputs.encode()).hexdigest()[:16]
-            path = self._folders[feature.name] / sample.person / f"{name}.safetensors"
-            self._paths[feature.name, sample] = path
-        return self._paths[feature.name, sample]
+            self._names[key] = hashlib.sha256(inputs.encode()).hexdigest()[:16]
+        return self._folders[feature.name] / sample.person / f"{self._names[key]}.safetensors"
 
     def size_of(self, sample: Sample) -> Size:
         """Width and height at which the sample is trained, the same for all targets of a batch."""
@@ -167,13 +167,16 @@ class FeatureCache:
 
     def _delete_orphans(self, samples: list[Sample], dataset_people: set[str]) -> None:
         """Deletes the features of other photos of these people, and of people who are not in the dataset."""
-        wanted = {path for sample in samples for path in self._paths_of(sample)}
-        wanted |= {self._broken(sample) for sample in samples}
-        for folder in (*self._folders.values(), self._broken_folder):
-            for person in {sample.person for sample in samples}:
-                for file in folder.glob(f"{person}/*"):
-                    if file not in wanted:
-                        remove(folder, person, file.name)
+        by_person: dict[str, list[Sample]] = defaultdict(list)
+        for sample in samples:
+            by_person[sample.person].append(sample)
+        folders = (*self._folders.values(), self._broken_folder)
+        for person, of_person in by_person.items():
+            wanted = {path for sample in of_person for path in (*self._paths_of(sample), self._broken(sample))}
+            for file in (file for folder in folders for file in folder.glob(f"{person}/*")):
+                if file not in wanted:
+                    remove(file.parents[1], person, file.name)
+        for folder in folders:
             for person in {file.name for file in folder.glob("*/")} - dataset_people:
                 remove(folder, person)
 
