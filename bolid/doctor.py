@@ -164,12 +164,12 @@ def _source(manifest: Manifest) -> Iterator[Check]:
     if isinstance(source, FolderSource):
         root = manifest.folder / source.path
         try:
-            found = find_people(root)[0]
+            folders = find_people(root)[0]
         except BolidError as error:
             yield Check("source", "problem", str(error), "correct [source] path")
             return
-        if found:
-            yield Check("source", "ok", f"{root} has photos of {people(len(found))}")
+        if folders:
+            yield Check("source", "ok", f"{root} has photos of {people(len(folders))}")
         else:
             yield Check("source", "problem", f"{root} has no folders of people", "put each person's photos into one")
     elif isinstance(source, UrlsSource):
@@ -255,8 +255,8 @@ def _listed(manifest: Manifest) -> tuple[int, int | None, bool]:
     source = manifest.source
     try:
         if isinstance(source, FolderSource):
-            found = find_people(manifest.folder / source.path)[0]
-            files = [file for folder in found.values() for file in list_files(folder).photos]
+            folders = find_people(manifest.folder / source.path)[0]
+            files = [file for folder in folders.values() for file in list_files(folder).photos]
             return len(files), sum(Path(file).stat().st_size for file in files if Path(file).is_file()), True
         if isinstance(source, UrlsSource):
             return sum(AddressList(manifest.folder / source.path, source.encoding).people().values()), None, True

@@ -63,7 +63,7 @@ class PhotoNames(Part):
             by_digits = _matches(con, _BY_DIGITS, digits)
             by_bytes = _matches(con, _BY_BYTES, list(files.values()))
             by_address = _matches(con, _BY_ADDRESS, list(paths.values()))
-        found = {}
+        photos = {}
         for name in names:
             known = by_digits.get(name) or by_bytes.get(files.get(name, ""))
             matches = known or by_address.get(paths[name], [])
@@ -72,8 +72,8 @@ class PhotoNames(Part):
                     f"{name}: this file is not in the dataset, though a photo of its name is: collect it with `bolid "
                     f"scrape`, or call the photo {matches[0][0][:8]}"
                 )
-            found[name] = _only(name, matches)
-        return found
+            photos[name] = _only(name, matches)
+        return photos
 
 
 def _matches(con: duckdb.DuckDBPyConnection, query: str, names: list[str]) -> dict[str, list[tuple[str, str]]]:

@@ -74,7 +74,7 @@ def propose(what: str | None, beside: Path) -> Proposal:
 def _of_folder(root: Path, beside: Path) -> _Source:
     folders, _ = find_people(root)
     files = {person: list_files(folder).photos for person, folder in folders.items()}
-    files = {person: found for person, found in files.items() if found}
+    files = {person: photos for person, photos in files.items() if photos}
     if not files and (loose := loose_files(root).photos):
         # The folder of one person: the source is the folder around it.
         root = root.resolve()
@@ -89,8 +89,8 @@ def _of_folder(root: Path, beside: Path) -> _Source:
     if not files:
         raise UsageError(f"{root}: no photos in it; put each person's photos into a folder of its own")
     lines = [f"path = {_quoted(_path(root, beside))}  # one folder of photos per person"]
-    every = [file for found in files.values() for file in found]
-    counts = {folders[person].name: len(found) for person, found in files.items()}
+    every = [file for photos in files.values() for file in photos]
+    counts = {folders[person].name: len(photos) for person, photos in files.items()}
     return _Source("folder", slug(root.resolve().name) or "photos", lines, counts, list(_sizes(every)))
 
 

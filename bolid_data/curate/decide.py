@@ -52,8 +52,8 @@ def undo(dataset: Dataset, names: Sequence[str] = ()) -> tuple[list[dict[str, An
     dataset.catalog.require()
     dataset.prepare()
     decisions, who = dataset.catalog.decisions, _who()
-    found = list(dict.fromkeys(dataset.catalog.photo_names.find_all(names).values()))
-    undone = decisions.undo(found, who) if names else decisions.undo_last(who)
+    sha256s = list(dict.fromkeys(dataset.catalog.photo_names.find_all(names).values()))
+    undone = decisions.undo(sha256s, who) if names else decisions.undo_last(who)
     if not undone:
         raise UsageError(
             f"nothing was decided on {'these photos' if names else 'any photo'} that is not undone already"

@@ -28,7 +28,7 @@ def draw_pose(keypoints: Tensor, width: int, height: int, min_confidence: float 
     """
     points = _openpose(keypoints)
     places = points[..., :2] * points.new_tensor([width, height])
-    seen = points[..., 2] >= min_confidence
+    visible = points[..., 2] >= min_confidence
     rows, columns = (torch.arange(side, device=points.device) + 0.5 for side in (height, width))
     pixels = torch.stack(torch.meshgrid(rows, columns, indexing="ij")[::-1], dim=-1)  # (H, W, 2): x, y
     colours = points.new_tensor(_COLOURS) / 255
@@ -36,10 +36,12 @@ def draw_pose(keypoints: Tensor, width: int, height: int, min_confidence: float 
     images = points.new_zeros(len(points), 3, height, width)
     for (first, second), colour in zip(_LIMBS, colours[: len(_LIMBS)], strict=True):
         near = _distance(pixels, places[:, first], places[:, second]) <= radius
-        images = _paint(images, near & (seen[:, first] & seen[:, second])[:, None, None], _LIMB_BRIGHTNESS * colour)
+        images = _paint(
+            images, near & (visible[:, first] & visible[:, second])[:, None, None], _LIMB_BRIGHTNESS * colour
+        )
     for number, colour in enumerate(colours):
         near = _distance(pixels, places[:, number], places[:, number]) <= radius
-        images = _paint(images, near & seen[:, number, None, None], colour)
+        images = _paint(images, near & visible[:, number, None, None], colour)
     return images
 
 

@@ -79,8 +79,8 @@ def evaluate(
     shards = ShardDataset(data / "shards")
     finished = find_runs(runs_in or data / "runs", runs, shards.index)
     settings = [run.settings for run in finished] or [manifest.train.model_copy(update={"buckets": False})]
-    for run, its in zip(finished, settings, strict=False):
-        refuse_untrusted_models(its, manifest, run.folder / "adapter.json")
+    for run in finished:
+        refuse_untrusted_models(run.settings, manifest, run.folder / "adapter.json")
     base, sampling = _base(settings, manifest), sampling or choose_sampling(manifest)
     models = load_evaluators(choose_evaluators(base, evaluators))
     split = split or _default_split(shards, settings, max(1, *views))

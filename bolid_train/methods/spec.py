@@ -64,21 +64,24 @@ class MethodSpec:
         UsageError if one cannot continue the other."""
 
         def described(settings: Train) -> str:
-            own = self.settings.of(settings)
-            return " and ".join([f"method '{settings.method}'", *(f"{key} {getattr(own, key)}" for key in own.fixed)])
+            table = self.settings.of(settings)
+            fixed = (f"{key} {getattr(table, key)}" for key in table.fixed)
+            return " and ".join([f"method '{settings.method}'", *fixed])
 
         if described(train) != described(start):
             raise UsageError(
                 f"[train] start = '{train.start}': that run has {described(start)}; this one, with "
                 f"{described(train)}, cannot continue it"
             )
-        own, its = self.settings.of(train), self.settings.of(start)
-        inherited = own.model_copy(update={key: getattr(its, key) for key in own.inherited})
-        return train.model_copy(update={package_of(self.name): inherited}) if own.inherited else train
+        table, start_table = self.settings.of(train), self.settings.of(start)
+        if not table.inherited:
+            return train
+        inherited = table.model_copy(update={key: getattr(start_table, key) for key in table.inherited})
+        return train.model_copy(update={package_of(self.name): inherited})
 
     def _dump(self, train: Train, left_out: frozenset[str]) -> dict[str, Any]:
         """Without the prompts of validation, which may name someone and change nothing."""
-        own = package_of(self.name)
-        others = {name for name, value in train if isinstance(value, MethodSettings) and name != own}
+        table = package_of(self.name)
+        others = {name for name, value in train if isinstance(value, MethodSettings) and name != table}
         exclude: dict[str, Any] = dict.fromkeys(others, True) | {"prompts": True}
-        return train.model_dump(mode="json", exclude=exclude | ({own: set(left_out)} if left_out else {}))
+        return train.model_dump(mode="json", exclude=exclude | ({table: set(left_out)} if left_out else {}))

@@ -13,13 +13,15 @@ from bolid_data.progress import note
 def deferred_interrupt(deferred: bool = True) -> Iterator[Callable[[], bool]]:
     """Yields a function that says whether Ctrl-C was pressed, which then interrupts nothing; pressed again, it does.
 
-    `deferred`: False leaves Ctrl-C as it is, as it is outside of the main thread, where signals cannot be handled.
+    `deferred`: False leaves Ctrl-C as it is. So it is outside of the main thread, where signals cannot be handled, and
+    where it is ignored, as in a script's background jobs.
     """
     pressed = threading.Event()
-    if not deferred or threading.current_thread() is not threading.main_thread():
+    original = signal.getsignal(signal.SIGINT)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not deferred or not in_main_thread or original == signal.SIG_IGN:
         yield pressed.is_set
         return
-    original = signal.getsignal(signal.SIGINT)
 
     def press(_signal: int, _frame: FrameType | None) -> None:
         pressed.set()

@@ -27,7 +27,7 @@ from bolid_train.training.interrupt import deferred_interrupt
 from bolid_train.training.report import read_held_out, write_report
 from bolid_train.training.run import LossLog, TrainingRun
 from bolid_train.training.step import Training, make_accelerator, training_features
-from bolid_train.training.validation import OwnPrompt, encode_prompts, validate, validation_people
+from bolid_train.training.validation import ValidationPrompt, encode_prompts, validate, validation_people
 
 
 def train(
@@ -52,9 +52,10 @@ def train(
     subject = spec.subject_of(settings)
     people = preflight.usable_people(shards, settings, subject=subject)
     people_to_validate = validation_people(shards, settings, people, subject)
-    # Includes photos that a LoRA leaves out: the cache deletes features not asked for, and other runs may need them.
-    whole_subject = subject and replace(subject, photos=())
-    all_people = preflight.usable_people(shards, settings, subject=whole_subject)
+    all_people = people
+    if subject and subject.photos:
+        # The cache deletes features not asked for, and other runs may need those of the photos that are left out.
+        all_people = preflight.usable_people(shards, settings, subject=replace(subject, photos=()))
     start, settings = _start(data, spec, settings) if settings.start else (None, settings)
     manifest = manifest.model_copy(update={"train": settings})
     accelerator = make_accelerator(settings)
@@ -133,7 +134,7 @@ class Validation:
     run: TrainingRun
     people: People
     held_out: People
-    prompts: Sequence[OwnPrompt]
+    prompts: Sequence[ValidationPrompt]
 
     def __call__(self, step: int) -> None:
         training, folder = self.training, self.run.folder / "validation"

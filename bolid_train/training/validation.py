@@ -29,7 +29,7 @@ _STEPS, _GUIDANCE = 10, 5.0
 
 
 @dataclass(frozen=True)
-class OwnPrompt:
+class ValidationPrompt:
     """A prompt of `[train] prompts`."""
 
     text: str
@@ -37,13 +37,13 @@ class OwnPrompt:
 
 
 @torch.inference_mode()
-def encode_prompts(prompts: Sequence[str], base: Base, settings: Train, device: torch.device) -> list[OwnPrompt]:
+def encode_prompts(prompts: Sequence[str], base: Base, settings: Train, device: torch.device) -> list[ValidationPrompt]:
     """Encodes the prompts with the base's text encoders, which are loaded only if there are any."""
     if not prompts:
         return []
     encode = Prompt(settings).encoder(base.pipeline(device, unet=None, vae=None))
     tensors = encode([Photo(NO_PHOTO, (), prompt) for prompt in prompts])
-    return [OwnPrompt(prompt, encoded) for prompt, encoded in zip(prompts, tensors, strict=True)]
+    return [ValidationPrompt(prompt, encoded) for prompt, encoded in zip(prompts, tensors, strict=True)]
 
 
 def validation_people(
@@ -66,13 +66,13 @@ def validate(
     folder: Path,
     step: int,
     seed: int,
-    own_prompts: Sequence[OwnPrompt] = (),
+    extra_prompts: Sequence[ValidationPrompt] = (),
 ) -> None:
     """Writes `step-<step>.png` to `folder`: for each person, the reference photo as decoded by the VAE, and images of
     three prompts. `method`, which has these conditions, is installed on `unet`.
 
     All inputs come from the feature cache, so neither photos nor text encoders are needed. Prompts are captions of the
-    other people in the grid, or of the same person if there is no other, and `own_prompts`.
+    other people in the grid, or of the same person if there is no other, and `extra_prompts`.
     """
     if not people:
         return
@@ -81,10 +81,10 @@ def validate(
     rows = []
     for person in people:
         case = make_case(person, people, seed, cache.settings.views, _PROMPTS)
-        captions = [prompt.caption for prompt in case.prompts] + [prompt.text for prompt in own_prompts]
-        images = zip(_generate(case, cache, method, conditions, pipe, own_prompts), captions, strict=True)
+        captions = [prompt.caption for prompt in case.prompts] + [prompt.text for prompt in extra_prompts]
+        images = zip(_generate(case, cache, method, conditions, pipe, extra_prompts), captions, strict=True)
         rows.append([(_reference(case, cache, pipe), ""), *images])
-    titles = ["reference", *(f"prompt {number + 1}" for number in range(_PROMPTS + len(own_prompts)))]
+    titles = ["reference", *(f"prompt {number + 1}" for number in range(_PROMPTS + len(extra_prompts)))]
     write_grid(titles, rows, folder / f"step-{step:08d}.png")
 
 
@@ -99,12 +99,12 @@ def _generate(
     method: Method,
     conditions: Sequence[str],
     pipe: StableDiffusionXLPipeline,
-    own_prompts: Sequence[OwnPrompt],
+    extra_prompts: Sequence[ValidationPrompt],
 ) -> list[Image.Image]:
     """One image per prompt, of the prompt photo's training size, then one per own prompt, of the reference's; images of
     one size are generated together."""
-    prompts: list[tuple[Sample, OwnPrompt | None]] = [(prompt, None) for prompt in case.prompts]
-    prompts += [(case.reference, own) for own in own_prompts]
+    prompts: list[tuple[Sample, ValidationPrompt | None]] = [(prompt, None) for prompt in case.prompts]
+    prompts += [(case.reference, own) for own in extra_prompts]
     seeds = [case.seeds[number % len(case.seeds)] for number in range(len(prompts))]
     images: dict[int, Image.Image] = {}
     sizes = [cache.size_of(target) for target, _ in prompts]
@@ -119,7 +119,7 @@ def _generate(
     return [images[number] for number in range(len(prompts))]
 
 
-def _with_prompts(batch: Batch, prompts: Sequence[OwnPrompt | None]) -> Batch:
+def _with_prompts(batch: Batch, prompts: Sequence[ValidationPrompt | None]) -> Batch:
     """The batch with own prompts in the rows that have one."""
     columns = {name: getattr(batch, name).clone() for name in ("prompt_embeds", "pooled_prompt_embeds")}
     for row, prompt in enumerate(prompts):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -161,6 +162,8 @@ def test_ctrl_c_promises_that_the_command_continues(command: str, home: Path) ->
             env=os.environ | {"PYTHONPATH": str(Path.cwd())},
             stderr=subprocess.PIPE,
             text=True,
+            # A shell that runs the tests in the background has them ignore Ctrl-C, and their processes with them.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         while process.poll() is None and not is_working():
             time.sleep(0.02)

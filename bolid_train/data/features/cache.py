@@ -113,13 +113,13 @@ class FeatureCache:
                 self._encode(dict.fromkeys(chunk, NO_PHOTO), features, encoders)
                 progress.advance(task, len(chunk))
 
-    def _missing(self, samples: list[Sample], read_photos: bool) -> Iterator[Work]:
+    def _missing(self, samples: list[Sample], of_photos: bool) -> Iterator[Work]:
         """Chunks of samples, and the features that read photos, or only captions, of which some lack a file."""
-        features = [feature for feature in self.features.values() if ("sha256" in feature.inputs) == read_photos]
+        features = [feature for feature in self.features.values() if ("sha256" in feature.inputs) == of_photos]
         # Chunks do not depend on which files exist: features must not depend on where a run was killed.
         for start in range(0, len(samples), _CHUNK):
             chunk = samples[start : start + _CHUNK]
-            if read_photos:
+            if of_photos:
                 chunk = [sample for sample in chunk if not self._broken(sample).is_file()]
             missing = [
                 feature for feature in features if not all(self.path(feature, sample).is_file() for sample in chunk)

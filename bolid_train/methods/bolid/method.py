@@ -42,21 +42,23 @@ class Bolid(BranchedMethod):
     encoder: BodyEncoder
 
     def __init__(self, settings: Train, shapes: Shapes) -> None:
-        self.own, self._shapes = Settings.of(settings), shapes
-        super().__init__(settings, {"ref": shapes["image_embeds"][0], "body": self.own.body_dim}, self.own)
+        self.method_settings, self._shapes = Settings.of(settings), shapes
+        super().__init__(
+            settings, {"ref": shapes["image_embeds"][0], "body": self.method_settings.body_dim}, self.method_settings
+        )
 
     def install(self, unet: UNet2DConditionModel, base: Base) -> None:
-        own = self.own
+        settings = self.method_settings
         self.encoder = BodyEncoder(
             self._shapes["view_embeds"][0],
             self._shapes["view_latents"][0],
-            own.body_dim,
-            variational=own.body_encoder == "variational",
-            aggregator=own.aggregator,
+            settings.body_dim,
+            variational=settings.body_encoder == "variational",
+            aggregator=settings.aggregator,
             keypoints=self.settings.keypoints,
             min_confidence=self.settings.min_keypoint_confidence,
         )
-        self.prior = BodyPrior(own.body_dim, unet.config.cross_attention_dim).to(unet.device)
+        self.prior = BodyPrior(settings.body_dim, unet.config.cross_attention_dim).to(unet.device)
         super().install(unet, base)
 
     def embeddings(self, batch: Batch) -> tuple[Sequence[Tensor], Bodies]:
@@ -84,33 +86,33 @@ class Bolid(BranchedMethod):
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """Excludes the proportions head if no term trains it, because DDP expects a gradient for every parameter."""
-        excluded = () if self.own.proportions else self.encoder.proportions.parameters()
+        excluded = () if self.method_settings.proportions else self.encoder.proportions.parameters()
         ids = {id(value) for value in excluded}
         yield from (value for value in super().parameters() if id(value) not in ids)
 
     def losses(self, denoiser: Denoiser | None, batch: Batch, state: Bodies) -> dict[str, Tensor]:
         """`kl`: KL(q(c_body | views) ‖ N(0, I)) in nats per dimension, with a warm-up. `proportions`: the error of the
         log proportions predicted from c_body against their mean over the person's photos."""
-        own, posterior = self.own, state.posterior
+        settings, posterior = self.method_settings, state.posterior
         has_views = batch.views.has_views()
         terms = {}
-        if own.kl and posterior.log_variance is not None:
-            warmup = 1.0 if batch.step >= own.kl_warmup else batch.step / own.kl_warmup
-            nats = posterior.kl(own.free_bits) / posterior.mean.shape[1]
-            terms["kl"] = own.kl * warmup * (nats * has_views).mean()
-        if own.proportions and batch.person_keypoints is not None:
+        if settings.kl and posterior.log_variance is not None:
+            warmup = 1.0 if batch.step >= settings.kl_warmup else batch.step / settings.kl_warmup
+            nats = posterior.kl(settings.free_bits) / posterior.mean.shape[1]
+            terms["kl"] = settings.kl * warmup * (nats * has_views).mean()
+        if settings.proportions and batch.person_keypoints is not None:
             with torch.autocast(state.bodies.device.type, enabled=False):
                 predicted = self.encoder.predict_proportions(state.bodies)
             error = _proportions_error(predicted, batch.person_keypoints, has_views)
-            terms["proportions"] = own.proportions * error
+            terms["proportions"] = settings.proportions * error
         return terms
 
     def prepare(self, batches: Callable[[int], Batch]) -> None:
         """Trains the encoder with its own loss terms, so that the adapter starts with meaningful bodies. Without the
         UNet this takes seconds, for what would otherwise take the adapter's whole training."""
         optimizer = torch.optim.AdamW(self.encoder.parameters(), lr=_LEARNING_RATE)
-        for step in track(range(self.own.encoder_steps), "training the body encoder"):
-            batch = replace(batches(step), step=self.own.kl_warmup)
+        for step in track(range(self.method_settings.encoder_steps), "training the body encoder"):
+            batch = replace(batches(step), step=self.method_settings.kl_warmup)
             terms = list(self.losses(None, batch, self._encode(batch)).values())
             if not terms:
                 return
@@ -121,7 +123,7 @@ class Bolid(BranchedMethod):
 
     def finish(self, batches: Callable[[int], Batch]) -> None:
         """Trains the prior on bodies like those in training: samples from the posteriors of people's views."""
-        fit_prior(self.prior, self._posterior, batches, self.own.prior_steps)
+        fit_prior(self.prior, self._posterior, batches, self.method_settings.prior_steps)
 
     def save(self, folder: Path) -> dict[str, str]:
         kinds = super().save(folder)

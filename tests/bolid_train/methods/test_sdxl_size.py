@@ -39,9 +39,10 @@ def _unet() -> UNet2DConditionModel:
 @cache
 def _installed() -> tuple[UNet2DConditionModel, Bolid]:
     shapes = {"image_embeds": (REF,), "view_embeds": (REF,), "view_latents": (4, 64, 64)}
+    base = Base.at("random", small_base())
     unet, method = _unet(), Bolid(train_model()(), shapes)
     with torch.device("meta"):
-        method.install(unet, Base.at("random", small_base()))
+        method.install(unet, base)
     return unet, method
 
 

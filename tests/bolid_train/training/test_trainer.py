@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -266,7 +267,11 @@ main()
 
 def test_ctrl_c_ends_a_run_after_a_step_with_a_checkpoint(folder: Path) -> None:
     settings = write_manifest(folder)
-    process = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(ROOT), str(folder)], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(ROOT), str(folder)],
+        stderr=subprocess.PIPE,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # in the background it would be ignored
+    )
     losses = folder / "runs" / "stopped" / "losses.jsonl"
     deadline = time.monotonic() + 150
     while not (losses.is_file() and losses.read_text().count("\n") >= 3):
