@@ -51,9 +51,9 @@ def _mistake(details: Any, kind: object, schema: dict[str, Any]) -> Mistake:
     if details["type"] == "missing":
         return keys, "is missing" if keys != ("source",) else "[source] with a kind is missing"
     if details["type"] == "extra_forbidden":
-        known = f" for kind '{kind}'" if branch and len(keys) == 2 else ""
+        for_kind = f" for kind '{kind}'" if branch and len(keys) == 2 else ""
         nearest = difflib.get_close_matches(keys[-1], _known_keys(keys[:-1], kind, schema), n=1)
-        return keys, f"no such key{known}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+        return keys, f"no such key{for_kind}" + (f"; did you mean {nearest[0]}?" if nearest else "")
     if details["type"] == "value_error":
         return keys, details["msg"].removeprefix("Value error, ")
     return keys, f"{details['msg']} (it is {_short(details['input'])})"

@@ -28,9 +28,9 @@ class Decisions(Part):
         judgement. A photo that is broken, gone or opted out stays out. Raises UsageError for an unknown photo.
         """
         with self._catalog.open() as con:
-            known = _owners(con, [sha256 for _, sha256 in photos])
+            owners = _owners(con, [sha256 for _, sha256 in photos])
             for person, sha256 in photos:
-                if sha256 not in known or (what != ASSIGN and person not in known[sha256]):
+                if sha256 not in owners or (what != ASSIGN and person not in owners[sha256]):
                     raise UsageError(f"{sha256}: no such photo of this person to decide on")
             rows = [{"what": what, "person": person, "sha256": sha256, "why": why} for person, sha256 in photos]
             _append(con, rows, who)

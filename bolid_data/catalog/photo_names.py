@@ -65,9 +65,9 @@ class PhotoNames(Part):
             by_address = _matches(con, _BY_ADDRESS, list(paths.values()))
         photos = {}
         for name in names:
-            known = by_digits.get(name) or by_bytes.get(files.get(name, ""))
-            matches = known or by_address.get(paths[name], [])
-            if matches and not known and name in files:
+            by_content = by_digits.get(name) or by_bytes.get(files.get(name, ""))
+            matches = by_content or by_address.get(paths[name], [])
+            if matches and not by_content and name in files:
                 raise UsageError(
                     f"{name}: this file is not in the dataset, though a photo of its name is: collect it with `bolid "
                     f"scrape`, or call the photo {matches[0][0][:8]}"

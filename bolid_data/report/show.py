@@ -152,8 +152,8 @@ def print_explanation(explanation: dict[str, Any]) -> None:
     for entry in explanation["decisions"]:
         undone = ", undone since" if entry["undone"] else ""
         why = f": {entry['why']}" if entry["why"] else ""
-        said = f"{DECIDED[entry['what']]} by hand by {entry['who'] or 'somebody'} at {entry['decided_at']}"
-        say(f"{entry['person']}: {said}{undone}{why}")
+        decision = f"{DECIDED[entry['what']]} by hand by {entry['who'] or 'somebody'} at {entry['decided_at']}"
+        say(f"{entry['person']}: {decision}{undone}{why}")
     several = len(explanation["verdicts"]) > 1
     table = Table(*(["person"] if several else []), "reason", "measured", "out if", "margin", "")
     for rule in explanation["rules"]:

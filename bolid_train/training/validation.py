@@ -101,10 +101,10 @@ def _generate(
     pipe: StableDiffusionXLPipeline,
     extra_prompts: Sequence[ValidationPrompt],
 ) -> list[Image.Image]:
-    """One image per prompt, of the prompt photo's training size, then one per own prompt, of the reference's; images of
+    """One image per prompt, of the prompt photo's training size, then one per extra prompt, of the reference's; images of
     one size are generated together."""
     prompts: list[tuple[Sample, ValidationPrompt | None]] = [(prompt, None) for prompt in case.prompts]
-    prompts += [(case.reference, own) for own in extra_prompts]
+    prompts += [(case.reference, prompt) for prompt in extra_prompts]
     seeds = [case.seeds[number % len(case.seeds)] for number in range(len(prompts))]
     images: dict[int, Image.Image] = {}
     sizes = [cache.size_of(target) for target, _ in prompts]

@@ -21,7 +21,7 @@ from bolid_train.data.weighting import pose_confidence
 from bolid_train.diffusion.rng import RowRandom
 
 _BASE = ("latents", "keypoints", "time_ids", "prompt_embeds", "pooled_prompt_embeds")
-"""Fields of `Batch` of their own, because every method has them."""
+"""What every method has is a field of `Batch`, not an entry of its features."""
 
 
 def make_batch(cache: FeatureCache, items: Sequence[BatchItem], average_references: bool = False) -> Batch:
