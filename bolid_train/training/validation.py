@@ -101,8 +101,8 @@ def _generate(
     pipe: StableDiffusionXLPipeline,
     extra_prompts: Sequence[ValidationPrompt],
 ) -> list[Image.Image]:
-    """One image per prompt, of the prompt photo's training size, then one per extra prompt, of the reference's; images of
-    one size are generated together."""
+    """One image per prompt, of the prompt photo's training size, then one per extra prompt, of the reference's;
+    images of one size are generated together."""
     prompts: list[tuple[Sample, ValidationPrompt | None]] = [(prompt, None) for prompt in case.prompts]
     prompts += [(case.reference, prompt) for prompt in extra_prompts]
     seeds = [case.seeds[number % len(case.seeds)] for number in range(len(prompts))]
