@@ -21,6 +21,7 @@ from bolid_train.data.sampler import BatchItem
 from bolid_train.data.shard_dataset import Sample, ShardDataset
 from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.diffusion.precision import training_precision
 from bolid_train.diffusion.sampler import sample
 from bolid_train.evaluate.image_generator import guidance_inputs
 from bolid_train.methods.registry import resolve
@@ -105,14 +106,13 @@ class _Bare:
     def __init__(self, training: Training) -> None:
         scheduler = DDPMScheduler.from_pretrained(training.cache.base.folder, subfolder="scheduler")
         self.denoiser = Denoiser(training.unet, scheduler, training.settings.objective.min_snr)
-        self.method, self.autocast = training.method, training.accelerator.autocast
+        self.method = training.method
         self.optimizer = training.optimization.optimizer.optimizer
 
     def __call__(self, batch: Batch) -> None:
-        with self.autocast():
-            inputs, state = self.method.condition(batch)
-            terms = self.method.losses(self.denoiser, batch, state)
-            loss = self.denoiser.loss(batch.latents, inputs, batch.random)
+        inputs, state = self.method.condition(batch)
+        terms = self.method.losses(self.denoiser, batch, state)
+        loss = self.denoiser.loss(batch.latents, inputs, batch.random)
         (loss + torch.stack(list(terms.values())).sum()).backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -153,8 +153,9 @@ def _generation(training: Training, batch: Batch) -> list[Row]:
     """The same prompts, noise, steps and guidance, with the adapter and with the base alone."""
     texts = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
     base, device = training.cache.base, training.unet.device
-    methods = {base.pipeline(device, unet=training.unet, **texts): training.method}
-    methods[base.pipeline(device, **texts)] = TextOnly(training.settings)
+    precision = training_precision(training.settings, device)
+    methods = {base.pipeline(device, precision, unet=training.unet, **texts): training.method}
+    methods[base.pipeline(device, precision, **texts)] = TextOnly(training.settings)
 
     conditions = training.conditions
 

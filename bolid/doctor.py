@@ -13,7 +13,7 @@ from typing import Any, Literal
 from rich.filesize import decimal
 
 from bolid.options import is_drawn
-from bolid_data import weights
+from bolid_data import hub, weights
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.manifest import FolderSource, Manifest, ThePlaceSource, UrlsSource
@@ -223,7 +223,7 @@ def _model(key: str, name: str, relative_to: Path) -> Check:
         return Check("models", "ok", f"{key} = {name}, in the hub's cache")
     from huggingface_hub import constants
 
-    text, get = f"{key} = {name} is not on this machine", weights.download_command(name)
+    text, get = f"{key} = {name} is not on this machine", hub.download_command(name)
     if constants.HF_HUB_OFFLINE:
         return Check("models", "problem", text, f"run `{get}` while HF_HUB_OFFLINE is not set")
     return Check("models", "warning", text, f"it is downloaded when it is first used; now, with `{get}`")

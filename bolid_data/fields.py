@@ -13,6 +13,8 @@ MAX_SAMPLE = 300_000_000
 
 Slug = Annotated[str, Field(pattern=f"^{SLUG}$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+"""A commit of a hub repository."""
 KeyedId = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
 SplitName = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
 ShardName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}-[0-9]{6,9}\.tar$")]
@@ -23,6 +25,8 @@ Words = Annotated[str, Field(max_length=MAX_WORDS)]
 """A caption or a prompt."""
 CaptionName = Annotated[str, Field(pattern="^[a-z0-9_]{0,40}$")]
 """One of a photo's captions, such as `short` or `tags`; "" for the plain one."""
+Instruction = Annotated[str, Field(min_length=1, max_length=2000)]
+"""What a captioner is asked to describe."""
 MAX_TRIGGER = 200
 TriggerWord = Annotated[
     str, Field(max_length=MAX_TRIGGER, pattern=r"^([^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?)?$")

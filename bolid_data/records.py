@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bolid_data.fields import Commit
+
 
 @dataclass(frozen=True)
 class ListedPerson:
@@ -69,6 +71,7 @@ class Model:
     sha256: str
     config: str
     licence: str
+    revision: Commit | None = None  # of the hub repository that its weights were downloaded from
 
 
 @dataclass

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from bolid_data import hub, model_files
 from bolid_data.errors import BolidError, UsageError
+
+_SHOWN = 3
+"""Number of missing files that a message names."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,11 @@ class Weights:
     path: Path
     sha256: str
     licence: str
+
+    @property
+    def revision(self) -> str | None:
+        """The commit of the hub repository that they were downloaded from; None for other weights."""
+        return hub.commit_of(self.path)
 
 
 @dataclass(frozen=True)
@@ -156,86 +165,82 @@ def find(name: str) -> Weights:
     return Weights(name, path, digest, entry.licence)
 
 
-def folder(name: str, relative_to: Path | None = None, files: Sequence[str] = ()) -> Path:
-    """A model's folder by name: a local folder (relative to `relative_to`), or a hub repository in the hub's cache,
-    downloaded if needed. `owner/model@revision` is a branch, a tag or a commit of the repository. If `files` are given,
-    only those of them that exist are downloaded.
+def folder(name: str, relative_to: Path | None = None) -> Path:
+    """A model's folder by name: a local folder (relative to `relative_to`), or a hub repository in the hub's cache.
+    `owner/model@revision` is a branch, a tag or a commit of the repository.
 
-    Raises BolidError, with instructions, if the model is neither local nor available.
+    Of a repository, only what is loaded is downloaded (`model_files.needed`), and a copy that lacks some of it, after
+    an interrupted download, is completed. Raises BolidError, with instructions, if the model is neither local nor
+    available, or a local folder lacks something.
     """
     local = (relative_to or Path()) / name
     if local.is_dir():
+        if lacking := model_files.missing(local):
+            raise BolidError(f"model '{name}': {local} lacks {_listed(lacking)}; copy or download the folder again")
         return local
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
+    cached = _cached(name, local)
+    lacking = model_files.missing(cached) if cached else []
+    if cached and model_files.is_model(cached) and not lacking:
+        return cached
+    try:
+        downloaded = hub.download(name)
+    except Exception as error:  # the hub's library passes on the errors of its HTTP library
+        raise _unavailable(name, error, lacking) from error
+    if lacking := model_files.missing(downloaded):
+        raise BolidError(f"model '{name}' lacks {_listed(lacking)} on the hub, too; name another model or revision")
+    return downloaded
 
-    repository, revision = _revision(name)
-    patterns = list(files) or None
+
+def _cached(name: str, local: Path) -> Path | None:
+    """`hub.cached`; for a name that no repository can have, a UsageError that says where a folder was looked for."""
     try:
-        cached = Path(snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=True))
-        if not files or any((cached / file).is_file() for file in files):
-            return cached
-    except HFValidationError as error:
+        return hub.cached(name)
+    except hub.NoHubNameError as error:
         raise UsageError(f"'{name}' is neither a folder (looked for {local}) nor the name of a hub model") from error
-    except OSError:
-        pass  # not in the cache: download it
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the hub client passes on the errors of its HTTP library
-        raise BolidError(
-            f"model '{name}' is not on this machine and could not be downloaded ({_why(error)}); run "
-            f"`{download_command(name)}` where there is a network, or name a local folder instead"
-        ) from error
+
+
+def _unavailable(name: str, error: Exception, lacking: Sequence[str] = ()) -> BolidError:
+    """The error for a model that could not be downloaded; `lacking`: what its copy in the hub's cache lacks."""
+    problem = f"model '{name}' is not on this machine and could not be downloaded"
+    if lacking:
+        problem = f"the copy of model '{name}' on this machine lacks {_listed(lacking)}, which could not be downloaded"
+    command = hub.download_command(name, lacking)
+    return BolidError(
+        f"{problem} ({hub.reason(error)}); run `{command}` where there is a network, or name a local folder instead"
+    )
+
+
+def _listed(files: Sequence[str]) -> str:
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return f"{', '.join(files[:_SHOWN])}{more}"
 
 
 def is_here(name: str, relative_to: Path) -> bool:
-    """Whether a model is a folder inside `relative_to` or a repository in the hub's cache; nothing is downloaded."""
+    """Whether a model is a folder inside `relative_to` or, with all its files, in the hub's cache; nothing is
+    downloaded."""
     local = relative_to / name
     if local.is_dir():
         return local.resolve().is_relative_to(relative_to.resolve())
-    from huggingface_hub import snapshot_download
-
-    repository, revision = _revision(name)
     try:
-        snapshot_download(repository, revision=revision, local_files_only=True)
-    except (OSError, ValueError):
+        cached = hub.cached(name)
+    except ValueError:
         return False
-    return True
-
-
-def download_command(name: str) -> str:
-    """The command that puts a hub model into the hub's cache."""
-    repository, revision = _revision(name)
-    return f"hf download {repository}" + (f" --revision {revision}" if revision else "")
-
-
-def _revision(name: str) -> tuple[str, str | None]:
-    """A hub repository and its revision, from `owner/model@revision`."""
-    repository, _, revision = name.partition("@")
-    return repository, revision or None
-
-
-def _why(error: Exception) -> str:
-    """Why a download failed, in words that say what to do."""
-    from huggingface_hub import constants, errors
-
-    if isinstance(error, errors.GatedRepoError):
-        return "it is gated: accept its terms on its page, and set HF_TOKEN"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return "the hub has no such model, or HF_TOKEN does not allow it"
-    if isinstance(error, errors.RevisionNotFoundError):
-        return "it has no such revision"
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    return type(error).__name__
+    return cached is not None and not model_files.missing(cached)
 
 
 def file(name: str, files: Sequence[str], relative_to: Path | None = None) -> Path:
-    """The first of `files` that exists in a model's `folder`.
+    """The first of `files` that exists in a model's folder, by name as for `folder`. Of a hub repository, only those of
+    them that exist are downloaded.
 
-    Raises UsageError if none does, and as `folder` does.
+    Raises UsageError if none does, BolidError, with instructions, if the model is neither local nor available.
     """
-    model = folder(name, relative_to, files)
+    local = (relative_to or Path()) / name
+    model = local if local.is_dir() else _cached(name, local)
+    if model is None or (model != local and not any((model / file).is_file() for file in files)):
+        try:
+            model = hub.download_files(name, files)
+        except Exception as error:  # the hub's library passes on the errors of its HTTP library
+            raise _unavailable(name, error) from error
     path = next((model / file for file in files if (model / file).is_file()), None)
     if path is None:
         raise UsageError(f"model '{name}' has no {' or '.join(files)} (looked in {model}); name one that has")

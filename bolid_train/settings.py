@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import AliasChoices, ConfigDict, Field, ValidationError, create_model
+from pydantic import AliasChoices, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from bolid_data import manifest
 from bolid_data.errors import UsageError
@@ -79,6 +79,14 @@ class _Checked(Train):
     """`[train]` without a key that is unknown."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="after")
+    def _choose_fit(self) -> Self:
+        """Published IP-Adapters were trained on the centres of photos."""
+        if self.reference_fit is None:
+            settings = method_settings().get(self.method, MethodSettings)
+            object.__setattr__(self, "reference_fit", "crop" if settings.of(self).public_file else "pad")
+        return self
 
 
 @cache

@@ -36,6 +36,7 @@ _SECOND: dict[str, Any] = {
     "objective.timestep_bias": "later",
     "objective.identity": 0.1,
     "objective.share": 1.0,
+    "objective.min_timestep": 1,
     "objective.max_timestep": 850,
 }
 _WHOLE = _SECOND | {"objective.clip_text": 0.02}

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bolid_data.catalog.captions import BY_PEOPLE, CHOSEN_CAPTIONS
+from bolid_data.catalog.captions import BY_PEOPLE, CHOSEN_CAPTIONS, HAND, SIDECAR
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts
 
 _STEM = r"regexp_replace(url, '\.[^./]*$', '')"
 
 _NAMED = f"""(
-    SELECT sha256, prompt AS name, min_by(caption, model) AS caption  -- "hand" sorts before "sidecar"
-    FROM captioned WHERE model IN {BY_PEOPLE} GROUP BY ALL
+    SELECT sha256, prompt AS name, caption FROM captioned
+    WHERE caption IS NOT NULL AND (model IN {BY_PEOPLE} OR prompt <> '')  -- models have names for some of theirs
+    QUALIFY row_number() OVER (PARTITION BY sha256, prompt
+        ORDER BY list_position(['{HAND}', '{SIDECAR}'], model) NULLS LAST, model) = 1
 )"""
 
 _FILES = f"""

@@ -13,7 +13,7 @@ from bolid_data.records import Model
 
 HAND, SIDECAR = "hand", "sidecar"
 """Authors other than models. Their captions have a name (`short`, `tags`; "" for the plain one) where a model's have a
-prompt: both are in the column `prompt`."""
+prompt, or a name if an instruction asked for them: all are in the column `prompt`."""
 
 BY_PEOPLE = f"('{HAND}', '{SIDECAR}')"
 
@@ -66,6 +66,26 @@ class Captions(Part):
                        sha256 IN (SELECT sha256 FROM uncaptioned JOIN captioner USING (model, prompt)) AS failed
                    FROM verdicts WHERE kept AND sha256 NOT IN (SELECT sha256 FROM {CHOSEN_CAPTIONS})
                    ORDER BY failed, sha256"""
+            ).fetchall()
+        return [sha256 for sha256, _ in rows]
+
+    def add_captioner(self, model: Model) -> None:
+        """Records a model that writes captions of a name, which are used beside others."""
+        with self._catalog.open() as con:
+            upsert(con, "models", [asdict(model)])
+
+    def without_name(self, name: str, model_id: str = "") -> list[str]:
+        """Kept photos without a caption of that name by a person or by the model, sorted; those on which the model
+        failed before come last."""
+        with self._catalog.open(read_only=True) as con:
+            rows = con.execute(
+                f"""SELECT DISTINCT sha256,
+                       sha256 IN (SELECT sha256 FROM uncaptioned WHERE prompt = $name AND model = $model) AS failed
+                   FROM verdicts WHERE kept AND sha256 NOT IN (
+                       SELECT sha256 FROM captioned
+                       WHERE prompt = $name AND (model IN {BY_PEOPLE} OR model = $model) AND caption IS NOT NULL)
+                   ORDER BY failed, sha256""",
+                {"name": name, "model": model_id},
             ).fetchall()
         return [sha256 for sha256, _ in rows]
 

@@ -40,7 +40,8 @@ class LockContent(Part):
                 con.execute(
                     f"""SELECT models.* FROM models
                        WHERE id IN (SELECT unnest([{", ".join(_MODELS)}]) FROM judgement)
-                       OR id IN (SELECT model FROM captioner) ORDER BY id"""
+                       OR id IN (SELECT model FROM captioner)
+                       OR id IN (SELECT model FROM captioned SEMI JOIN public_sightings USING (sha256)) ORDER BY id"""
                 )
             )
             # For an addresses list, `url` and `page_url` are the path of the list, which is private.
@@ -74,6 +75,9 @@ class LockContent(Part):
                        ) AND sha256 NOT IN (FROM lost) ORDER BY sha256"""
                 )
             )
+        for model in models:
+            if model["revision"] is None:  # not a hub model: as in locks without revisions
+                del model["revision"]
         for photo in photos:
             # Sorted without secrets: the order must not reveal them.
             sightings = map(_without_secrets, photo["sightings"])

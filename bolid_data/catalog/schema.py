@@ -78,7 +78,8 @@ CREATE TABLE IF NOT EXISTS hosts (host VARCHAR PRIMARY KEY, closed_until TIMESTA
 CREATE TABLE IF NOT EXISTS removals (id VARCHAR PRIMARY KEY, kind VARCHAR, why VARCHAR, key VARCHAR);
 CREATE TABLE IF NOT EXISTS tombstones (salt VARCHAR, hash VARCHAR PRIMARY KEY);  -- removals of BoLID 0.1
 CREATE TABLE IF NOT EXISTS models (
-    id VARCHAR PRIMARY KEY, name VARCHAR, sha256 VARCHAR, config VARCHAR, licence VARCHAR
+    id VARCHAR PRIMARY KEY, name VARCHAR, sha256 VARCHAR, config VARCHAR, licence VARCHAR,
+    revision VARCHAR  -- commit of the hub repository that its weights were downloaded from
 );
 CREATE TABLE IF NOT EXISTS measured (sha256 VARCHAR, model VARCHAR, PRIMARY KEY (sha256, model));
 CREATE TABLE IF NOT EXISTS undecodable (sha256 VARCHAR PRIMARY KEY, error VARCHAR);
@@ -112,7 +113,7 @@ CREATE TABLE IF NOT EXISTS judgement (  -- one row: thresholds and models of the
 CREATE TABLE IF NOT EXISTS captioned (
     sha256 VARCHAR,
     model VARCHAR,   -- the author: a model's id, hand or sidecar
-    prompt VARCHAR,  -- the model's prompt, or the name of a caption that is not a model's
+    prompt VARCHAR,  -- the model's prompt, or the caption's name if a person wrote it, or a model by an instruction
     caption VARCHAR, PRIMARY KEY (sha256, model, prompt)
 );
 CREATE TABLE IF NOT EXISTS uncaptioned (  -- photos that a captioner could not caption
@@ -141,6 +142,7 @@ ALTER TABLE judgement ADD COLUMN IF NOT EXISTS quality VARCHAR;
 ALTER TABLE judgement ADD COLUMN IF NOT EXISTS identity VARCHAR;
 ALTER TABLE captioner ADD COLUMN IF NOT EXISTS use VARCHAR;
 ALTER TABLE captioner ADD COLUMN IF NOT EXISTS trigger VARCHAR;
+ALTER TABLE models ADD COLUMN IF NOT EXISTS revision VARCHAR;
 -- Catalogs of version 1 do not record how the pixels were made.
 ALTER TABLE photos ADD COLUMN IF NOT EXISTS traits VARCHAR;
 ALTER TABLE measured ADD COLUMN IF NOT EXISTS pixels VARCHAR DEFAULT '';

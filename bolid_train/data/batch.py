@@ -1,12 +1,13 @@
 """A training batch of precomputed features."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from bolid_train.data.person_proportions import PersonProportions
 from bolid_train.diffusion.rng import RowRandom
 
 
@@ -15,8 +16,8 @@ class Views:
     """Where the bodies are on V photos of each of B people; what frozen models say of the photos is in
     `Batch.features`. K = 17."""
 
-    keypoints: Tensor  # (B, V, K, 3): x, y as fractions of the photo's width and height, confidence
-    sizes: Tensor  # (B, V, 2): the photo's width and height in pixels
+    keypoints: Tensor  # (B, V, K, 3): x, y as fractions of the square that the photo becomes, confidence
+    sizes: Tensor  # (B, V, 2): what the square is wide and high, in pixels of the photo
     confidence: Tensor  # (B, V): mean confidence of the visible keypoints, 0 for padding
 
     def has_views(self) -> Tensor:
@@ -31,7 +32,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Batch:
-    """B target photos and the people in them. L tokens, K = 17 keypoints, P photos."""
+    """B target photos and the people in them. L tokens, K = 17 keypoints."""
 
     latents: Tensor  # (B, C, h, w), scaled for the UNet
     keypoints: Tensor  # (B, K, 3) of the target: x, y as fractions of the cropped image, confidence
@@ -43,7 +44,7 @@ class Batch:
     features: Mapping[str, Tensor] = field(default_factory=dict)
     """By name: (B, …) of the target or the reference, zeros without one; (B, V, …) of the views."""
     reference_keypoints: Tensor | None = None  # (B, K, 3) of the reference, as `keypoints`
-    person_keypoints: Tensor | None = None  # (B, P, K, 3) photos of the person: pixels; confidence 0 for padding
+    proportions: PersonProportions | None = None  # of the person
     step: int = 0  # training step, for terms with a warm-up
 
     def __len__(self) -> int:
@@ -71,7 +72,7 @@ def _map(record: Any, convert: Any, argument: Any = None) -> Any:
             converted[attribute.name] = convert(value)
         elif isinstance(value, Mapping):
             converted[attribute.name] = {name: convert(values) for name, values in value.items()}
-        elif isinstance(value, Views):
+        elif is_dataclass(value):
             converted[attribute.name] = _map(value, convert)
         elif isinstance(value, RowRandom):
             converted[attribute.name] = value.select(argument) if isinstance(argument, slice) else value.to(argument)

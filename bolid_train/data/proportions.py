@@ -10,7 +10,8 @@ PROPORTIONS = ("face", "shoulders", "hips", "upper arm", "forearm", "thigh", "sh
 
 SPREAD = (0.091, 0.047, 0.057, 0.048, 0.088, 0.048, 0.038)
 """Standard deviation of each proportion among photos of one person: `spread` of the small network's keypoints on the
-corpus's first 500 people. Small parts are measured less exactly and therefore weigh less."""
+small world's first 500 people. Small parts are measured less exactly and therefore weigh less. Evaluation compares
+bodies in these units, and training in those of its dataset (`person_proportions.py`)."""
 
 MIN_CONFIDENCE = 0.5
 """Joints of lower confidence are not measured."""
@@ -46,6 +47,16 @@ def body_scale(keypoints: Tensor) -> Tensor:
     positions = _visible(keypoints)
     shoulders, hips = positions[:, _SHOULDERS].mean(1), positions[:, _HIPS].mean(1)
     return _distance(positions[:, _NOSE], shoulders) + _distance(shoulders, hips)
+
+
+def trunk_ratios(keypoints: Tensor) -> Tensor:
+    """How long and how wide the trunk is on each photo, of keypoints (B, 17, 3): the logarithms (B, 2) of its length in
+    units of the distance from nose to shoulders, which is small if it leans towards the camera or away from it, and of
+    the shoulders' width in units of `body_scale`, which is small if it is turned. NaN where a joint is not visible."""
+    positions = _visible(keypoints)
+    shoulders, hips = positions[:, _SHOULDERS].mean(1), positions[:, _HIPS].mean(1)
+    length = _log(_distance(shoulders, hips)) - _log(_distance(positions[:, _NOSE], shoulders))
+    return torch.stack([length, _log(_width(positions, _SHOULDERS)) - _log(body_scale(keypoints))], dim=1)
 
 
 def shoulder_width(keypoints: Tensor) -> Tensor:

@@ -8,8 +8,6 @@ import numpy as np
 
 from bolid_train.data.shard_dataset import Sample
 
-_MAX_PERSON_PHOTOS = 16
-
 
 @dataclass(frozen=True)
 class BatchItem:
@@ -18,7 +16,6 @@ class BatchItem:
     target: Sample
     reference: Sample
     views: Sequence[Sample]
-    person_photos: Sequence[Sample] = ()  # whose mean proportions are the person's
     seed: int = 0
 
 
@@ -76,4 +73,4 @@ class PersonSampler:
         if target.captions:
             captions = target.with_each_caption()
             target = captions[random.integers(len(captions))]
-        return BatchItem(target, reference, others[:count], order[:_MAX_PERSON_PHOTOS], seed)
+        return BatchItem(target, reference, others[:count], seed)

@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
 
-from bolid_data import weights
+from bolid_data import model_files, weights
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
+from bolid_train.diffusion.precision import FULL, Precision
 
 SMALL_SDXL = "small-sdxl"
 """Name of the base that ships with this package."""
@@ -59,19 +60,24 @@ class Base:
             )
         return cls(name, folder, image_encoder)
 
-    def pipeline(self, device: torch.device, **replaced: Any) -> StableDiffusionXLPipeline:
-        """The stock pipeline with its image encoder, in float32 whatever the precision of the files. `replaced`:
-        components to use instead of the folder's."""
+    def pipeline(self, device: torch.device, precision: Precision = FULL, **replaced: Any) -> StableDiffusionXLPipeline:
+        """The stock pipeline with its image encoder, whatever the types in the files. `replaced`: components to use
+        instead of the folder's."""
+        parts = dict(replaced)
         with _readable(self.folder):
-            image_encoder = CLIPVisionModelWithProjection.from_pretrained(self.image_encoder, dtype=torch.float32)
-            extractor = _feature_extractor(self, image_encoder.config.image_size)
+            if "image_encoder" not in parts:
+                encoder = CLIPVisionModelWithProjection.from_pretrained(
+                    self.image_encoder, dtype=precision.models, variant=model_files.variant(self.image_encoder)
+                )
+                parts |= {
+                    "image_encoder": encoder, "feature_extractor": _feature_extractor(self, encoder.config.image_size)
+                }  # fmt: skip
             pipe = StableDiffusionXLPipeline.from_pretrained(
                 self.folder,
-                image_encoder=image_encoder,
-                feature_extractor=extractor,
-                dtype=torch.float32,
+                dtype={"default": precision.models, "vae": precision.vae},
+                variant=model_files.variant(self.folder),
                 add_watermarker=False,
-                **replaced,
+                **parts,
             )
         pipe.set_progress_bar_config(disable=True)
         return pipe.to(device)
@@ -86,11 +92,11 @@ class Base:
     @property
     def vae_scale_factor(self) -> int:
         """Pixels per side of a latent pixel."""
-        return int(2 ** (len(self._vae_config["block_out_channels"]) - 1))
+        return int(2 ** (len(self.vae_config["block_out_channels"]) - 1))
 
     @property
     def latent_channels(self) -> int:
-        return int(self._vae_config["latent_channels"])
+        return int(self.vae_config["latent_channels"])
 
     @property
     def image_embed_dim(self) -> int:
@@ -99,22 +105,23 @@ class Base:
             return int(CLIPVisionConfig.from_pretrained(self.image_encoder).projection_dim)
 
     @property
-    def _vae_config(self) -> dict[str, Any]:
+    def vae_config(self) -> dict[str, Any]:
+        """The VAE's configuration."""
         with _readable(self.folder):
             return dict(AutoencoderKL.load_config(self.folder, subfolder="vae"))
 
-    def unet(self, device: torch.device) -> UNet2DConditionModel:
-        """The frozen UNet; on an accelerator in bfloat16, since its weights need no gradient."""
-        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    def unet(self, device: torch.device, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
+        """The frozen UNet."""
         with _readable(self.folder):
-            unet = UNet2DConditionModel.from_pretrained(self.folder, subfolder="unet", dtype=dtype)
+            variant = model_files.variant(self.folder / "unet")
+            unet = UNet2DConditionModel.from_pretrained(self.folder, subfolder="unet", dtype=dtype, variant=variant)
         return unet.requires_grad_(False).to(device)
 
-    def vae(self, device: torch.device) -> AutoencoderKL:
-        """The frozen VAE; on an accelerator in bfloat16, because SDXL's decoder overflows in float16."""
-        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    def vae(self, device: torch.device, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
+        """The frozen VAE."""
         with _readable(self.folder):
-            vae = AutoencoderKL.from_pretrained(self.folder, subfolder="vae", dtype=dtype)
+            variant = model_files.variant(self.folder / "vae")
+            vae = AutoencoderKL.from_pretrained(self.folder, subfolder="vae", dtype=dtype, variant=variant)
         return vae.eval().requires_grad_(False).to(device)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from bolid_data import weights
+from bolid_data import model_files, weights
 from bolid_data.errors import BolidError, UsageError
 
 NAMES = ("clip-0", "clip-1")
@@ -61,7 +61,7 @@ def load_clip(name: str, relative_to: Path | None = None) -> Clip:
         kind = CLIPConfig.get_config_dict(folder)[0].get("model_type")
         if kind != "clip":
             raise UsageError(f"'{name}' is not a CLIP of images and texts but '{kind}' ({folder}); name one that is")
-        model = CLIPModel.from_pretrained(folder, dtype=torch.float32)
+        model = CLIPModel.from_pretrained(folder, dtype=torch.float32, variant=model_files.variant(folder))
         tokenizer = CLIPTokenizer.from_pretrained(folder)
         image_processor = CLIPImageProcessor.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -1,6 +1,7 @@
 """The denoiser: the frozen UNet with its noise schedule, and all that is computed with both. No other module uses a
 schedule."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -16,8 +17,12 @@ from bolid_data.errors import BolidError
 from bolid_data.manifest import Train
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.precision import training_precision
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.unet_inputs import UNetInputs, residuals
+
+_REFERENCE_SIDE = 16
+"""Side of the latents whose timesteps `[train.objective] max_timestep` counts."""
 
 
 class Denoiser:
@@ -41,6 +46,7 @@ class Denoiser:
         if kind not in ("epsilon", "v_prediction"):
             raise BolidError(f"the base predicts '{kind}'; name a base that predicts 'epsilon' or 'v_prediction'")
         self.unet, self.scheduler, self._min_snr = unet, scheduler, min_snr
+        self._dtype = unet.dtype  # looked up once: each time, diffusers walks through all modules
         self._lightning_file, self._prefer_late = lightning_file, prefer_late
         self._lightning_attached, self._lightning_enabled = False, False
 
@@ -54,7 +60,8 @@ class Denoiser:
         )
         scheduler = DDPMScheduler.from_pretrained(base.folder, subfolder="scheduler")
         prefer_late = objective.timestep_bias == "later"
-        denoiser = cls(base.unet(device), scheduler, objective.min_snr, lightning_file, prefer_late)
+        unet = base.unet(device, training_precision(settings, device).models)
+        denoiser = cls(unet, scheduler, objective.min_snr, lightning_file, prefer_late)
         if settings.gradient_checkpointing:
             denoiser.unet.enable_gradient_checkpointing(denoiser._checkpoint)
         return denoiser
@@ -65,6 +72,7 @@ class Denoiser:
 
     def __call__(self, noisy: Tensor, timesteps: Tensor, inputs: UNetInputs) -> Tensor:
         """The UNet's prediction (B, C, h, w), in float32, for `noisy` (B, C, h, w) at `timesteps` (B,)."""
+        inputs, noisy = inputs.to(self._dtype), noisy.to(self._dtype)
         return self.unet(
             noisy,
             timesteps,
@@ -97,16 +105,38 @@ class Denoiser:
         snr = compute_snr(self.scheduler, timesteps)
         return snr.clamp(max=self._min_snr) / (snr + 1 if self._predicts_v else snr)
 
-    def clean(self, latents: Tensor, inputs: UNetInputs, random: RowRandom, max_timestep: int) -> Tensor:
-        """x₀ (B, C, h, w), estimated in one step from a timestep in 1 … `max_timestep`, sampled per row."""
+    def clean(
+        self, latents: Tensor, inputs: UNetInputs, random: RowRandom, min_timestep: int, max_timestep: int
+    ) -> Tensor:
+        """x₀ (B, C, h, w), estimated in one step from a timestep in `min_timestep` … `max_timestep`, sampled per row.
+
+        Timesteps are those of latents of 16×16, and are shifted for larger ones.
+        """
         noise = random.normal("clean noise", *latents.shape[1:])
         last = min(max_timestep, self.scheduler.config.num_train_timesteps - 1)
-        timesteps = random.integers("clean timestep", last) + 1
+        first = min(min_timestep, last)
+        timesteps = self.shifted(random.integers("clean timestep", last - first + 1) + first, *latents.shape[2:])
+        return self.estimate(latents, noise, timesteps, inputs)
+
+    def estimate(self, latents: Tensor, noise: Tensor, timesteps: Tensor, inputs: UNetInputs) -> Tensor:
+        """x₀ (B, C, h, w) in one step from `latents` with `noise`, both (B, C, h, w), at `timesteps` (B,)."""
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         alpha_2 = self.scheduler.alphas_cumprod.to(latents.device)[timesteps].view(-1, 1, 1, 1)
         alpha, sigma = alpha_2.sqrt(), (1 - alpha_2).sqrt()
         predicted = self(noisy, timesteps, inputs)
         return alpha * noisy - sigma * predicted if self._predicts_v else (noisy - sigma * predicted) / alpha
+
+    def shifted(self, timesteps: Tensor, height: int, width: int) -> Tensor:
+        """The timesteps at which as much of an image can be seen in latents of `height` × `width` as at `timesteps`
+        (B,) in latents of 16×16; of smaller ones, `timesteps` themselves.
+
+        Neighbouring pixels show the same, so an image of n times the side is as visible behind n times the noise: its
+        log-SNR is lower by 2·ln(n) (Hoogeboom et al. 2023, simple diffusion).
+        """
+        alpha_2 = self.scheduler.alphas_cumprod.double()
+        log_snr = (alpha_2 / (1 - alpha_2)).log().to(timesteps.device)  # falls with t
+        wanted = log_snr[timesteps] - max(0.0, math.log(height * width / _REFERENCE_SIDE**2))
+        return torch.searchsorted(-log_snr, -wanted).clamp(max=len(log_snr) - 1)
 
     def lightning(self, inputs: UNetInputs, random: RowRandom, shape: tuple[int, ...], first: int = 0) -> Tensor:
         """x₀ (B, *shape) of new images, as estimated in one of SDXL-Lightning's four steps from noise (Lin et al.

@@ -73,6 +73,11 @@ def attach(unet: UNet2DConditionModel, file: Path) -> None:
     # peft freezes all parameters but its own layers', which it unfreezes.
     for value in unet.parameters():
         value.requires_grad_(id(value) in trained)
+    dtype = unet.dtype  # looked up once: each time, diffusers walks through all modules
+    for layer in _layers(unet):
+        for part in (layer.lora_A, layer.lora_B):
+            if _ADAPTER in part:
+                part[_ADAPTER].to(dtype)
     _activate(unet, active)
 
 

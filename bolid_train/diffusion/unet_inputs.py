@@ -31,16 +31,17 @@ class Control:
 
     def residuals(self, noisy: Tensor, timesteps: Tensor) -> tuple[list[Tensor], Tensor]:
         """What is added to the UNet's down blocks and its middle block, at `noisy` (B, C, h, w) and `timesteps`."""
+        dtype = self.network.dtype
         down, middle = self.network(
-            noisy,
+            noisy.to(dtype),
             timesteps,
-            encoder_hidden_states=self.tokens,
-            controlnet_cond=self.image,
-            conditioning_scale=self.scale.view(-1, 1, 1, 1),
-            added_cond_kwargs={"text_embeds": self.pooled, "time_ids": self.time_ids},
+            encoder_hidden_states=self.tokens.to(dtype),
+            controlnet_cond=self.image.to(dtype),
+            conditioning_scale=self.scale.view(-1, 1, 1, 1).to(dtype),
+            added_cond_kwargs={"text_embeds": self.pooled.to(dtype), "time_ids": self.time_ids},
             return_dict=False,
         )
-        return list(down), middle
+        return [block.to(noisy.dtype) for block in down], middle.to(noisy.dtype)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class UNetInputs:
     cross_attention_kwargs: dict[str, Any] = field(default_factory=dict)
     """For the attention processors, the same for all rows. `ip_adapter_masks`: one (1, P, H, W) per branch."""
     controls: tuple[Control, ...] = ()
+
+    def to(self, dtype: torch.dtype) -> "UNetInputs":
+        """The text in the UNet's type; embeddings and ids stay as they are, and are converted where they are used."""
+        added = self.added_cond_kwargs | {"text_embeds": self.added_cond_kwargs["text_embeds"].to(dtype)}
+        return replace(self, encoder_hidden_states=self.encoder_hidden_states.to(dtype), added_cond_kwargs=added)
 
     def rows(self, rows: slice) -> "UNetInputs":
         """The given rows."""

@@ -78,7 +78,7 @@ def load_body_embedder(name: str, device: torch.device, relative_to: Path | None
 
     Raises BolidError if it is unavailable or cannot be read, UsageError for anything but a timm model.
     """
-    folder = weights.folder(name, relative_to, _FILES)
+    folder = weights.folder(name, relative_to)
     if missing := [file for file in _FILES if not (folder / file).is_file()]:
         raise UsageError(f"'{name}' is not a timm model: {folder} has no {' and no '.join(missing)}; name one that is")
     try:

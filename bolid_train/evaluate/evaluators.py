@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from bolid_data.errors import UsageError
+from bolid_train.data.buckets import Size
 from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.diffusion.clip import Clip, load_clip
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.attributes import CLASSES, AttributeClassifier, load_attributes
 from bolid_train.embedded.backbone import SIDE
 from bolid_train.embedded.body import load_body_evaluator
+from bolid_train.evaluate.batching import image_size
 from bolid_train.evaluate.body_embedding import BodyEmbedder, load_body_embedder
 from bolid_train.evaluate.quality import Quality, Realism, batched_inference, inception_realism, small_realism
 
@@ -49,7 +52,8 @@ class EvaluatorOutputs:
 
 @dataclass(frozen=True)
 class Evaluators:
-    """All are on `device` and take images (N, 3, H, W) in -1..1; `bodies` takes their keypoints, too."""
+    """All are on `device` and take images (N, 3, H, W) in -1..1, whatever their shape; `bodies` takes their keypoints,
+    too."""
 
     bodies: BodyEmbedder
     keypoints: Callable[[Tensor], Tensor]
@@ -58,13 +62,14 @@ class Evaluators:
     realism: Realism
     device: torch.device
 
-    def evaluate(self, images: Tensor) -> EvaluatorOutputs:
-        """The outputs for the images, on the CPU."""
+    def evaluate(self, images: Sequence[Tensor]) -> EvaluatorOutputs:
+        """The outputs for images (3, H, W) of any sizes, in their order, on the CPU."""
         return EvaluatorOutputs(*batched_inference(images, self._evaluate_batch, self.device))
 
     def _evaluate_batch(self, images: Tensor) -> tuple[Tensor, ...]:
         keypoints = self.keypoints(images)
-        return self.bodies(images, keypoints), keypoints, self.clothes(images), self.clip.embed_images(images)
+        clip = self.clip.embed_images(pad_to_square(images))
+        return self.bodies(images, keypoints), keypoints, self.clothes(images), clip
 
     def quality(self) -> Quality:
         """A `Quality` without photos yet."""
@@ -105,8 +110,8 @@ def load_evaluators(name: str) -> Evaluators:
 def _small_world_evaluators(device: torch.device) -> Evaluators:
     attributes, bodies = load_attributes().to(device), load_body_evaluator().to(device)
     return Evaluators(
-        bodies=lambda images, _: bodies.embed(images),
-        keypoints=bodies.pose,
+        bodies=lambda images, _: bodies.embed(pad_to_square(images)),
+        keypoints=lambda images: square_keypoints(bodies.pose, images),
         clothes=_clothes(attributes),
         clip=_clip("clip-1", device),
         realism=small_realism(attributes),
@@ -123,6 +128,31 @@ def _photo_evaluators(device: torch.device, clip: str, bodies: str) -> Evaluator
         realism=inception_realism(device),
         device=device,
     )
+
+
+def pad_to_square(images: Tensor) -> Tensor:
+    """Images (N, 3, H, W) with their edges repeated to squares.
+
+    The small world's networks resize every image to a square, which would stretch the bodies that they measure; they
+    were trained on photos with such edges. CLIP crops every image to a square, which would cut off heads and feet.
+    """
+    before, after = _margins(images)
+    return pad(images, (before[0], after[0], before[1], after[1]), mode="replicate")
+
+
+def square_keypoints(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Keypoints (N, 17, 3) in pixels of images (N, 3, H, W), by a network that measures them on squares."""
+    keypoints = network(pad_to_square(images))
+    before, _ = _margins(images)
+    return keypoints - keypoints.new_tensor((*before, 0))
+
+
+def _margins(images: Tensor) -> tuple[Size, Size]:
+    """Pixels added to the left and above, and to the right and below, that make squares of images (N, 3, H, W)."""
+    width, height = image_size(images[0])
+    side = max(width, height)
+    before = (side - width) // 2, (side - height) // 2
+    return before, (side - width - before[0], side - height - before[1])
 
 
 def _clip(name: str, device: torch.device) -> Clip:

@@ -20,7 +20,8 @@ class EvaluationFeatures:
         self, root: Path, settings: Train, shards: ShardDataset, cases: Sequence[Case], relative_to: Path
     ) -> None:
         """`root`: not the folder of training runs, from which filling would delete these people's other photos.
-        `settings`: for the base alone. `relative_to`: the folder to which paths in the settings are relative."""
+        `settings`: for the base alone; its `buckets` are those of all runs, because images that are compared have one
+        size. `relative_to`: the folder to which paths in the settings are relative."""
         self._root, self._settings, self._shards, self._relative_to = root, settings, shards, relative_to
         self._people = _people(cases)
         self._filled: set[str] = set()
@@ -32,7 +33,7 @@ class EvaluationFeatures:
         return self._fill(FeatureCache(self._root, base, self._settings, base_features(self._settings)))
 
     def of_run(self, run: FinishedRun) -> FeatureCache:
-        settings = run.settings
+        settings = run.settings.model_copy(update={"buckets": self._settings.buckets})
         features = [*base_features(settings), *run.spec.make_features(settings)]
         return self._fill(FeatureCache(self._root, Base.resolve(settings, self._relative_to), settings, features))
 

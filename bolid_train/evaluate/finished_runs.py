@@ -39,8 +39,8 @@ class FinishedRun:
 
     @property
     def settings(self) -> Train:
-        """Its settings, for evaluation: every image is a square of the run's resolution."""
-        return self.adapter.train_settings(self.folder / "adapter.json").model_copy(update={"buckets": False})
+        """The settings that it was trained with."""
+        return self.adapter.train_settings(self.folder / "adapter.json")
 
     def trained_on(self, people: Iterable[str]) -> list[str]:
         """Those of the people whom it was trained on, as far as the index has the key of its ids."""

@@ -17,16 +17,16 @@ from bolid_train.data.features.cache import FeatureCache
 from bolid_train.data.sampler import BatchItem
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base, pick_device
+from bolid_train.diffusion.precision import generation_precision
 from bolid_train.diffusion.sampler import sample
 from bolid_train.diffusion.unet_inputs import UNetInputs
+from bolid_train.evaluate.batching import batches
 from bolid_train.evaluate.cases import Case
 from bolid_train.evaluate.features import EvaluationFeatures
 from bolid_train.evaluate.finished_runs import FinishedRun
 from bolid_train.inference.pipeline import InferencePipeline
 from bolid_train.methods.protocol import Method
 from bolid_train.methods.text.method import TextOnly
-
-_MAX_ROWS, _MAX_PIXELS = 32, 2**22  # of a batch
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class GeneratedImages:
-    """N images, one for each person and prompt: all prompts of the first person, then of the next."""
+    """N images, one for each person and prompt: all prompts of the first person, then of the next. Each has the size at
+    which its prompt's photo is trained."""
 
-    images: Tensor  # (N, 3, H, W) in -1..1
+    images: list[Tensor]  # N of (3, H, W) in -1..1
     seconds: Tensor  # (N,): time for each, without encoders
 
 
@@ -62,8 +63,10 @@ class ImageGenerator:
 
     def generate_baseline(self) -> GeneratedImages:
         """The base's images of the prompts."""
+        device = pick_device()
         no_text_encoders = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
-        pipe = self.base.pipeline(pick_device(), **no_text_encoders)
+        # As `InferencePipeline.from_run` loads it, so that a run that changes nothing gives the base's images.
+        pipe = self.base.pipeline(device, generation_precision(device), **no_text_encoders)
         if self.sampling.lightning:
             lightning.load(pipe, self.sampling.lightning)
         cache = self.features.of_base
@@ -83,7 +86,7 @@ class ImageGenerator:
     def generate_subjects(self, runs: Mapping[int, FinishedRun], baseline: GeneratedImages) -> GeneratedImages:
         """The images of subject-driven runs, generated without photos. For people without a run, the images are the
         base's and seconds are NaN. `runs`: by their person's number."""
-        images, seconds = baseline.images.clone(), torch.full_like(baseline.seconds, torch.nan)
+        images, seconds = list(baseline.images), torch.full_like(baseline.seconds, torch.nan)
         for person, run in runs.items():
             generator = ImageGenerator(self.base, self.sampling, [self.cases[person]], self.features, self.relative_to)
             [(_, generated)] = generator.generate(run, [0])
@@ -99,31 +102,26 @@ class ImageGenerator:
         cache: FeatureCache,
         views: int,
     ) -> GeneratedImages:
-        images: list[Tensor] = []
-        seconds: list[float] = []
-        steps, guidance, side = self.sampling.steps, self.sampling.guidance, cache.settings.resolution
-        for batch, seeds in self._batches(cache, views):
-            started_at = time.monotonic()
-            with torch.inference_mode():
-                positive, negative = guidance_inputs(method, conditions, batch.to(pipe.device))
-                batch_images = sample(pipe, positive, negative, steps, guidance, side, seeds)
-            seconds += [(time.monotonic() - started_at) / len(batch_images)] * len(batch_images)
-            images += [to_pixels(image) for image in batch_images]
-        return GeneratedImages(torch.stack(images), torch.tensor(seconds))
-
-    def _batches(self, cache: FeatureCache, views: int) -> Iterator[tuple[Batch, list[int]]]:
         items = [
             BatchItem(prompt, case.reference, case.views[: max(views, 1)], seed=seed)
             for case in self.cases
             for prompt, seed in zip(case.prompts, case.seeds, strict=True)
         ]
-        batch_size = min(_MAX_ROWS, max(1, _MAX_PIXELS // cache.settings.resolution**2))
-        for start in range(0, len(items), batch_size):
-            batch_items = items[start : start + batch_size]
-            batch = make_batch(cache, batch_items, average_references=True)
+        sizes = [cache.size_of(item.target) for item in items]
+        images: dict[int, Tensor] = {}
+        seconds = torch.empty(len(items))
+        for numbers in batches(sizes):
+            size, seeds = sizes[numbers[0]], [items[number].seed for number in numbers]
+            batch = make_batch(cache, [items[number] for number in numbers], average_references=True)
             if not views:
                 batch = without_photos(batch, cache.features.values())
-            yield batch, [item.seed for item in batch_items]
+            started_at = time.monotonic()
+            with torch.inference_mode():
+                positive, negative = guidance_inputs(method, conditions, batch.to(pipe.device))
+                of_batch = sample(pipe, positive, negative, self.sampling.steps, self.sampling.guidance, size, seeds)
+            seconds[numbers] = (time.monotonic() - started_at) / len(numbers)
+            images |= zip(numbers, map(to_pixels, of_batch), strict=True)
+        return GeneratedImages([images[number] for number in range(len(items))], seconds)
 
 
 def guidance_inputs(method: Method, conditions: Sequence[str], batch: Batch) -> tuple[UNetInputs, UNetInputs]:

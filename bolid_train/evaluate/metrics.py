@@ -1,5 +1,7 @@
 """The metrics, as functions of the evaluators' outputs. N images, P people, G garments, D dimensions.
 
+No metric depends on the size of an image: keypoints are in pixels, and lengths are compared in units of the body.
+
 A failure, an image that shows nobody, scores like an image of another person and is never left out.
 """
 
@@ -62,8 +64,9 @@ def pose_similarity(first: Tensor, second: Tensor) -> Tensor:
     """Keypoints (N, 17, 3) twice → (N,) in 0..1: 1 for the same pose; NaN where they share no visible limb joint.
 
     COCO's object keypoint similarity, the mean of exp(-d² / 2k²), over elbows, wrists, knees and ankles, with the
-    figures aligned at the middle of the shoulders and in units of `body_scale`. Joints of the trunk are left out,
-    because they hardly depend on the pose.
+    figures aligned at the middle of the shoulders and in units of `body_scale`. Keypoints are in pixels, never in
+    fractions of width and height, so the figures may be on images of different sizes and shapes. Joints of the trunk
+    are left out, because they hardly depend on the pose.
     """
     distance = (_limb_positions(first) - _limb_positions(second)).norm(dim=-1)
     return torch.exp(-((distance / first.new_tensor(_TOLERANCE)) ** 2) / 2).nanmean(1)

@@ -4,6 +4,9 @@ Fréchet distance (Heusel et al. 2017, equation 6): ‖μ − μ_r‖² + tr(Σ 
 of features. Inception score (Salimans et al. 2016): exp E KL(p(y|x) ‖ p(y)), in one split, since there are few
 images. torchmetrics computes both, from features that are computed once per image.
 
+Both networks resize every image to a square without regard to its aspect ratio, as FID is defined. Photos are cropped
+to the sizes at which images are generated, so they are distorted in the same way as the images.
+
 The table has 256 images of 64 people: enough for a covariance of the small network's 54 features, while one of
 Inception's 2048 is singular. With so few images the distance is biased upwards, more so for wider features (Chong and
 Forsyth 2020), so only rows with the same number of images can be compared.
@@ -27,20 +30,24 @@ from bolid_data.errors import BolidError
 from bolid_data.weights import file_sha256
 from bolid_train.embedded.attributes import AttributeClassifier
 from bolid_train.embedded.backbone import resized
-
-_MAX_ROWS, _MAX_PIXELS = 32, 2**22  # of a batch; rows are limited, too, because some networks enlarge small images
+from bolid_train.evaluate.batching import batches, image_size
 
 BatchFunction = Callable[[Tensor], Sequence[Tensor]]
 """Images (B, 3, H, W) in -1..1 to tensors whose first dimension is B."""
 
 
 @torch.inference_mode()
-def batched_inference(images: Tensor, function: BatchFunction, device: torch.device) -> list[Tensor]:
-    """Applies `function` to N images (N, 3, H, W), batch by batch on `device`: its tensors, N rows each, on the
-    CPU."""
-    batch_size = max(1, min(_MAX_ROWS, _MAX_PIXELS // images[0, 0].numel()))
-    batches = [[output.cpu() for output in function(batch.to(device))] for batch in images.split(batch_size)]
-    return [torch.cat(outputs) for outputs in zip(*batches, strict=True)]
+def batched_inference(images: Sequence[Tensor], function: BatchFunction, device: torch.device) -> list[Tensor]:
+    """Applies `function` to N images (3, H, W) of any sizes, batch by batch on `device`: its tensors, N rows each in
+    the order of the images, on the CPU."""
+    numbers: list[int] = []
+    parts: list[list[Tensor]] = []
+    for batch in batches([image_size(image) for image in images]):
+        numbers += batch
+        inputs = torch.stack([images[number] for number in batch]).to(device)
+        parts.append([output.cpu() for output in function(inputs)])
+    order = torch.tensor(numbers).argsort()
+    return [torch.cat(outputs)[order] for outputs in zip(*parts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -125,14 +132,14 @@ class Quality:
         self._realism, self._device = realism, device
         self._photos: list[Tensor] = []
 
-    def add_photos(self, photos: Tensor) -> None:
-        """Adds real photos (M, 3, H, W) in -1..1."""
+    def add_photos(self, photos: Sequence[Tensor]) -> None:
+        """Adds real photos (3, H, W) in -1..1."""
         self._photos.append(self._apply(photos)[0])
 
-    def score(self, images: Tensor, people: int) -> dict[str, dict[str, Any]]:
+    def score(self, images: Sequence[Tensor], people: int) -> dict[str, dict[str, Any]]:
         """Metric → its value (`mean`), 95 % interval (`low`, `high`) and `people`.
 
-        images: (N, 3, H, W) in -1..1, equally many of each person, grouped by person.
+        images: N of (3, H, W) in -1..1, equally many of each person, grouped by person.
 
         The interval is the value ± 1.96 standard errors, by the jackknife that leaves out one person at a time (Efron
         and Stein 1981); the photos do not change. The bootstrap does not suit distances: it samples some images
@@ -152,7 +159,7 @@ class Quality:
             self._realism.score: _interval(inception_score(logits), scores, people),
         }
 
-    def _apply(self, images: Tensor) -> list[Tensor]:
+    def _apply(self, images: Sequence[Tensor]) -> list[Tensor]:
         return [output.double() for output in batched_inference(images, self._realism.network, self._device)]
 
 

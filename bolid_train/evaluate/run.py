@@ -4,6 +4,8 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import refuse_links
 from bolid_data.progress import note
 from bolid_data.words import counted
+from bolid_train.data.buckets import size_of
 from bolid_train.data.preflight import usable_people
 from bolid_train.data.shard_dataset import People, ShardDataset
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base
-from bolid_train.evaluate.cases import choose_cases
+from bolid_train.evaluate.cases import Case, choose_cases
 from bolid_train.evaluate.evaluators import Evaluators, choose_evaluators, load_evaluators
 from bolid_train.evaluate.features import EvaluationFeatures
 from bolid_train.evaluate.finished_runs import BASE, FinishedRun, find_runs, subject_runs_by_person
@@ -35,7 +38,7 @@ from bolid_train.evaluate.report import (
 )
 from bolid_train.evaluate.scorer import Scorer
 from bolid_train.evaluate.table import write_table
-from bolid_train.methods.adapter import refuse_untrusted_models
+from bolid_train.methods.adapter import pinned, refuse_untrusted_models
 
 PROMPTS = 4  # per person
 _GRID_PEOPLE = 8
@@ -66,6 +69,9 @@ def evaluate(
         evaluators: a name for `load_evaluators`; by default they follow from the base.
         runs_in: the folder of the runs, by default the dataset's `runs`.
 
+    If all runs were trained with buckets, every image has the size at which its prompt's photo is trained; otherwise
+    all are squares, so that all methods and the base generate the same sizes.
+
     Raises BolidError for test people without `open_test_sets`, and for too few people; UsageError for runs that cannot
     share a table.
     """
@@ -77,10 +83,11 @@ def evaluate(
         )
     refuse_links(data)
     shards = ShardDataset(data / "shards")
-    finished = find_runs(runs_in or data / "runs", runs, shards.index)
-    settings = [run.settings for run in finished] or [manifest.train.model_copy(update={"buckets": False})]
+    found = find_runs(runs_in or data / "runs", runs, shards.index)
+    finished = [replace(run, adapter=pinned(run.adapter, manifest)) for run in found]
     for run in finished:
         refuse_untrusted_models(run.settings, manifest, run.folder / "adapter.json")
+    settings = _common_sizes([run.settings for run in finished] or [manifest.train])
     base, sampling = _base(settings, manifest), sampling or choose_sampling(manifest)
     models = load_evaluators(choose_evaluators(base, evaluators))
     split = split or _default_split(shards, settings, max(1, *views))
@@ -98,7 +105,7 @@ def evaluate(
     sets: Sets = {set_name: list(range(len(cases)))}
     for added in subject_sets.values():
         sets |= added
-    scorer = Scorer(models, cases, shards, settings[0].resolution, manifest.filter.min_keypoints)
+    scorer = Scorer(models, cases, shards, settings[0], manifest.filter.min_keypoints)
     features = EvaluationFeatures(data / "evaluation" / "features", settings[0], shards, cases, manifest.folder)
     generator = ImageGenerator(base, sampling, cases, features, manifest.folder)
     grid_people = list(dict.fromkeys(person for set_ in reversed(sets.values()) for person in set_))[:_GRID_PEOPLE]
@@ -112,7 +119,12 @@ def evaluate(
         ]
     rows, difference_rows = table_rows(results, sets), differences(results, sets)
     summary = f"{len(cases)} people, {PROMPTS} prompts each, seed {manifest.seed}; {sampling}."
-    notes = [summary, *table_notes(scorer, results), *_trained_on_notes(finished, names)]
+    notes = [
+        summary,
+        *_size_notes(finished, cases, settings[0]),
+        *table_notes(scorer, results),
+        *_trained_on_notes(finished, names),
+    ]
     folder = data / "evaluation"
     write_table(rows, difference_rows, notes, folder)
     write_image_grid(results, cases, grid_people, shards, folder / "grid.png")
@@ -141,12 +153,18 @@ def parse_view_counts(views: str) -> list[int]:
 
 
 def _base(settings: Sequence[Train], manifest: Manifest) -> Base:
-    """The base that all runs were trained on."""
-    bases = {(one.base, one.resolution) for one in settings}
+    """The base that all runs were trained on, under one name or several."""
+    bases = {(Base.resolve(one, manifest.folder).folder, one.resolution): one.base for one in settings}
     if len(bases) > 1:
-        names = ", ".join(f"{base} at {resolution} px" for base, resolution in sorted(bases))
+        names = ", ".join(f"{base} at {resolution} px" for (_, resolution), base in sorted(bases.items()))
         raise UsageError(f"runs of different bases cannot share a table: {names}; name those of one with --methods")
     return Base.resolve(settings[0], manifest.folder)
+
+
+def _common_sizes(settings: Sequence[Train]) -> list[Train]:
+    """The settings with `buckets` only if all have it: images of the same prompt, which are compared, have one size."""
+    buckets = all(one.buckets for one in settings)
+    return [one.model_copy(update={"buckets": buckets}) for one in settings]
 
 
 def _default_split(shards: ShardDataset, settings: Sequence[Train], views: int) -> str:
@@ -174,6 +192,19 @@ def _people(shards: ShardDataset, split: str, settings: Sequence[Train]) -> Peop
         person: [photo for photo in photos if all(photo in others for others in usable_photos)]
         for person, photos in usable[0].items()
     }
+
+
+def _size_notes(runs: Sequence[FinishedRun], cases: Sequence[Case], settings: Train) -> Iterator[str]:
+    """Notes on the sizes of the images, if a run was trained with buckets."""
+    if settings.buckets:
+        used = {size_of(prompt, settings) for case in cases for prompt in case.prompts}
+        sizes = ", ".join(f"{width}×{height}" for width, height in sorted(used, key=lambda size: size[0] / size[1]))
+        yield f"Each image has the size at which its prompt's photo is trained, in pixels: {sizes}."
+    elif any(run.settings.buckets for run in runs):
+        squares = ", ".join(dict.fromkeys(run.name for run in runs if not run.settings.buckets))
+        text = f"All images are squares, because some runs were trained without buckets: {squares}."
+        note(f"evaluate: {text}")
+        yield text
 
 
 def _trained_on_notes(runs: Sequence[FinishedRun], people: Sequence[str]) -> Iterator[str]:
@@ -248,14 +279,15 @@ class EvaluationRunner:
         counted[[person for people in sets.values() for person in people]] = True
         scores = {name: values.where(counted, torch.nan) for name, values in scores.items()}
         quality = {
-            set_name: self._scorer.quality(self._by_person(generated, people).flatten(0, 1))
+            set_name: self._scorer.quality(list(chain.from_iterable(self._by_person(generated, people))))
             for set_name, people in sets.items()
         }
         return Measurements(scores, quality, (float(scores["body_sim"].nanmean()),))
 
     def _grid_images(self, generated: GeneratedImages, people: Sequence[int]) -> dict[int, torch.Tensor]:
-        return dict(zip(people, self._by_person(generated, people)[:, 0], strict=True))
+        return {person: images[0] for person, images in zip(people, self._by_person(generated, people), strict=True)}
 
-    def _by_person(self, generated: GeneratedImages, people: Sequence[int]) -> torch.Tensor:
-        """(P, Q, 3, H, W): the images of some people, Q prompts each."""
-        return generated.images.unflatten(0, (len(self._generator.cases), -1))[list(people)]
+    def _by_person(self, generated: GeneratedImages, people: Sequence[int]) -> list[list[torch.Tensor]]:
+        """The images (3, H, W) of some people, for each person those of all prompts."""
+        prompts = len(generated.images) // len(self._generator.cases)
+        return [generated.images[person * prompts : (person + 1) * prompts] for person in people]

@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bolid_train.data.buckets import CropSettings, size_of
 from bolid_train.data.crops import crop
 from bolid_train.data.proportions import mean_proportions
 from bolid_train.data.shard_dataset import Sample, ShardDataset
 from bolid_train.evaluate import metrics
+from bolid_train.evaluate.batching import batches
 from bolid_train.evaluate.cases import Case
 from bolid_train.evaluate.evaluators import EvaluatorOutputs, Evaluators
 from bolid_train.evaluate.image_generator import to_pixels
@@ -22,17 +24,24 @@ class Scorer:
     images, in the order of `GeneratedImages`."""
 
     def __init__(
-        self, evaluators: Evaluators, cases: Sequence[Case], shards: ShardDataset, side: int, min_keypoints: int
+        self,
+        evaluators: Evaluators,
+        cases: Sequence[Case],
+        shards: ShardDataset,
+        settings: CropSettings,
+        min_keypoints: int,
     ) -> None:
-        """`side`: in pixels, of the images and of the photos' crops; `min_keypoints`: visible joints of a person."""
+        """`settings`: those with which the images are generated; each photo is cropped to the size at which it is
+        trained with them. `min_keypoints`: visible joints of a person."""
         self._evaluators, self._cases, self._min_keypoints = evaluators, cases, min_keypoints
         samples = {photo.key: photo for case in cases for photo in (*case.photos, *case.prompts)}
-        self._rows = {key: row for row, key in enumerate(samples)}
+        self._rows: dict[str, int] = {}
         self._quality = evaluators.quality()
         parts = []
-        for photos in _read(list(samples.values()), shards, side):
-            parts.append(evaluators.evaluate(photos))
-            self._quality.add_photos(photos)
+        for photos, crops in _read(list(samples.values()), shards, settings):
+            self._rows |= {photo.key: len(self._rows) + row for row, photo in enumerate(photos)}
+            parts.append(evaluators.evaluate(crops))
+            self._quality.add_photos(crops)
         self._photos = EvaluatorOutputs.joined(parts)
         prompts = len(cases[0].prompts)
 
@@ -72,11 +81,11 @@ class Scorer:
         }
         return {name: self.by_person(values) for name, values in scores.items()}
 
-    def quality(self, images: Tensor) -> dict[str, dict[str, Any]]:
+    def quality(self, images: Sequence[Tensor]) -> dict[str, dict[str, Any]]:
         """Metric → its value for all images together, from `Quality.score`, against all photos of the cases: the
         people's, and those whose captions are the prompts.
 
-        images: (N, 3, H, W) of all people, or (n · Q, 3, H, W) of n of them.
+        images: N of (3, H, W), those of all people, or n · Q, those of n of them.
         """
         return self._quality.score(images, len(images) // len(self._cases[0].prompts))
 
@@ -88,10 +97,11 @@ class Scorer:
         return self._photos.select(torch.tensor([self._rows[photo.key] for photo in photos]))
 
 
-def _read(photos: list[Sample], shards: ShardDataset, side: int) -> Iterator[Tensor]:
-    """The cropped photos, in batches (n, 3, side, side)."""
-    count = max(1, min(_MAX_PHOTOS, _MAX_PIXELS // side**2))
-    for start in range(0, len(photos), count):
-        batch = photos[start : start + count]
-        crops = [crop(shards.photo(photo), photo.keypoints, (side, side))[0] for photo in batch]
-        yield torch.stack([to_pixels(image) for image in crops])
+def _read(
+    photos: Sequence[Sample], shards: ShardDataset, settings: CropSettings
+) -> Iterator[tuple[list[Sample], list[Tensor]]]:
+    """The photos and their crops (3, H, W), in batches of one size."""
+    sizes = [size_of(photo, settings) for photo in photos]
+    for numbers in batches(sizes, _MAX_PHOTOS, _MAX_PIXELS):
+        batch, size = [photos[number] for number in numbers], sizes[numbers[0]]
+        yield batch, [to_pixels(crop(shards.photo(photo), photo.keypoints, size)[0]) for photo in batch]

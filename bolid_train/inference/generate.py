@@ -65,7 +65,7 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
     _refuse_contradictions(request)
     name = request.run or manifest.train.method
     folder = run_folder(data, name)
-    run_adapter = adapter.read(folder)
+    run_adapter = adapter.pinned(adapter.read(folder), manifest)
     settings, device = run_adapter.train_settings(folder / "adapter.json"), pick_device()
     spec = registry.resolve(run_adapter.method)
     size = request.width or settings.resolution, request.height or settings.resolution

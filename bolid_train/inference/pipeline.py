@@ -20,6 +20,7 @@ from bolid_train.data.features.prompt import shorten
 from bolid_train.data.features.views import fractions
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import Base, pick_device
+from bolid_train.diffusion.precision import generation_precision
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.sampler import sample
 from bolid_train.diffusion.unet_inputs import UNetInputs
@@ -78,12 +79,13 @@ class InferencePipeline:
         used = Base.resolve(settings, relative_to)
         if base:
             used = _fine_tuned(base, used, settings)
-        pipe = used.pipeline(pick_device())
+        pipe = used.pipeline(pick_device(), generation_precision(pick_device()))
         if lightning_file:
             lightning.load(pipe, lightning_file)
         method = spec.make(settings, used)
         method.install(pipe.unet, used)
         method.load(folder)
+        method.freeze()
         return cls(pipe, method, spec, settings, used)
 
     @torch.inference_mode()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
-from bolid_train.data.proportions import MIN_CONFIDENCE, SPREAD, proportions
+from bolid_train.data.proportions import MIN_CONFIDENCE, proportions
 from bolid_train.losses.skeleton import retarget
 
 _SCALE = 100.0
@@ -35,14 +35,13 @@ def absolute(keypoints: Tensor, reference: Tensor, size: tuple[int, int]) -> Ten
     return _SCALE * _weighted_mean(_squared_distances(keypoints[..., :2] - positions, size, weights), weights)
 
 
-def of_proportions(keypoints: Tensor, person: Tensor) -> Tensor:
-    """Scale-free: the mean Huber loss of log proportions, in units of their deviation among photos of one person
-    (`SPREAD`).
+def of_proportions(keypoints: Tensor, person: Tensor, spread: Tensor) -> Tensor:
+    """Scale-free: the mean Huber loss of log proportions, in units of their deviation among photos of one person.
 
     Args:
-        person: (B, 7) log proportions, NaN where unknown.
+        person: (B, 7) log proportions, NaN where unknown. spread: (B, 7), their deviation.
     """
-    errors = (proportions(keypoints) - person) / keypoints.new_tensor(SPREAD)
+    errors = (proportions(keypoints) - person) / spread
     mask = ~errors.isnan()
     errors = errors.where(mask, 0.0)
     return smooth_l1_loss(errors, torch.zeros_like(errors), reduction="none").sum(1) / mask.sum(1).clamp(min=1)

@@ -11,11 +11,11 @@ from bolid_data.manifest import ObjectiveSettings, Train
 from bolid_train.data.batch import Batch
 from bolid_train.data.features.clip import ClipReferences, ClipTexts
 from bolid_train.data.features.feature import Feature
-from bolid_train.data.proportions import mean_proportions
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.clip import Clip, load_clip
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.keypoints import KeypointDetector, load_keypoints
+from bolid_train.diffusion.precision import training_precision
 from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.losses import identity
 
@@ -46,9 +46,9 @@ class ImageLosses:
         """None if no term of [train.objective] needs images. `relative_to`: the folder to which a CLIP's path is
         relative."""
         objective = settings.objective
-        if not (objective.identity or objective.clip_text or objective.clip_style):
+        if not objective.needs_images:
             return None
-        vae = base.vae(device)
+        vae = base.vae(device, training_precision(settings, device).vae)
         if settings.gradient_checkpointing:
             vae.enable_gradient_checkpointing()
         detector = load_keypoints(objective.detector, str(device)) if objective.identity else None
@@ -81,25 +81,22 @@ class ImageLosses:
     def _latents(self, denoiser: Denoiser, inputs: UNetInputs, batch: Batch) -> Tensor:
         if self._objective.pictures == "lightning":
             return denoiser.lightning(inputs, batch.random, tuple(batch.latents.shape[1:]), self._objective.first_step)
-        return denoiser.clean(batch.latents, inputs, batch.random, self._objective.max_timestep)
+        first, last = self._objective.min_timestep, self._objective.max_timestep
+        return denoiser.clean(batch.latents, inputs, batch.random, first, last)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decodes latents (B, C, h, w), scaled for the UNet, to images (B, 3, H, W) in about -1..1, in float32."""
-        device = latents.device.type
         scaled = (latents / self._vae.config.scaling_factor).to(self._vae.dtype)
-        # SDXL's decoder overflows in float16, which autocast may be set to.
-        with torch.autocast(device, torch.bfloat16, enabled=torch.is_autocast_enabled(device)):
-            return self._vae.decode(scaled).sample.float()
+        return self._vae.decode(scaled).sample.float()
 
     def _identity(self, images: Tensor, batch: Batch) -> Tensor:
         """L_id of each row (B,), in the form that the settings name."""
-        assert self._detector and batch.reference_keypoints is not None and batch.person_keypoints is not None
-        with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for positions in pixels
-            keypoints = self._detector(images)
-            size = images.shape[3], images.shape[2]
-            if self._objective.identity_form == "absolute":
-                return identity.absolute(keypoints, batch.reference_keypoints, size)
-            person = mean_proportions(batch.person_keypoints)
-            if self._objective.identity_form == "proportions":
-                return identity.of_proportions(keypoints, person)
-            return identity.retargeted(keypoints, person, size)
+        assert self._detector and batch.reference_keypoints is not None and batch.proportions is not None
+        keypoints = self._detector(images)
+        size = images.shape[3], images.shape[2]
+        if self._objective.identity_form == "absolute":
+            return identity.absolute(keypoints, batch.reference_keypoints, size)
+        person = batch.proportions.person
+        if self._objective.identity_form == "proportions":
+            return identity.of_proportions(keypoints, person, batch.proportions.spread)
+        return identity.retargeted(keypoints, person, size)

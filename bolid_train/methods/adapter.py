@@ -6,15 +6,15 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from bolid_data import atomic_io
+from bolid_data import atomic_io, hub
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.fields import Count, FileName, KeyedId, Sha256
+from bolid_data.fields import Commit, Count, FileName, KeyedId, Sha256
 from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import regular_file
 from bolid_data.versions import refuse_newer
@@ -24,6 +24,8 @@ from bolid_train.files import write_json
 from bolid_train.methods import registry
 from bolid_train.methods.protocol import Method
 from bolid_train.settings import BranchSettings, method_settings, train_model
+
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 ShortText = Annotated[str, Field(max_length=4096)]
 
@@ -44,9 +46,10 @@ class Component:
     sha256: Sha256
 
 
-VERSION = 3
+VERSION = 4
 """1: the adapters of version 0.1, which have no version field and keep salted hashes of people. 2: those without tables
-of methods in their settings; what is not given to a branch is a projected zero."""
+of methods in their settings; what is not given to a branch is a projected zero. 3: those whose references are cropped
+and whose views are squashed."""
 MAX_BYTES = 200_000_000
 """Of an `adapter.json`: enough for millions of photos."""
 
@@ -87,22 +90,28 @@ class Adapter:
     people: SaltedPeople | None = None  # of version 1: all people trained on
     photos: Count | None = None  # number of training photos; not in older files
     trained_on: TrainedOn | None = None
+    revisions: dict[Literal["base", "image_encoder"], Commit] = field(default_factory=dict)
+    """Commits of the hub repositories that base and image encoder were loaded from; not in older files."""
     version: int = 1
 
     def train_settings(self, path: Path) -> Train:
         """The settings it was trained with. Raises BolidError, naming `path`, for settings that no manifest allows."""
         try:
-            return train_model().model_validate(_with_absent(self.settings) if self.version < 3 else self.settings)
+            return train_model().model_validate(_completed(self.settings, self.version))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise BolidError(f"{path}: settings.{place}: {first['msg']}; `bolid train` writes no such run") from None
 
 
-def _with_absent(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of before version 3 with what branches did then with a photo that is not given."""
-    branched = [name for name, model in method_settings().items() if issubclass(model, BranchSettings)]
-    return settings | {name: {**settings.get(name, {}), "absent": "projected_zeros"} for name in branched}
+def _completed(settings: dict[str, Any], version: int) -> dict[str, Any]:
+    """Settings of an earlier version with what was done then and could not be set."""
+    if version < 4:
+        settings = settings | {"reference_fit": "crop", "view_fit": "squash"}
+    if version < 3:
+        branched = [name for name, model in method_settings().items() if issubclass(model, BranchSettings)]
+        settings = settings | {name: {**settings.get(name, {}), "absent": "projected_zeros"} for name in branched}
+    return settings
 
 
 _ADAPTER = TypeAdapter(Adapter)
@@ -144,6 +153,7 @@ def publish(
         licences={"base": _licence(base)},
         photos=photos,
         trained_on=merge_trained_on(trained_on, start.trained_on if start else None),
+        revisions=_revisions(settings, base),
         version=VERSION,
     )
     (folder / "adapter.json").unlink(missing_ok=True)
@@ -187,20 +197,49 @@ def _parsed(path: Path) -> Adapter:
         raise BolidError(f"{path} cannot be read ({error}); train again") from error
 
 
+def pinned(adapter: Adapter, manifest: Manifest) -> Adapter:
+    """The adapter with its base and image encoder named at the commits that it was trained on, `owner/model@commit`, so
+    that a repository which has changed since does not change its images.
+
+    Where the manifest names a revision of the same repository, the adapter follows the manifest. Folders, and adapters
+    that record no commit, stay as they are.
+    """
+    settings = dict(adapter.settings)
+    for key, commit in adapter.revisions.items():
+        name, in_manifest = settings.get(key), getattr(manifest.train, key)
+        if not isinstance(name, str) or (manifest.folder / name).is_dir():
+            continue
+        repository, _ = hub.split_revision(name)
+        other_repository, other = hub.split_revision(in_manifest or "")
+        if repository == other_repository and other and in_manifest != name:
+            settings[key] = in_manifest
+        else:
+            settings[key] = f"{repository}@{commit}"
+    return replace(adapter, settings=settings)
+
+
 def refuse_untrusted_models(settings: Train, manifest: Manifest, path: Path) -> None:
     """Raises BolidError, naming `path`, if a run's base or image encoder is not trusted: a run may be untrusted, and
     names models that would be fetched and loaded.
 
-    Trusted are models that ship, those that the manifest names, folders beside the manifest, and hub models that are
-    already on this machine.
+    Trusted are models that ship, those that the manifest names, also at the commit to which a run pins them, folders
+    beside the manifest, and hub models that are already on this machine.
     """
     for key, shipped in (("base", {SMALL_SDXL}), ("image_encoder", {None, CLIP_BODIES})):
-        name = getattr(settings, key)
-        if name not in {*shipped, getattr(manifest.train, key)} and not is_here(name, manifest.folder):
+        name, in_manifest = getattr(settings, key), getattr(manifest.train, key)
+        if name in {*shipped, in_manifest} or _is_pinned(name, in_manifest):
+            continue
+        if not is_here(name, manifest.folder):
             raise BolidError(
                 f"{path}: was made on {key} '{name}', which the manifest does not name; if you trust it, set "
                 f'[train] {key} = "{name}"'
             )
+
+
+def _is_pinned(name: str, in_manifest: str | None) -> bool:
+    """Whether a name is that of a commit of the manifest's hub model."""
+    repository, commit = hub.split_revision(name)
+    return repository == hub.split_revision(in_manifest or "")[0] and bool(_COMMIT.fullmatch(commit or ""))
 
 
 def merge_trained_on(trained_on: TrainedOn | None, start: TrainedOn | None) -> TrainedOn | None:
@@ -221,6 +260,15 @@ def _salted(people: Iterable[str], start: SaltedPeople | None) -> SaltedPeople |
     salt = start.salt if start else secrets.token_hex(16)
     hashes = {hashlib.sha256((salt + slug).encode()).hexdigest() for slug in slugs}
     return SaltedPeople(salt, sorted(hashes.union(start.hashes if start else ())))
+
+
+def _revisions(settings: Train, base: Base) -> dict[Literal["base", "image_encoder"], Commit]:
+    """The commits of those models that come from the hub; an image encoder of the base is at the base's."""
+    folders: dict[Literal["base", "image_encoder"], Path] = {"base": base.folder}
+    if settings.image_encoder:
+        folders["image_encoder"] = base.image_encoder
+    commits = {key: hub.commit_of(folder) for key, folder in folders.items()}
+    return {key: commit for key, commit in commits.items() if commit}
 
 
 def _licence(base: Base) -> str:

@@ -67,7 +67,7 @@ class BranchedMethod(TextOnly):
         return replace(one, cross_attention_kwargs={"ip_adapter_masks": [masks[None]] * len(embeds)})
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        yield from self.branches.parameters()
+        yield from self.branches.trained_parameters()
         if self.encoder is not None:
             yield from self.encoder.parameters()
 
@@ -86,6 +86,9 @@ class BranchedMethod(TextOnly):
             self.branches.load(name, folder / f"{name}.safetensors")
         if self.encoder is not None:
             load_weights(self.encoder, folder / "encoder.safetensors")
+
+    def freeze(self) -> None:
+        self.branches.freeze()
 
     def load_public(self, path: Path) -> None:
         """A published IP-Adapter for the reference branch. The others add nothing at first, so that training starts

@@ -72,6 +72,10 @@ class Method(Protocol):
         """Loads what `save` wrote."""
         ...
 
+    def freeze(self) -> None:
+        """Makes a trained method ready to generate with, in half precision if the UNet is; it is not trained after."""
+        ...
+
     def load_public(self, path: Path) -> None:
         """Loads a published file, such as an IP-Adapter, to start from; before `parameters` is called. Raises
         UsageError for a method that has no such format, BolidError for a file that does not fit."""

@@ -60,8 +60,8 @@ class MethodSpec:
         return self._dump(train, self.settings.personal | self.settings.later)
 
     def continued(self, train: Train, start: Train) -> Train:
-        """`[train]` for a run that starts from one with the settings `start`: with what it inherits from it. Raises
-        UsageError if one cannot continue the other."""
+        """`[train]` for a run that starts from one with the settings `start`: with what it inherits from it, such as
+        how photos become squares. Raises UsageError if one cannot continue the other."""
 
         def described(settings: Train) -> str:
             table = self.settings.of(settings)
@@ -73,11 +73,12 @@ class MethodSpec:
                 f"[train] start = '{train.start}': that run has {described(start)}; this one, with "
                 f"{described(train)}, cannot continue it"
             )
+        fits: dict[str, Any] = {"reference_fit": start.reference_fit, "view_fit": start.view_fit}
         table, start_table = self.settings.of(train), self.settings.of(start)
         if not table.inherited:
-            return train
+            return train.model_copy(update=fits)
         inherited = table.model_copy(update={key: getattr(start_table, key) for key in table.inherited})
-        return train.model_copy(update={package_of(self.name): inherited})
+        return train.model_copy(update=fits | {package_of(self.name): inherited})
 
     def _dump(self, train: Train, left_out: frozenset[str]) -> dict[str, Any]:
         """Without the prompts of validation, which may name someone and change nothing."""

@@ -13,15 +13,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+
+from bolid_data.manifest import ObjectiveSettings
+from bolid_train.diffusion import lightning
+from bolid_train.diffusion.base import Base
 
 PEAKS = {
     "NVIDIA A100-SXM4-40GB": 312e12,
     "NVIDIA A100-SXM4-80GB": 312e12,
     "NVIDIA A100 80GB PCIe": 312e12,
     "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H200": 989e12,
     "NVIDIA L4": 121e12,
     "NVIDIA GeForce RTX 4090": 165.2e12,
     "NVIDIA GeForce RTX 3090": 71e12,
@@ -51,6 +56,25 @@ def count(forward: Callable[[], Tensor]) -> Flops:
     with FlopCounterMode(display=False) as backward_counter:
         output.sum().backward()
     return Flops(forward_counter.get_total_flops(), backward_counter.get_total_flops())
+
+
+def decoder_flops(config: Any, height: int, width: int) -> Flops:
+    """FLOPs per image of a frozen VAE's decoder, of latents of `height` × `width`, with gradients of its input."""
+    with torch.device("meta"):
+        vae = AutoencoderKL.from_config(config).requires_grad_(False)
+        latents = torch.empty(1, vae.config.latent_channels, height, width, requires_grad=True)
+        return count(lambda: vae.decode(latents).sample)
+
+
+def step_flops(base: Base, unet: Any, objective: ObjectiveSettings, height: int, width: int) -> float:
+    """FLOPs of a training step per image: L_diff, and for a share of the images those of L_id and L_CLIP, except for
+    the detector and CLIP, which are small. `unet`: its configuration."""
+    diffusion = unet_flops(unet, height, width)
+    if not objective.needs_images:
+        return diffusion.step
+    # Lightning's first three steps have no gradient.
+    image = diffusion.step + (diffusion.forward * (lightning.STEPS - 1) if objective.pictures == "lightning" else 0)
+    return diffusion.step + objective.share * (image + decoder_flops(base.vae_config, height, width).step)
 
 
 def unet_flops(config: Any, height: int, width: int, tokens: int = 77) -> Flops:

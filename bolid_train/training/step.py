@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, DistributedType
+from accelerate.utils import AutocastKwargs, InitProcessGroupKwargs, broadcast
 from torch import nn
 
 from bolid_data import weights
@@ -22,18 +25,22 @@ from bolid_train.data.features.base_features import base_features
 from bolid_train.data.features.batches import make_batch
 from bolid_train.data.features.cache import FeatureCache
 from bolid_train.data.features.feature import Feature
+from bolid_train.data.person_proportions import ProportionStatistics
 from bolid_train.data.sampler import BatchItem, PersonSampler
 from bolid_train.data.shard_dataset import People
 from bolid_train.diffusion.base import pick_device
 from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.diffusion.precision import mixed_precision
 from bolid_train.losses import ImageLosses, image_features
 from bolid_train.methods import registry
-from bolid_train.training.flops import estimate_mfu, peak_flops, unet_flops
+from bolid_train.training.flops import estimate_mfu, peak_flops, step_flops
 from bolid_train.training.objective import TrainingObjective
 from bolid_train.training.optimizer import Optimization
 
-_VERSION = 2  # increment it when the same settings give other losses
+_VERSION = 3  # increment it when the same settings give other losses
 _HELD_OUT_BATCHES = 4
+_TIMEOUT = timedelta(days=7)
+"""Of waiting for other processes, which may encode photos, or draw validation images, for hours."""
 _PREPARE_START, _FINISH_START = 2**40, 2**41  # numbers of the first batches before and after the adapter's training
 
 
@@ -58,6 +65,7 @@ class Training:
         images = ImageLosses.from_settings(cache.base, settings, accelerator.device, manifest.folder)
         batch_size = settings.batch_size * settings.gradient_accumulation * accelerator.num_processes
         self.sampler = PersonSampler(people, batch_size, settings.views, manifest.seed, cache.size_of)
+        self.statistics = ProportionStatistics(people)
         objective = TrainingObjective(self.method, spec.conditions, denoiser, images, settings)
         self.trains = len(objective.trained) > 0
         placeholder = [nn.Parameter(torch.zeros(0))]  # method text has no parameters, which optimizers refuse
@@ -73,7 +81,8 @@ class Training:
         return [self._batch(items[number::count], step) for number in range(count)]
 
     def _batch(self, items: Sequence[BatchItem], step: int) -> Batch:
-        return replace(make_batch(self.cache, items), step=step).to(self.accelerator.device)
+        batch = make_batch(self.cache, items, statistics=self.statistics)
+        return replace(batch, step=step).to(self.accelerator.device)
 
     def step(self, micro_batches: list[Batch]) -> dict[str, float]:
         """One optimizer step. Returns the means over all rows of `loss` and its terms, and the gradient's norm."""
@@ -94,10 +103,9 @@ class Training:
         """L_diff on these people, who must not be trained on: on the same photos, with the same noise, every time."""
         sampler = PersonSampler(people, self.settings.batch_size, self.settings.views, self.seed, self.cache.size_of)
         losses = []
-        with self.accelerator.autocast():
-            for number in range(_HELD_OUT_BATCHES):
-                batch = self._batch(sampler.items(number), 0)
-                losses.append(self.denoiser.loss(batch.latents, self.method.condition(batch)[0], batch.random))
+        for number in range(_HELD_OUT_BATCHES):
+            batch = make_batch(self.cache, sampler.items(number)).to(self.accelerator.device)
+            losses.append(self.denoiser.loss(batch.latents, self.method.condition(batch)[0], batch.random))
         return float(torch.stack(losses).mean())
 
     def speed(self, steps: int, seconds: float) -> dict[str, float | None]:
@@ -108,16 +116,22 @@ class Training:
         if peak:
             target = self.sampler.items(0)[0].target
             height, width = self.cache.read(target, "latents")[0].shape[1:]
-            mfu = estimate_mfu(unet_flops(self.unet.config, height, width).step, photos, peak)
+            flops = step_flops(self.cache.base, self.unet.config, self.settings.objective, height, width)
+            mfu = estimate_mfu(flops, photos, peak)
         return {"photos_per_second": round(photos * self.accelerator.num_processes, 3), "mfu": mfu}
 
     def prepare(self, start: Path | None) -> None:
-        """Loads the run in `start`, or trains what the adapter starts from, on batches that no step uses. Every process
-        does the same."""
+        """Loads the run in `start`, or trains what the adapter starts from, on batches that no step uses.
+
+        Every process does the same, but not to the last digit, so all take over the weights of the first.
+        """
         if start:
             self.method.load(start)
         else:
             self.method.prepare(lambda number: self._batch(self.sampler.items(_PREPARE_START + number), 0))
+        with torch.no_grad():
+            for value in self.method.parameters():
+                value.copy_(broadcast(value.detach()))
 
     def finish(self) -> None:
         """Trains what follows the adapter, on batches that no step uses."""
@@ -135,13 +149,24 @@ def make_accelerator(settings: Train) -> Accelerator:
     for a precision that the device does not support."""
     AcceleratorState._reset_state(reset_partial_state=True)  # a process may train again in another precision
     device = pick_device()
-    precision = settings.mixed_precision or ("no" if device.type == "cpu" else "bf16")
-    if precision == "fp16" and device.type == "cpu":
-        raise UsageError('[train] mixed_precision "fp16" needs an accelerator; take "bf16" or "no"')
-    accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu")
+    use_deterministic_algorithms(settings.deterministic)
+    accelerator = Accelerator(
+        # The models' types are decided by `Precision`; only the scaling of float16's gradients is left to accelerate.
+        mixed_precision="fp16" if mixed_precision(settings, device) == "fp16" else "no",
+        cpu=device.type == "cpu",
+        kwargs_handlers=[AutocastKwargs(enabled=False), InitProcessGroupKwargs(timeout=_TIMEOUT)],
+    )
     if accelerator.distributed_type == DistributedType.FSDP:
         raise UsageError("FSDP would train nothing here (docs/training.md says why); launch with MULTI_GPU instead")
     return accelerator
+
+
+def use_deterministic_algorithms(deterministic: bool) -> None:
+    """Makes every operation of this process give the same bits each time, or raise RuntimeError if it cannot."""
+    if deterministic:  # read by cuBLAS when it is first used
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = False
 
 
 def _identity(manifest: Manifest, cache: FeatureCache, people: People, steps: int) -> dict[str, Any]:

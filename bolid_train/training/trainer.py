@@ -73,8 +73,7 @@ def train(
         accelerator.wait_for_everyone()
         base = Base.resolve(settings, manifest.folder)
         cache = FeatureCache(data / "features", base, settings, training_features(settings, manifest.folder))
-        with accelerator.main_process_first():
-            cached = cache.fill(shards, people_to_validate | all_people, accelerator.device)
+        cached = cache.fill(shards, people_to_validate | all_people, accelerator.device, accelerator)
         people, people_to_validate = (_intersection(selected, cached) for selected in (people, people_to_validate))
         training = Training(manifest, cache, people, total, accelerator)
         prompts = encode_prompts(settings.prompts, base, settings, accelerator.device) if main else []
@@ -89,10 +88,9 @@ def train(
             write_json(asdict(report) | {"broken_photos": broken}, state.folder / "doctor.json")
             # Before the first step, so that unfinished runs have it, too.
             write_json({"trained_on": trained_on and asdict(trained_on)}, state.folder / "trained_on.json")
-        fit_started_at = time.monotonic()
-        _fit(training, state, validation, done, total, checkpoint_every or settings.checkpoint_every)
+        seconds = _fit(training, state, validation, done, total, checkpoint_every or settings.checkpoint_every)
         history = state.read_losses()
-        speed = training.speed(len(history) - done, time.monotonic() - fit_started_at)
+        speed = training.speed(len(history) - done, seconds)
         if main:
             with training.optimization.averaged():
                 training.finish()
@@ -185,9 +183,9 @@ def _start(data: Path, spec: MethodSpec, settings: Train) -> tuple[adapter.Adapt
 
 def _fit(
     training: Training, run: TrainingRun, validation: Validation, done: int, total: int, checkpoint_every: int
-) -> None:
-    """Trains from the step after `done` up to `total`; some methods have nothing to train. Ctrl-C ends it after a step,
-    with a checkpoint."""
+) -> float:
+    """Trains from the step after `done` up to `total`, and returns the seconds that it took, without validation; some
+    methods have nothing to train. Ctrl-C ends it after a step, with a checkpoint."""
     main, settings = training.accelerator.is_main_process, training.settings
     steps = range(done + 1, total + 1) if training.trains else range(0)
     validate_every = settings.validate_every
@@ -195,6 +193,7 @@ def _fit(
         validation(0)
     # Several processes could stop at different steps, and wait for each other.
     alone = training.accelerator.num_processes == 1
+    started_at, paused = time.monotonic(), 0.0
     with (
         LossLog(run, done + 1, settings.tracker, main) as log,
         bar() as progress,
@@ -212,9 +211,12 @@ def _fit(
                 note(f"train: stopped after step {step}, with a checkpoint; --resume continues from it")
                 raise KeyboardInterrupt
             if main and validate_every and step % validate_every == 0 and step != total:
+                paused_at = time.monotonic()
                 with training.optimization.averaged():
                     validation(step)
+                paused += time.monotonic() - paused_at
             progress.update(task, advance=1, description=f"training, loss {losses['loss']:.4f}")
+    return time.monotonic() - started_at - paused
 
 
 def _prefetch(load: Callable[[int], list[Batch]], steps: Iterable[int]) -> Iterator[list[Batch]]:

@@ -18,10 +18,11 @@ from bolid_train.data.preflight import Subject, usable_people
 from bolid_train.data.sampler import BatchItem
 from bolid_train.data.shard_dataset import People, Sample, ShardDataset
 from bolid_train.diffusion.base import Base
-from bolid_train.diffusion.sampler import sample
+from bolid_train.diffusion.precision import encoding_precision, training_precision
+from bolid_train.diffusion.sampler import decode, sample
 from bolid_train.evaluate.cases import Case, make_case
 from bolid_train.evaluate.grid import write_grid
-from bolid_train.evaluate.image_generator import guidance_inputs, to_image
+from bolid_train.evaluate.image_generator import guidance_inputs
 from bolid_train.methods.protocol import Method
 
 _PEOPLE, _PHOTOS, _PROMPTS = 4, 9, 3
@@ -41,7 +42,8 @@ def encode_prompts(prompts: Sequence[str], base: Base, settings: Train, device: 
     """Encodes the prompts with the base's text encoders, which are loaded only if there are any."""
     if not prompts:
         return []
-    encode = Prompt(settings).encoder(base.pipeline(device, unet=None, vae=None))
+    pipe = base.pipeline(device, encoding_precision(settings, device), unet=None, vae=None)
+    encode = Prompt(settings).encoder(pipe)
     tensors = encode([Photo(NO_PHOTO, (), prompt) for prompt in prompts])
     return [ValidationPrompt(prompt, encoded) for prompt, encoded in zip(prompts, tensors, strict=True)]
 
@@ -77,7 +79,8 @@ def validate(
     if not people:
         return
     no_text_encoders = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
-    pipe = cache.base.pipeline(unet.device, unet=unet, **no_text_encoders)
+    precision = training_precision(cache.settings, unet.device)
+    pipe = cache.base.pipeline(unet.device, precision, unet=unet, image_encoder=None, **no_text_encoders)
     rows = []
     for person in people:
         case = make_case(person, people, seed, cache.settings.views, _PROMPTS)
@@ -89,8 +92,8 @@ def validate(
 
 
 def _reference(case: Case, cache: FeatureCache, pipe: StableDiffusionXLPipeline) -> Image.Image:
-    latents = cache.read(case.reference, "latents")[0][None].to(pipe.device, torch.float32)
-    return to_image(pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample[0].cpu())
+    latents = cache.read(case.reference, "latents")[0][None]
+    return decode(pipe, latents.to(pipe.device, torch.float32))[0]
 
 
 def _generate(
@@ -112,9 +115,8 @@ def _generate(
         numbers = [number for number, prompt_size in enumerate(sizes) if prompt_size == size]
         items = [BatchItem(prompts[number][0], case.reference, case.views, seed=seeds[number]) for number in numbers]
         batch = _with_prompts(make_batch(cache, items), [prompts[number][1] for number in numbers]).to(pipe.device)
-        with torch.autocast(pipe.device.type, torch.bfloat16, pipe.device.type != "cpu"):
-            inputs = guidance_inputs(method, conditions, batch)
-            of_size = sample(pipe, *inputs, _STEPS, _GUIDANCE, size, [seeds[number] for number in numbers])
+        inputs = guidance_inputs(method, conditions, batch)
+        of_size = sample(pipe, *inputs, _STEPS, _GUIDANCE, size, [seeds[number] for number in numbers])
         images |= dict(zip(numbers, of_size, strict=True))
     return [images[number] for number in range(len(prompts))]
 

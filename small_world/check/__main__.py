@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-PARTS = ("vae", "base", "clip", "image_encoder", "keypoints", "attributes", "body")
+PARTS = ("vae", "base", "clip", "image_encoder", "keypoints", "attributes", "body", "estimates")
 
 
 def main() -> None:

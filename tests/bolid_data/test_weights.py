@@ -47,6 +47,18 @@ def test_a_local_folder_comes_before_the_hub(tmp_path: Path) -> None:
     assert weights.folder("model", tmp_path) == tmp_path / "model"
 
 
+def test_weights_in_the_hubs_cache_know_their_commit() -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = Path("/home/me/hub/models--somebody--model/snapshots") / commit
+
+    def revision(path: Path) -> str | None:
+        return weights.Weights("model", path, "", "").revision
+
+    assert revision(snapshot) == revision(snapshot / "model.pt") == commit
+    assert revision(snapshot.parent / "main") is revision(Path("photos") / commit) is None
+    assert weights.find("tiny-blip2").revision is None
+
+
 def test_a_hub_model_that_is_not_to_be_had_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(BolidError, match="hf download nobody/no-such-model"):

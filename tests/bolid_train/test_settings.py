@@ -50,6 +50,18 @@ def test_keys_that_have_moved_still_work_and_that_is_said(tmp_path: Path, capsys
     assert old == new and not capsys.readouterr().err
 
 
+def test_references_are_padded_unless_a_branch_starts_from_a_published_ip_adapter(tmp_path: Path) -> None:
+    def fit(text: str) -> str | None:
+        return load(_write(tmp_path, text)).train.reference_fit
+
+    published = '[train.{0}]\nref_from = "x.bin"\n'
+    assert fit("[train]\n") == "pad"
+    assert fit(published.format("bolid")) == "crop"
+    assert fit('[train]\nmethod = "ip-adapter"\n' + published.format("ip-adapter")) == "crop"
+    assert fit('[train]\nmethod = "ip-adapter"\n' + published.format("bolid")) == "pad", "another method's"
+    assert fit('[train]\nreference_fit = "pad"\n' + published.format("bolid")) == "pad", "asked for"
+
+
 def test_a_mistake_at_an_old_place_is_named_there(tmp_path: Path) -> None:
     file = _write(tmp_path, "[train]\nbatch_size = 2\nbody_dim = 4\n[train.objective]\nkl = -1.0\n")
     with pytest.raises(UsageError) as error:
@@ -92,3 +104,21 @@ def test_settings_of_a_method_survive_being_written_down(spec: registry.MethodSp
     settings = train_model()(method=spec.name)
     assert train_model().model_validate(settings.model_dump(mode="json")) == settings
     assert spec.settings.of(settings) == spec.settings()
+
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+
+
+@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_manifest_of_the_project_is_valid(path: Path) -> None:
+    load(path)
+
+
+def test_the_second_run_on_sdxl_can_start_from_the_first() -> None:
+    first, second = load(MANIFESTS / "sdxl.toml"), load(MANIFESTS / "sdxl-identity.toml")
+    assert (first.name, first.source, second.train.start) == (second.name, second.source, first.train.method)
+    continued = registry.resolve("bolid").continued(second.train, first.train)
+    assert continued.reference_fit == first.train.reference_fit == "crop", "the IP-Adapter's"
+    for key in ("base", "image_encoder", "resolution", "buckets", "view_resolution", "view_fit"):
+        assert getattr(first.train, key) == getattr(second.train, key)
+    assert not first.train.objective.needs_images and second.train.objective.pictures == "lightning"

@@ -10,6 +10,8 @@ from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch, Views
 from bolid_train.data.features.batches import without_photos
 from bolid_train.data.features.feature import Feature, Role
+from bolid_train.data.person_proportions import PersonProportions
+from bolid_train.data.proportions import SPREAD, mean_proportions
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.rng import RowRandom
@@ -46,9 +48,16 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
         features=features,
         views=given,
         random=RowRandom(range(1000 * seed, 1000 * seed + rows)),
-        person_keypoints=keypoints(rows, 5),
+        proportions=drawn_proportions(keypoints(rows, 5)),
         step=step,
     )
+
+
+def drawn_proportions(keypoints: torch.Tensor) -> PersonProportions:
+    """Those of people, from photos' keypoints (B, P, 17, 3)."""
+    person = mean_proportions(keypoints)
+    typical, spread = person.nanmean(0), torch.tensor(SPREAD)
+    return PersonProportions(person, typical.expand_as(person), spread.expand_as(person))
 
 
 @cache

@@ -6,17 +6,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
 
 
 @dataclass
 class Hub:
-    """`models`: repository → revision → file → bytes. A gated repository needs the token."""
+    """`models`: repository → revision → file → bytes. A gated repository needs the token. Of a `stalled` file, only the
+    first half is sent."""
 
     models: dict[str, dict[str, dict[str, bytes]]]
     gated: dict[str, str] = field(default_factory=dict)  # repository → token
+    stalled: set[str] = field(default_factory=set)
+    heads: dict[str, str] = field(default_factory=dict)  # revision → commit, if not the one of its name
     url: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)  # path, authorization
+    halfway: Event = field(default_factory=Event)  # set when the first half of a stalled file is sent
 
 
 @contextmanager
@@ -35,13 +42,13 @@ def serve(hub: Hub) -> Iterator[Hub]:
             if repository in hub.gated and token != f"Bearer {hub.gated[repository]}":
                 return self._send(403, b"{}", {"X-Error-Code": "GatedRepo"})
             revisions = hub.models[repository]
-            revisions = revisions | {commit(name): files for name, files in revisions.items()}
+            revisions = {hub.heads.get(name, commit(name)): files for name, files in revisions.items()} | revisions
             rest = path.partition(repository)[2].strip("/").split("/", 2)
             kind, revision = rest[0], rest[1] if len(rest) > 1 else "main"
             files = revisions.get(revision)
             if files is None:
                 return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-            sha = revision if len(revision) == 40 else commit(revision)
+            sha = revision if len(revision) == 40 else hub.heads.get(revision, commit(revision))
             if kind == "resolve":
                 data = files[rest[2]]
                 return self._send(200, data, {"ETag": f'"{sha1(data).hexdigest()}"', "X-Repo-Commit": sha})
@@ -57,8 +64,15 @@ def serve(hub: Hub) -> Iterator[Hub]:
             for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command == "GET":
+            if self.command != "GET":
+                return
+            if self.path.partition("/resolve/")[2].partition("/")[2] not in hub.stalled:
                 self.wfile.write(body)
+                return
+            self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            hub.halfway.set()
+            self.connection.recv(1)  # until the client is gone
 
         def log_message(self, format: str, *values: object) -> None:
             pass
@@ -71,6 +85,16 @@ def serve(hub: Hub) -> Iterator[Hub]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def visit(hub: Hub, home: Path, patch: pytest.MonkeyPatch) -> None:
+    """Makes this process use the hub and a cache below `home`, as HF_ENDPOINT and HF_HOME do in a new one."""
+    patch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    patch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / "hub"))
+    patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
 
 
 def commit(revision: str) -> str:

@@ -3,11 +3,13 @@ background. What cannot be measured is left out."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from bolid_data.curate.captions.captioner import no_instructions
 from bolid_data.curate.measurers.measurer import Keypoints, Photo, describe_model
 from bolid_data.weights import Weights
 
@@ -59,6 +61,10 @@ class Describer:
     def __init__(self) -> None:
         self.model = describe_model(Weights("describe", Path(__file__), "", "MIT"), version=VERSION)
         self.prompt = ""
+
+    def instructed(self, name: str, instruction: str) -> NoReturn:
+        """Raises UsageError: it follows no instructions."""
+        raise no_instructions(self.model.name, name)
 
     def caption(self, photos: Sequence[Photo], keypoints: Sequence[Keypoints | None]) -> list[str]:
         """One sentence per photo; without keypoints, only the background is described."""

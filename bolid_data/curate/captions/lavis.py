@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from bolid_data.curate.captions.captioner import CaptionError, tidy
+from bolid_data.curate.captions.captioner import CaptionError, no_instructions, tidy
 from bolid_data.curate.captions.worker import Worker, WorkerError
 from bolid_data.curate.measurers.measurer import Keypoints, Photo, describe_model
 from bolid_data.errors import BolidError, UsageError
@@ -53,6 +54,10 @@ class LavisCaptioner:
         loaded = self._start()
         weights = Weights(self._name, ENVIRONMENT, loaded["sha256"], "the model's own")
         self.model = describe_model(weights, lavis=loaded["version"], max_new_tokens=settings.max_new_tokens)
+
+    def instructed(self, name: str, instruction: str) -> NoReturn:
+        """Raises UsageError: it follows no instructions."""
+        raise no_instructions(self._name, name)
 
     def caption(self, photos: Sequence[Photo], keypoints: Sequence[Keypoints | None]) -> list[str]:
         """One line per photo; keypoints are not used. Raises CaptionError if the worker fails, BolidError if it cannot

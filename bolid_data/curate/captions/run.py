@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from bolid_data.curate.captions.captioner import Captioner, CaptionError
@@ -18,49 +19,77 @@ from bolid_data.words import counted, photos
 
 
 def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
-    """Captions the kept photos that have no caption by hand, in a sidecar file, or by this model and prompt; commits
-    batch by batch. Where none is left to the model, it is not loaded.
+    """Captions the kept photos that have no caption by hand, in a sidecar file, or by this model and prompt; then, for
+    each name in `[caption.also]`, those without a caption of that name. Commits batch by batch. Where nothing is left
+    to the model, it is not loaded.
 
-    A photo that cannot be captioned is recorded with the reason and tried again the next time. Raises BolidError if no
-    photo can be captioned, and, after captioning the others, if photos have lost their bytes.
+    A photo that cannot be captioned is recorded with the reason and tried again the next time. Raises UsageError for
+    `[caption.also]` and a model that follows no instructions; BolidError if no photo can be captioned, and, after
+    captioning the others, if photos have lost their bytes.
     """
+    captions = dataset.catalog.captions
     dataset.catalog.require()
     dataset.catalog.create()
-    dataset.catalog.captions.choose(manifest.caption.use, manifest.caption.trigger)
-    if not dataset.catalog.captions.needs_captioner():
+    captions.choose(manifest.caption.use, manifest.caption.trigger)
+    needed, names = captions.needs_captioner(), [name for name in manifest.caption.also if captions.without_name(name)]
+    result: dict[str, Any] = {"captioned": 0, "failed": 0, "model": None}
+    if not (needed or names):
         note("caption: no kept photo lacks a caption by hand or in a file, so no model is needed")
-        _note_other_names(dataset, manifest.caption.use)
-        return {"captioned": 0, "failed": 0, "model": None}
-    captioner = load_captioner(manifest)
-    if captioner.model.name == "tiny-blip2" and not getattr(manifest.source, "serve_gallery", False):
-        note("caption: tiny-blip2 knows only drawn people; for real photos use `describe` or a large model")
-    model, prompt = captioner.model, captioner.prompt
-    dataset.catalog.captions.choose_captioner(model, prompt)
-    uncaptioned = dataset.catalog.captions.uncaptioned()
-    failures: dict[str, str] = {}
     lost: dict[str, str] = {}
-    with bar() as progress, ThreadPoolExecutor() as pool:
-        task = progress.add_task("caption", total=len(uncaptioned))
-        size, background = manifest.caption.batch_size, manifest.filter.background
-        for photos, lost_here in _decoded(dataset.store, uncaptioned, size, pool, background):
-            record_lost(dataset.catalog, dataset.store, lost_here)
-            lost |= lost_here
-            keypoints = dataset.catalog.measurements.keypoints([photo.sha256 for photo in photos])
-            batch = [(photo, keypoints.get(photo.sha256)) for photo in photos]
-            captions, failed = _caption_batch(captioner, batch) if batch else ({}, {})
-            dataset.catalog.captions.record_captions(model.id, prompt, captions, failed)
-            if failed and not failures:  # reported at once, so that the user can stop the run
-                note(f"caption: a photo could not be captioned: {next(iter(failed.values()))}")
-            failures |= failed
-            progress.advance(task, len(photos) + len(lost_here))
-    captioned = len(uncaptioned) - len(failures) - len(lost)
-    _report(captioned, failures, dataset, model.name)
+    if needed or names:
+        captioner = load_captioner(manifest)
+        named = [captioner.instructed(name, manifest.caption.instruction(name)) for name in names]
+        if captioner.model.name == "tiny-blip2" and not getattr(manifest.source, "serve_gallery", False):
+            note("caption: tiny-blip2 knows only drawn people; for real photos use `describe` or a large model")
+        if needed:
+            captions.choose_captioner(captioner.model, captioner.prompt)
+            outcome = _caption_each(captioner, captions.uncaptioned(), manifest, dataset)
+            _report(outcome.captioned, outcome.failures, dataset, captioner.model.name)
+            result |= outcome.as_result(captioner)
+            lost |= outcome.lost
+        for one in named:
+            captions.add_captioner(one.model)
+            outcome = _caption_each(one, captions.without_name(one.prompt, one.model.id), manifest, dataset)
+            _report_named(outcome, one)
+            result.setdefault("also", {})[one.prompt] = outcome.as_result(one)
+            lost |= outcome.lost
     _note_other_names(dataset, manifest.caption.use)
     if lost:
         note_lost("caption", lost)
         photos_lost = counted(len(lost), "kept photo lost its bytes", "kept photos lost their bytes")
         raise BolidError(f"{photos_lost}, named above; `bolid dataset` fetches again")
-    return {"captioned": captioned, "failed": len(failures), "model": model.id}
+    return result
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    captioned: int
+    failures: dict[str, str]  # errors by sha256
+    lost: dict[str, str]  # problems by sha256 of photos whose bytes were lost
+
+    def as_result(self, captioner: Captioner) -> dict[str, Any]:
+        return {"captioned": self.captioned, "failed": len(self.failures), "model": captioner.model.id}
+
+
+def _caption_each(captioner: Captioner, sha256s: list[str], manifest: Manifest, dataset: Dataset) -> _Outcome:
+    """Captions photos, and commits batch by batch."""
+    failures: dict[str, str] = {}
+    lost: dict[str, str] = {}
+    with bar() as progress, ThreadPoolExecutor() as pool:
+        task = progress.add_task("caption", total=len(sha256s))
+        size, background = manifest.caption.batch_size, manifest.filter.background
+        for photos, lost_here in _decoded(dataset.store, sha256s, size, pool, background):
+            record_lost(dataset.catalog, dataset.store, lost_here)
+            lost |= lost_here
+            keypoints = dataset.catalog.measurements.keypoints([photo.sha256 for photo in photos])
+            batch = [(photo, keypoints.get(photo.sha256)) for photo in photos]
+            captions, failed = _caption_batch(captioner, batch) if batch else ({}, {})
+            dataset.catalog.captions.record_captions(captioner.model.id, captioner.prompt, captions, failed)
+            if failed and not failures:  # reported at once, so that the user can stop the run
+                note(f"caption: a photo could not be captioned: {next(iter(failed.values()))}")
+            failures |= failed
+            progress.advance(task, len(photos) + len(lost_here))
+    return _Outcome(len(sha256s) - len(failures) - len(lost), failures, lost)
 
 
 def _note_other_names(dataset: Dataset, use: str) -> None:
@@ -79,6 +108,16 @@ def _report(captioned: int, failures: dict[str, str], dataset: Dataset, name: st
         f"caption: {photos(len(failures))} could not be captioned: {first}; "
         "`bolid caption` tries them again, and `bolid shard` leaves them out"
     )
+
+
+def _report_named(outcome: _Outcome, captioner: Captioner) -> None:
+    note(f"caption: {photos(outcome.captioned)} captioned '{captioner.prompt}' by {captioner.model.name}")
+    if outcome.failures:
+        first = next(iter(outcome.failures.values()))
+        failed = photos(len(outcome.failures))
+        note(
+            f"caption: {failed} could not be captioned '{captioner.prompt}': {first}; `bolid caption` tries them again"
+        )
 
 
 def _decoded(

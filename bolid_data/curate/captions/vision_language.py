@@ -4,6 +4,7 @@ models, such as Qwen2.5-VL, follow an instruction."""
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.utils import logging
 
-from bolid_data.curate.captions.captioner import CaptionError, tidy
+from bolid_data import model_files
+from bolid_data.curate.captions.captioner import CaptionError, no_instructions, tidy
 from bolid_data.curate.measurers.measurer import Keypoints, Photo, describe_model
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import CaptionSettings
@@ -40,10 +42,23 @@ class VisionLanguageCaptioner:
         self._network = self._network.to(self._device).eval()
         self._is_chat_model = bool(getattr(self._processor, "chat_template", None))
         self._settings = settings
-        self.prompt = settings.prompt or (INSTRUCTION if self._is_chat_model else "")
+        self.prompt = self._text = settings.prompt or (INSTRUCTION if self._is_chat_model else "")
         size = {"longest": LONGEST_SIDE, "step": SIDE_MULTIPLE} if self._is_chat_model else {}
-        generation = {"max_new_tokens": settings.max_new_tokens, "dtype": str(dtype).removeprefix("torch.")}
-        self.model = describe_model(weights, **generation, **size)
+        generation: dict[str, Any] = {
+            "max_new_tokens": settings.max_new_tokens,
+            "dtype": str(dtype).removeprefix("torch."),
+        }
+        self._weights, self._configuration = weights, generation | size
+        self.model = describe_model(weights, **self._configuration)
+
+    def instructed(self, name: str, instruction: str) -> "VisionLanguageCaptioner":
+        """The same network with another text. Raises UsageError for a model that continues a prompt."""
+        if not self._is_chat_model:
+            raise no_instructions(self.model.name, name)
+        captioner = copy(self)
+        captioner.prompt, captioner._text = name, instruction
+        captioner.model = describe_model(self._weights, **self._configuration, instruction=instruction)
+        return captioner
 
     def caption(self, photos: Sequence[Photo], keypoints: Sequence[Keypoints | None]) -> list[str]:
         """One line per photo, by greedy decoding; keypoints are not used.
@@ -69,15 +84,15 @@ class VisionLanguageCaptioner:
         """The model's inputs for one photo, each with a batch axis."""
         try:
             if not self._is_chat_model:
-                return dict(self._processor(images=[image], text=[self.prompt], return_tensors="pt"))
-            content = [{"type": "image", "image": resize(image)}, {"type": "text", "text": self.prompt}]
+                return dict(self._processor(images=[image], text=[self._text], return_tensors="pt"))
+            content = [{"type": "image", "image": resize(image)}, {"type": "text", "text": self._text}]
             conversation = [{"role": "user", "content": content}]
             inputs = self._processor.apply_chat_template(
                 conversation, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
             )
             return dict(inputs)
         except (RuntimeError, ValueError) as error:
-            raise CaptionError(f"{self.model.name} does not accept the prompt '{self.prompt}': {error}") from error
+            raise CaptionError(f"{self.model.name} does not accept the prompt '{self._text}': {error}") from error
 
     @torch.inference_mode()
     def _generate(self, inputs: list[Inputs]) -> list[str]:
@@ -126,7 +141,12 @@ def _load(weights: Weights, dtype: torch.dtype) -> tuple[Any, Any]:
     try:
         processor = AutoProcessor.from_pretrained(weights.path, trust_remote_code=False)
         network, info = AutoModelForImageTextToText.from_pretrained(
-            weights.path, use_safetensors=True, trust_remote_code=False, dtype=dtype, output_loading_info=True
+            weights.path,
+            variant=model_files.variant(weights.path),
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=dtype,
+            output_loading_info=True,
         )
     except Exception as error:  # transformers can raise anything on invalid files
         raise BolidError(f"{weights.name}: the model in {weights.path} cannot be loaded: {error}") from error

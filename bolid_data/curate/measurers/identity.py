@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel
 from transformers.utils import logging
 
-from bolid_data import weights
+from bolid_data import model_files, weights
 from bolid_data.curate.measurers.measurer import PAD_VALUE, Photo, describe_model
 from bolid_data.curate.runtime import GPU_BATCH
 from bolid_data.errors import BolidError, UsageError
@@ -67,7 +67,12 @@ class _Encoder:
         try:
             self._processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
             network, loaded = AutoModel.from_pretrained(
-                folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
+                folder,
+                variant=model_files.variant(folder),
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise BolidError(f"{name}: no image encoder can be loaded from {folder}: {error}") from error

@@ -69,4 +69,6 @@ def describe_model(weights: Weights, **config: Any) -> Model:
     """The catalog's entry of a model: its id changes with the weights' bytes and with the configuration."""
     settings = json.dumps(config, sort_keys=True)
     digest = hashlib.sha256(f"{weights.sha256} {settings}".encode()).hexdigest()
-    return Model(f"{weights.name}@{digest[:12]}", weights.name, weights.sha256, settings, weights.licence)
+    return Model(
+        f"{weights.name}@{digest[:12]}", weights.name, weights.sha256, settings, weights.licence, weights.revision
+    )

@@ -15,8 +15,10 @@ from bolid_train.data.buckets import Sized
 from bolid_train.data.crops import Keypoints
 from bolid_train.data.features.cache import FeatureCache
 from bolid_train.data.features.feature import Feature, Role
+from bolid_train.data.person_proportions import ProportionStatistics
 from bolid_train.data.sampler import BatchItem
 from bolid_train.data.shard_dataset import Sample
+from bolid_train.data.squares import in_squares
 from bolid_train.data.weighting import pose_confidence
 from bolid_train.diffusion.rng import RowRandom
 
@@ -24,12 +26,18 @@ _BASE = ("latents", "keypoints", "time_ids", "prompt_embeds", "pooled_prompt_emb
 """What every method has is a field of `Batch`, not an entry of its features."""
 
 
-def make_batch(cache: FeatureCache, items: Sequence[BatchItem], average_references: bool = False) -> Batch:
-    """The items' features as a batch; views and person photos are padded to the largest number of them.
+def make_batch(
+    cache: FeatureCache,
+    items: Sequence[BatchItem],
+    average_references: bool = False,
+    statistics: ProportionStatistics | None = None,
+) -> Batch:
+    """The items' features as a batch; views are padded to the largest number of them.
 
     Args:
         average_references: take the mean over all views as the reference, as `bolid generate` does, so that methods
             without a body use the same photos.
+        statistics: of the people, for the losses that compare proportions.
     """
     targets, references = [item.target for item in items], [item.reference for item in items]
     columns = _stack(cache, targets, _names(cache, "target"))
@@ -43,8 +51,8 @@ def make_batch(cache: FeatureCache, items: Sequence[BatchItem], average_referenc
     names = _names(cache, "view")
     rows = [_stack(cache, list(item.views), names) for item in items]
     columns |= {name: _pad([row[name] for row in rows]) for name in names}
-    if any(item.person_photos for item in items):
-        base["person_keypoints"] = _pad([_points(item.person_photos) for item in items])
+    if statistics:
+        base["proportions"] = statistics.of([item.target.person for item in items])
     return Batch(
         **base,
         features=columns,
@@ -62,7 +70,8 @@ class Posed(Sized, Protocol):
 
 
 def make_views(views: Iterable[Sequence[Posed]], settings: Train) -> Views:
-    """The views of each row, padded to the largest number of them."""
+    """The views of each row, padded to the largest number of them; keypoints are where they are in the squares that
+    the photos become."""
     rows = list(views)
     if not any(rows):
         return Views.none(len(rows))
@@ -71,7 +80,8 @@ def make_views(views: Iterable[Sequence[Posed]], settings: Train) -> Views:
     for positions, photo_sizes in zip(points, sizes, strict=True):
         positions[..., :2] /= photo_sizes[:, None]
     confidence = [pose_confidence(row, settings.min_keypoint_confidence, settings.keypoints) for row in points]
-    return Views(_pad(points), _pad(sizes, 1.0), _pad(confidence))
+    located = [in_squares(*row, settings.view_fit) for row in zip(points, sizes, strict=True)]
+    return Views(_pad([places for places, _ in located]), _pad([sides for _, sides in located], 1.0), _pad(confidence))
 
 
 def without_photos(batch: Batch, features: Iterable[Feature]) -> Batch:

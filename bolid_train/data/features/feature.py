@@ -3,11 +3,12 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from diffusers import StableDiffusionXLPipeline
@@ -19,6 +20,12 @@ from bolid_data.manifest import Train
 from bolid_data.weights import folder_sha256
 from bolid_train.data.crops import Keypoints
 from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.precision import FULL, Precision
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_THREADS = 8
 
 Role = Literal["target", "reference", "view"]
 """Which photos of a batch a feature is read of: the photo to generate, the reference photo, or each view."""
@@ -38,6 +45,12 @@ class Photo:
 
 NO_PHOTO = Image.new("RGB", (1, 1))
 """The image of a `Photo` for features that read the caption alone."""
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """The function of each item, computed in threads: for Pillow, which resizes one photo in one thread."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(function, items))
 
 
 class FeatureSettings(BaseModel):
@@ -82,10 +95,12 @@ class Feature(ABC):
     def encoder(self, pipe: StableDiffusionXLPipeline) -> Callable[[Sequence[Photo]], list[Tensors]]:
         """A function that encodes photos. `pipe`: the base, whose UNet is not used; its device is to be used."""
 
-    def key(self, base: Base) -> str:
-        """A hash of all that its tensors depend on besides the photo: settings, models and version."""
+    def key(self, base: Base, precision: Precision = FULL) -> str:
+        """A hash of all that its tensors depend on besides the photo: settings, models, their types and version."""
         models = [_model_sha256(folder, _state(folder)) for folder in self.models(base)]
         identity = [self.name, self.version, self.settings.model_dump(mode="json"), models]
+        if precision != FULL:
+            identity.append(str(precision))
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -2,19 +2,26 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from diffusers import StableDiffusionXLPipeline
+from pydantic import BeforeValidator
+from torch import Tensor
 
 from bolid_train.data.crops import crop_face
-from bolid_train.data.features.feature import Feature, FeatureSettings, Photo, Role, Tensors
+from bolid_train.data.features.feature import Feature, FeatureSettings, Photo, Role, Tensors, in_threads
+from bolid_train.data.squares import resized, squares
 from bolid_train.diffusion.base import Base
 
 
 class ReferenceEmbedding(Feature):
-    """`image_embeds` (D_ref,): of the photo or, if the settings ask for it, of the face in it, preprocessed as in the
-    stock IP-Adapter pipeline. A photo without keypoints is not cropped."""
+    """`image_embeds` (D_ref,): of the photo or, if the settings ask for it, of the face in it. A photo without
+    keypoints is not cropped.
+
+    It is padded to a square, so that head and feet stay on it; or its centre is cropped, as in the stock IP-Adapter
+    pipeline, for branches that start from an IP-Adapter that was trained so.
+    """
 
     name: ClassVar[str] = "reference"
     role: ClassVar[Role] = "reference"
@@ -22,6 +29,7 @@ class ReferenceEmbedding(Feature):
 
     class Settings(FeatureSettings):
         reference: Literal["photo", "face"]
+        reference_fit: Annotated[Literal["pad", "crop"], BeforeValidator(lambda fit: fit or "pad")]
         min_keypoint_confidence: float
 
     def shapes(self, base: Base) -> dict[str, tuple[int, ...]]:
@@ -31,11 +39,33 @@ class ReferenceEmbedding(Feature):
         return [base.image_encoder, base.folder / "feature_extractor"]
 
     def encoder(self, pipe: StableDiffusionXLPipeline) -> Callable[[Sequence[Photo]], list[Tensors]]:
+        embed = Embedder(pipe)
+
         def encode(photos: Sequence[Photo]) -> list[Tensors]:
             images = [photo.image for photo in photos]
             if self.settings.reference == "face":
                 threshold = self.settings.min_keypoint_confidence
                 images = [crop_face(photo.image, photo.keypoints, threshold) for photo in photos]
-            return [{"image_embeds": embed} for embed in pipe.encode_image(images, pipe.device, 1)[0]]
+            if self.settings.reference_fit == "crop":
+                embeds = pipe.encode_image(images, pipe.device, 1)[0]
+            else:
+                embeds = embed(in_threads(lambda image: resized(image, embed.side, "pad"), images))
+            return [{"image_embeds": embed} for embed in embeds]
 
         return encode
+
+
+class Embedder:
+    """The pipeline's CLIP vision model, for images that are resized already."""
+
+    def __init__(self, pipe: StableDiffusionXLPipeline) -> None:
+        self._model: Any = pipe.image_encoder
+        self.side: int = self._model.config.image_size
+        extractor: Any = pipe.feature_extractor
+        statistics = (extractor.image_mean, extractor.image_std)
+        self._mean, self._std = (torch.tensor(values, device=pipe.device)[:, None, None] for values in statistics)
+
+    def __call__(self, images: list[Tensor]) -> Tensor:
+        """Embeddings (N, D_ref) of images (3, h, w) in 0..1 that fit a square of `side`; they are padded."""
+        pixels = squares(images, self.side, lambda image: (image.to(self._mean) - self._mean) / self._std)
+        return self._model(pixels.to(self._model.dtype)).image_embeds

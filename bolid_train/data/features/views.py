@@ -2,44 +2,50 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import numpy as np
 import torch
 from diffusers import StableDiffusionXLPipeline
-from PIL import Image
 from torch import Tensor
 
 from bolid_train.data.crops import Keypoints
-from bolid_train.data.features.feature import Feature, FeatureSettings, Photo, Role, Tensors
+from bolid_train.data.features.feature import Feature, FeatureSettings, Photo, Role, Tensors, in_threads
+from bolid_train.data.features.reference import Embedder
 from bolid_train.data.features.target import encode_pixels
+from bolid_train.data.squares import Fit, resized, squares
 from bolid_train.data.weighting import visible, weight_views
 from bolid_train.diffusion.base import Base
 
 
 class _WeightedView(Feature):
-    """A photo resized to a square without keeping its aspect ratio (as in the paper), so that no limb is cut off, and
-    weighted if the settings ask for it. The encoder raises BolidError for a photo without a visible keypoint."""
+    """A whole photo, so that no limb is cut off: padded to a square, or squashed to one (as in the paper), and weighted
+    if the settings ask for it. The encoder raises BolidError for a photo without a visible keypoint."""
 
     role: ClassVar[Role] = "view"
 
     class Settings(FeatureSettings):
+        view_fit: Fit
         weighting: bool
         keypoints: Literal[12, 17]
         min_keypoint_confidence: float
         sigma: float
         alpha: float
 
-    def weighted(self, photos: Sequence[Photo], side: int) -> Tensor:
-        """The photos (V, 3, side, side) in 0..1; one by one, because distances to all keypoints need much memory."""
-        images = [_pixels(photo.image.resize((side, side), Image.Resampling.BICUBIC)) for photo in photos]
-        if self.settings.weighting:
-            points = torch.stack([fractions(photo.keypoints, photo.image.size) for photo in photos])
-            mask = visible(points, 1, 1, self.settings.min_keypoint_confidence, self.settings.keypoints)
-            sigma, alpha = self.settings.sigma, self.settings.alpha
-            parts = zip(images, points[..., :2] * side, mask, strict=True)
-            images = [weight_views(image[None], at[None], shown[None], sigma, alpha)[0] for image, at, shown in parts]
-        return torch.stack(images)
+    def weighted(self, photos: Sequence[Photo], side: int, device: torch.device) -> list[Tensor]:
+        """The photos (3, h, w) in 0..1, on `device`, of a size that fits a square of `side`; one by one, because
+        distances to all keypoints need much memory."""
+        fit = self.settings.view_fit
+        images = [image.to(device) for image in in_threads(lambda photo: resized(photo.image, side, fit), photos)]
+        if not self.settings.weighting:
+            return images
+        points = torch.stack([fractions(photo.keypoints, photo.image.size) for photo in photos])
+        mask = visible(points, 1, 1, self.settings.min_keypoint_confidence, self.settings.keypoints)
+        sigma, alpha = self.settings.sigma, self.settings.alpha
+        weighted: list[Tensor] = []
+        for image, at, shown in zip(images, points[..., :2], mask, strict=True):
+            pixels = at * torch.tensor([image.shape[2], image.shape[1]])
+            weighted += weight_views(image[None], pixels[None].to(device), shown[None].to(device), sigma, alpha)
+        return weighted
 
 
 class ViewEmbedding(_WeightedView):
@@ -55,13 +61,11 @@ class ViewEmbedding(_WeightedView):
         return [base.image_encoder, base.folder / "feature_extractor"]
 
     def encoder(self, pipe: StableDiffusionXLPipeline) -> Callable[[Sequence[Photo]], list[Tensors]]:
-        side = pipe.image_encoder.config.image_size
-        extractor: Any = pipe.feature_extractor
-        mean, std = (torch.tensor(values)[:, None, None] for values in (extractor.image_mean, extractor.image_std))
+        embed = Embedder(pipe)
 
         def encode(photos: Sequence[Photo]) -> list[Tensors]:
-            pixels = (self.weighted(photos, side) - mean) / std
-            return [{"view_embeds": embed} for embed in pipe.image_encoder(pixels.to(pipe.device)).image_embeds]
+            embeds = embed(self.weighted(photos, embed.side, pipe.device))
+            return [{"view_embeds": embed} for embed in embeds]
 
         return encode
 
@@ -83,9 +87,11 @@ class ViewLatents(_WeightedView):
         return [base.folder / "vae"]
 
     def encoder(self, pipe: StableDiffusionXLPipeline) -> Callable[[Sequence[Photo]], list[Tensors]]:
+        side = self.settings.view_resolution
+
         def encode(photos: Sequence[Photo]) -> list[Tensors]:
-            latents = encode_pixels(pipe, 2 * self.weighted(photos, self.settings.view_resolution) - 1)
-            return [{"view_latents": latent} for latent in latents]
+            pixels = squares(self.weighted(photos, side, pipe.device), side, lambda image: 2 * image - 1)
+            return [{"view_latents": latent} for latent in encode_pixels(pipe, pixels)]
 
         return encode
 
@@ -93,7 +99,3 @@ class ViewLatents(_WeightedView):
 def fractions(keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
     """Converts keypoints (17, 3) from pixels of a photo of `size` (width, height) to fractions of it."""
     return torch.tensor(keypoints, dtype=torch.float32) / torch.tensor([*size, 1.0])
-
-
-def _pixels(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)

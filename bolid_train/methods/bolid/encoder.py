@@ -18,7 +18,6 @@ from bolid_train.methods.bolid.view_encoder import ViewEncoder
 WIDTH = 256
 _INITIAL_LOG_VARIANCE = -4.0  # bodies of different people differ by far more than samples of one
 _LOG_VARIANCE_RANGE = (-10.0, 2.0)
-_TYPICAL_PROPORTIONS = (-3.0, -0.6, -1.3, -0.9, -1.1, -0.6, -0.6)  # log proportions of the average human
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,6 @@ class BodyEncoder(nn.Module):
             nn.init.zeros_(self.log_variance.weight)
             nn.init.constant_(self.log_variance.bias, _INITIAL_LOG_VARIANCE)
         self.proportions = nn.Linear(body_dim, len(PROPORTIONS))
-        with torch.no_grad():
-            self.proportions.bias.copy_(torch.tensor(_TYPICAL_PROPORTIONS))
 
     def forward(self, views: BodyViews) -> Posterior:
         """Padding, where `views.confidence` is 0, may be anything. A row without views gives finite but meaningless

@@ -12,7 +12,7 @@ from torch.nn import functional
 from bolid_data.manifest import Train
 from bolid_data.progress import track
 from bolid_train.data.batch import Batch
-from bolid_train.data.proportions import SPREAD, mean_proportions
+from bolid_train.data.person_proportions import PersonProportions
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.files import load_weights, write_safetensors
@@ -72,10 +72,7 @@ class Bolid(BranchedMethod):
         return Bodies(posterior, posterior.sample(batch.random.normal("body", posterior.mean.shape[1])))
 
     def _posterior(self, batch: Batch) -> Posterior:
-        """In float32 even under autocast, because sums over C dimensions and proportions need it."""
-        posterior = self.encoder(BodyViews.of(batch))
-        log_variance = posterior.log_variance
-        return Posterior(posterior.mean.float(), None if log_variance is None else log_variance.float())
+        return self.encoder(BodyViews.of(batch))
 
     def _with_prior(self, bodies: Tensor, batch: Batch) -> Tensor:
         """Bodies (B, C): of rows without views, sampled from the prior."""
@@ -92,7 +89,7 @@ class Bolid(BranchedMethod):
 
     def losses(self, denoiser: Denoiser | None, batch: Batch, state: Bodies) -> dict[str, Tensor]:
         """`kl`: KL(q(c_body | views) ‖ N(0, I)) in nats per dimension, with a warm-up. `proportions`: the error of the
-        log proportions predicted from c_body against their mean over the person's photos."""
+        log proportions predicted from c_body against the person's."""
         settings, posterior = self.method_settings, state.posterior
         has_views = batch.views.has_views()
         terms = {}
@@ -100,16 +97,19 @@ class Bolid(BranchedMethod):
             warmup = 1.0 if batch.step >= settings.kl_warmup else batch.step / settings.kl_warmup
             nats = posterior.kl(settings.free_bits) / posterior.mean.shape[1]
             terms["kl"] = settings.kl * warmup * (nats * has_views).mean()
-        if settings.proportions and batch.person_keypoints is not None:
-            with torch.autocast(state.bodies.device.type, enabled=False):
-                predicted = self.encoder.predict_proportions(state.bodies)
-            error = _proportions_error(predicted, batch.person_keypoints, has_views)
+        if settings.proportions and batch.proportions is not None:
+            predicted = self.encoder.predict_proportions(state.bodies)
+            error = _proportions_error(predicted, batch.proportions, has_views)
             terms["proportions"] = settings.proportions * error
         return terms
 
     def prepare(self, batches: Callable[[int], Batch]) -> None:
         """Trains the encoder with its own loss terms, so that the adapter starts with meaningful bodies. Without the
-        UNet this takes seconds, for what would otherwise take the adapter's whole training."""
+        UNet this takes seconds, for what would otherwise take the adapter's whole training. It predicts the typical
+        proportions at first."""
+        if (first := batches(0).proportions) is not None:
+            with torch.no_grad():
+                self.encoder.proportions.bias.copy_(first.typical[0])
         optimizer = torch.optim.AdamW(self.encoder.parameters(), lr=_LEARNING_RATE)
         for step in track(range(self.method_settings.encoder_steps), "training the body encoder"):
             batch = replace(batches(step), step=self.method_settings.kl_warmup)
@@ -135,11 +135,10 @@ class Bolid(BranchedMethod):
         load_weights(self.prior, folder / "prior.safetensors")
 
 
-def _proportions_error(predicted: Tensor, keypoints: Tensor, has_views: Tensor) -> Tensor:
-    """Smooth L1 between predicted log proportions (B, 7) and the mean of those of the photos' keypoints (B, P, 17, 3),
-    where visible, in units of their deviation among photos of one person."""
-    spread = predicted.new_tensor(SPREAD)
-    target = mean_proportions(keypoints)
+def _proportions_error(predicted: Tensor, proportions: PersonProportions, has_views: Tensor) -> Tensor:
+    """Smooth L1 between predicted log proportions (B, 7) and the people's, where visible, in units of their deviation
+    among photos of one person."""
+    target, spread = proportions.person, proportions.spread
     mask = ~target.isnan() & has_views[:, None]
     errors = functional.smooth_l1_loss(predicted / spread, target.nan_to_num() / spread, reduction="none")
     # Normalised by row, so that the mean over rows does not depend on how a batch is split.

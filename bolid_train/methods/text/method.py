@@ -70,6 +70,9 @@ class TextOnly:
     def load(self, folder: Path) -> None:
         """Nothing was written."""
 
+    def freeze(self) -> None:
+        """Nothing has to change."""
+
     def load_public(self, path: Path) -> None:
         raise UsageError(f"method '{self.settings.method}' cannot start from a published file")
 

@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from bolid_data import manifest as manifests
 from bolid_data.catalog import IndexWriter
 from bolid_data.curate.judge import judge
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.lockfile import lock_digest
+from bolid_data.lockfile import lock_digest, read_lock
 from bolid_data.manifest import Filter, Manifest
 from bolid_data.records import Model
 from bolid_data.shard_index import ShardIndex
 from bolid_data.shards.forget import find, forget
-from bolid_data.shards.lock import index_digest, verify
+from bolid_data.shards.lock import index_digest, seal, verify
+from bolid_data.shards.rebuild import import_measurements
 from bolid_data.shards.write import shard, split_of
 from bolid_data.shards.writer import EncodedSample, ShardWriter, member
 from tests.support.measured_dataset import CAPTIONER, MODELS, World, jpeg
@@ -272,6 +274,35 @@ def test_the_lock_pins_thresholds_models_photos_and_shards(tmp_path: Path) -> No
     assert [photo["kept"] for photo in lock["photos"]].count(False) == 1
     assert all(photo["sightings"][0]["url"].startswith("https://a.example/") for photo in lock["photos"])
     assert {entry["shard"] for entry in lock["shards"]} == {path.name for path in tars(world)}
+
+
+def test_the_lock_pins_the_commits_of_models_from_the_hub(tmp_path: Path) -> None:
+    world, commit = make(tmp_path), "c0ffee" + "0" * 34
+    world.dataset.catalog.captions.choose_captioner(replace(CAPTIONER, revision=commit), "")
+    shard(manifest(tmp_path), world.dataset)
+    lock = json.loads(world.dataset.lock.read_text())
+    pinned = {model["id"]: model.get("revision", "none") for model in lock["models"]}
+    assert pinned == dict.fromkeys(pinned, "none") | {CAPTIONER.id: commit}
+    import_measurements(read_lock(world.dataset.lock), world.dataset.catalog)
+    assert world.dataset.catalog.lock_content.read()["models"] == lock["models"], "also after a rebuild"
+    for model in lock["models"]:
+        model["revision"] = "main; rm -rf"
+    seal({key: value for key, value in lock.items() if key != "sha256"}, world.dataset.lock)
+    with pytest.raises(UsageError, match=r"models\.0\.revision"):
+        read_lock(world.dataset.lock)
+
+
+def test_the_lock_names_every_model_whose_captions_it_holds(tmp_path: Path) -> None:
+    world, other = make(tmp_path), Model("chat@2", "chat", "", '{"instruction": "Describe the build."}', "MIT")
+    catalog = world.dataset.catalog
+    catalog.captions.add_captioner(other)
+    catalog.captions.record_captions(
+        other.id, "build", {catalog.samples.kept_photos(["person_0"])[0]["sha256"]: "tall"}
+    )
+    shard(manifest(tmp_path), world.dataset)
+    assert vars(other) | {"revision": None} in [
+        {"revision": None} | model for model in json.loads(world.dataset.lock.read_text())["models"]
+    ]
 
 
 def test_missing_photos_captions_or_locks_are_errors(tmp_path: Path) -> None:

@@ -55,13 +55,6 @@ def test_two_processes_share_what_one_would_have(dataset: Path) -> None:
     assert sorted(pick.seed for rank in (0, 1) for pick in picks[rank::2]) == sorted(pick.seed for pick in picks)
 
 
-def test_proportions_are_measured_on_at_most_16_photos_of_the_person() -> None:
-    people = {"many": _photos("many", ["tall"] * 30), "few": _photos("few", ["tall"] * 2)}
-    for pick in PersonSampler(people, 2, 3, seed=0).items(0):
-        assert len(pick.person_photos) == min(16, len(people[pick.target.person]))
-        assert {photo.person for photo in pick.person_photos} == {pick.target.person}
-
-
 _SIZES = {"tall": (480, 640), "wide": (640, 480), "square": (512, 512)}
 _SHAPES = {
     "anna": ["tall"] * 9 + ["wide"],

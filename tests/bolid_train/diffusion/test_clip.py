@@ -29,6 +29,15 @@ def test_a_folder_is_found_near_the_manifest_and_loaded_frozen(folder: Path) -> 
     assert not model.training and not any(value.requires_grad for value in model.parameters())
 
 
+def test_weights_in_half_precision_alone_are_loaded(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "half")
+    (tmp_path / "half" / "model.safetensors").rename(tmp_path / "half" / "model.fp16.safetensors")
+    half, full = (
+        load_clip(name, parent).model.state_dict() for name, parent in (("half", tmp_path), (str(folder), None))
+    )
+    assert all(torch.equal(half[name], full[name]) for name in full)
+
+
 def test_photos_that_are_not_square_are_seen_as_the_stock_processor_sees_them(folder: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randint(256, (3, 6, 9), generator=generator, dtype=torch.uint8)

@@ -25,6 +25,8 @@ KINDS = ["epsilon", "v_prediction"]
 class Knowing:
     """In the place of a UNet: knows the latents behind the noise, or says nothing but zeros."""
 
+    dtype = torch.float32
+
     def __init__(self, scheduler: DDPMScheduler, latents: Tensor | None = None) -> None:
         self.scheduler, self.latents = scheduler, latents
 
@@ -63,7 +65,7 @@ def _small_sdxl(**settings: Any) -> Denoiser:
 def test_knowing_the_noise_gives_the_true_picture_in_one_step_and_no_loss(kind: str) -> None:
     latents, scheduler = torch.randn(5, 4, 8, 8), _scheduler(kind)
     denoiser = Denoiser(Knowing(scheduler, latents), scheduler)  # type: ignore[arg-type]
-    estimate = denoiser.clean(latents, _inputs(5), RowRandom(range(5)), max_timestep=1000)
+    estimate = denoiser.clean(latents, _inputs(5), RowRandom(range(5)), 1, 1000)
     torch.testing.assert_close(estimate, latents, atol=1e-3, rtol=0)
     assert denoiser.loss(latents, _inputs(5), RowRandom(range(5))).item() < 1e-6
 
@@ -91,13 +93,13 @@ def test_a_base_that_predicts_something_else_is_refused() -> None:
         Denoiser(Knowing(_scheduler("sample")), _scheduler("sample"))  # type: ignore[arg-type]
 
 
-def test_estimates_start_from_no_later_than_the_timestep_given() -> None:
+def test_estimates_start_from_the_timesteps_given() -> None:
     seen: list[Tensor] = []
     denoiser = Denoiser.from_settings(Base.at("random", small_base()), Train(), CPU)
     denoiser.unet.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
     with torch.no_grad():
-        denoiser.clean(torch.randn(40, 4, 4, 4), _inputs(40), RowRandom(range(40)), max_timestep=3)
-    assert set(seen[0].tolist()) == {1, 2, 3}
+        denoiser.clean(torch.randn(40, 4, 4, 4), _inputs(40), RowRandom(range(40)), 2, 4)
+    assert set(seen[0].tolist()) == {2, 3, 4}
 
 
 def test_later_timesteps_are_drawn_in_proportion_to_them() -> None:
@@ -164,7 +166,7 @@ def test_lightning_and_estimates_are_the_same_with_a_base_that_predicts_velocity
             if kind == "v_prediction":
                 denoiser.unet.register_forward_hook(velocity, with_kwargs=True)
             drawn.append(denoiser.lightning(inputs, random, (8, 16, 16)))
-            drawn.append(denoiser.clean(latents, inputs, random, 400))
+            drawn.append(denoiser.clean(latents, inputs, random, 1, 400))
     torch.testing.assert_close(drawn[0], drawn[2], atol=1e-2, rtol=0)  # the first step divides by α = 0.07
     torch.testing.assert_close(drawn[1], drawn[3], atol=1e-3, rtol=0)
 
@@ -178,7 +180,7 @@ def test_gradients_pass_the_unet_and_are_the_same_with_gradient_checkpointing(pi
         text = inputs.encoder_hidden_states.requires_grad_()
         latents = torch.ones(1, 8, 16, 16)
         if pictures == "clean":
-            made = denoiser.clean(latents, inputs, random, 400)
+            made = denoiser.clean(latents, inputs, random, 1, 400)
         else:
             made = denoiser.lightning(inputs, random, (8, 16, 16))
         # Both ways through the UNet in one backward pass, as in training.
@@ -193,3 +195,27 @@ def test_without_lightning_weights_the_error_says_which_setting_asks_for_them() 
     denoiser = Denoiser.from_settings(Base.at("random", small_base()), Train(), CPU)
     with pytest.raises(BolidError, match="pictures"):
         denoiser.lightning(_inputs(1), RowRandom([0]), (4, 16, 16))
+
+
+def test_the_same_is_seen_at_later_timesteps_of_larger_latents() -> None:
+    denoiser = _small_sdxl()
+    timesteps = torch.tensor([1, 22, 400, 850])
+    assert denoiser.shifted(timesteps, 16, 16).tolist() == timesteps.tolist()
+    at_1024 = denoiser.shifted(timesteps, 128, 128).tolist()
+    assert at_1024[1] == pytest.approx(400, abs=2) and at_1024[2] == pytest.approx(921, abs=2)
+    assert at_1024[3] == 999, "no timestep is late enough"
+    assert denoiser.shifted(timesteps, 256, 64).tolist() == at_1024, "as many pixels"
+
+
+def test_noise_hides_an_image_of_twice_the_side_as_much_at_the_shifted_timestep() -> None:
+    denoiser, generator = _small_sdxl(), torch.Generator().manual_seed(0)
+    small = torch.randn(64, 1, 16, 16, generator=generator)
+    large = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    errors = []
+    for latents, timesteps in ((small, torch.tensor([300])), (large, denoiser.shifted(torch.tensor([300]), 32, 32))):
+        alpha_2 = denoiser.scheduler.alphas_cumprod[timesteps].item()
+        noise = torch.randn(latents.shape, generator=generator)
+        estimate = latents + ((1 - alpha_2) / alpha_2) ** 0.5 * noise
+        estimate = torch.nn.functional.avg_pool2d(estimate, latents.shape[2] // 16)
+        errors.append((estimate - small).std().item())
+    assert errors[0] == pytest.approx(errors[1], rel=0.03)

@@ -60,7 +60,7 @@ def test_what_a_method_trains_stays_trained_and_nothing_else_is() -> None:
     unet = _unet()
     with torch.no_grad():
         branches = Branches(unet, WIDTHS, zero_tokens=True)
-        expected = {id(parameter) for parameter in branches.parameters()}
+        expected = {id(parameter) for parameter in branches.trained_parameters()}
         bare = _predict(unet)
         attach(unet, LIGHTNING)
         assert torch.equal(_predict(unet), bare)
@@ -69,7 +69,7 @@ def test_what_a_method_trains_stays_trained_and_nothing_else_is() -> None:
         with enabled(unet):
             assert {id(value) for value in unet.parameters() if value.requires_grad} == expected
             _predict(unet).square().mean().backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in branches.parameters())
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in branches.trained_parameters())
     assert not any(value.grad is not None for value in unet.parameters() if not value.requires_grad)
 
 

@@ -1,32 +1,40 @@
 """Which models judge, what they are shown, and what is said where one is missing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from timm.models import save_for_hf
 from torch import Tensor
 
 from bolid_data.errors import BolidError, UsageError
+from bolid_data.gallery.people import draw_people
+from bolid_data.gallery.photo import Shot, draw_photo
 from bolid_data.weights import embedded_path
 from bolid_train.data.crops import crop
+from bolid_train.data.proportions import proportions
 from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.evaluate import metrics
 from bolid_train.evaluate.body_embedding import load_body_embedder, person_box
 from bolid_train.evaluate.cases import choose_cases
-from bolid_train.evaluate.evaluators import SMALL_WORLD, choose_evaluators, load_evaluators
+from bolid_train.evaluate.evaluators import SMALL_WORLD, EvaluatorOutputs, choose_evaluators, load_evaluators
 from bolid_train.evaluate.image_generator import to_pixels
 from bolid_train.evaluate.quality import batched_inference
 from bolid_train.evaluate.scorer import Scorer
 from bolid_train.evaluate.table import interval
-from tests.support.drawn_shards import drawn_people, write_shards
+from small_world.world.photos import draw_split
+from small_world.world.splits import HELD_OUT
+from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 from tests.support.small_base import small_base
 
 CPU = torch.device("cpu")
-SIDE = 96
 
 
 @pytest.fixture(scope="module")
@@ -150,20 +158,88 @@ def test_without_garments_the_leak_is_empty_and_breaks_nothing() -> None:
     assert leak == {"mean": None, "low": None, "high": None, "people": 0}
 
 
-def test_the_peoples_own_photos_are_nearer_to_photos_than_noise_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("buckets", [False, True])
+def test_the_peoples_own_photos_are_nearer_to_photos_than_noise_is(tmp_path: Path, buckets: bool) -> None:
     write_shards(tmp_path / "shards", drawn_people({"anna": 4, "boris": 4, "clara": 4}, "val"))
-    shards = ShardDataset(tmp_path / "shards")
+    shards, settings = ShardDataset(tmp_path / "shards"), write_manifest(tmp_path, resolution=96, buckets=buckets).train
     cases = choose_cases(shards.people("val"), seed=0, views=2, prompts=4)
-    scorer = Scorer(load_evaluators(SMALL_WORLD), cases, shards, SIDE, min_keypoints=6)
-    own = torch.stack(
-        [
-            to_pixels(crop(shards.photo(photo), photo.keypoints, (SIDE, SIDE))[0])
-            for case in cases
-            for photo in case.photos
-        ]
-    )
-    noise = torch.rand(12, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    scorer = Scorer(load_evaluators(SMALL_WORLD), cases, shards, settings, min_keypoints=6)
+    size = (80, 112) if buckets else (96, 96)
+    own = [to_pixels(crop(shards.photo(photo), photo.keypoints, size)[0]) for case in cases for photo in case.photos]
+    noise = [torch.rand(own[0].shape, generator=torch.Generator().manual_seed(number)) * 2 - 1 for number in range(12)]
     mine, strange = scorer.quality(own)["fd_small"], scorer.quality(noise)["fd_small"]
     assert mine["mean"] < 1e-6 * strange["mean"], "the very photos that the scorer was made of"
     assert mine["people"] == 3
     assert scorer.quality(noise[:8])["fd_small"]["people"] == 2, "some of the people"
+
+
+@pytest.fixture(scope="module")
+def standing() -> tuple[list[Tensor], Tensor]:
+    """Photos (3, 64, 64) of two people of the small world who stand clear of the left and right edge, one person after
+    the other, and the true keypoints (N, 17, 3)."""
+    photos = draw_split(replace(HELD_OUT, people=2))
+    seen = np.where(photos.keypoints[..., 2:] > 0, photos.keypoints[..., :2], np.nan)
+    rows = np.flatnonzero((np.nanmin(seen[..., 0], 1) >= 16) & (np.nanmax(seen[..., 0], 1) <= 48))
+    return [to_pixels(Image.fromarray(photos.images[row])) for row in rows], torch.from_numpy(photos.keypoints[rows])
+
+
+def test_the_small_worlds_bodies_are_the_same_on_photos_of_any_shape(standing: tuple[list[Tensor], Tensor]) -> None:
+    """A crop takes nothing of the person; the network that sees squares alone must not see it stretched."""
+    photos, truth = standing
+    assert len(photos) >= 8
+    evaluators = load_evaluators(SMALL_WORLD)
+    square, tall = evaluators.evaluate(photos), evaluators.evaluate([photo[:, :, 12:52] for photo in photos])
+    seen = truth[..., 2] > 0
+    offset = torch.tensor([12.0, 0.0])
+    errors = [
+        (found - points)[seen].norm(dim=1).median()
+        for found, points in (
+            (square.keypoints[..., :2], truth[..., :2]), (tall.keypoints[..., :2], truth[..., :2] - offset),
+        )
+    ]  # fmt: skip
+    assert errors[1] < 1.2 * errors[0] + 0.1, "in pixels of the crop"
+    assert float((square.bodies * tall.bodies).sum(1).mean()) > 0.97
+    assert float(metrics.pose_similarity(tall.keypoints, square.keypoints).nanmean()) > 0.97
+    assert float((proportions(tall.keypoints) - proportions(square.keypoints)).abs().nanmean()) < 0.03
+
+
+def test_clip_sees_head_and_feet_on_a_tall_image(standing: tuple[list[Tensor], Tensor]) -> None:
+    evaluators, tall = load_evaluators(SMALL_WORLD), standing[0][0][:, :, 12:52]
+    beheaded, footless = tall.clone(), tall.clone()
+    beheaded[:, :10], footless[:, -10:] = -1, -1
+    seen = evaluators.evaluate([tall, beheaded, footless]).clip
+    assert float((seen[0] @ seen[1:].T).max()) < 0.99
+
+
+def test_what_is_measured_does_not_depend_on_which_images_are_measured_together(
+    standing: tuple[list[Tensor], Tensor],
+) -> None:
+    photos = [
+        photo[:, :, 12:52] if number % 3 == 0 else photo[:, 8:56] if number % 3 == 1 else photo
+        for number, photo in enumerate(standing[0])
+    ]
+    evaluators = load_evaluators(SMALL_WORLD)
+    together = evaluators.evaluate(photos)
+    alone = EvaluatorOutputs.joined([evaluators.evaluate([photo]) for photo in photos])
+    for name, values in vars(together).items():
+        torch.testing.assert_close(values, vars(alone)[name], atol=1e-4, rtol=1e-4)
+    quality, rows = evaluators.quality(), range(len(photos))
+    quality.add_photos(photos[1:])
+    found = quality.score([photos[row] for row in rows], 1)
+    turned = quality.score([photos[row] for row in reversed(rows)], 1)
+    for metric, values in found.items():
+        assert values["mean"] == pytest.approx(turned[metric]["mean"], rel=1e-4)
+
+
+def test_yolo_measures_in_pixels_on_photos_of_any_shape() -> None:
+    """A tall photo, and the same in the middle of a wide one, which YOLO sees smaller."""
+    drawn = draw_photo(Shot((draw_people(1, 0)[0],), "full", (300, 450), (0,)))
+    tall, detect = to_pixels(drawn.image), load_keypoints("yolo11n-pose")
+    on_tall = detect(tall[None])
+    on_wide = detect(torch.nn.functional.pad(tall, (200, 200, 0, 0), value=0.3)[None])
+    seen = ((on_tall[0, :, 2] > 0.5) & (on_wide[0, :, 2] > 0.5)).nonzero()[:, 0]
+    assert len(seen) >= 12
+    for keypoints, left in ((on_tall, 0.0), (on_wide, 200.0)):
+        error = keypoints[0, :, :2] - torch.tensor([left, 0.0]) - torch.tensor(drawn.keypoints)[:, :2]
+        assert float(error[seen].norm(dim=1).median()) < 15, "of 450 pixels"
+    assert float(metrics.pose_similarity(on_tall, on_wide)) > 0.9

@@ -87,6 +87,20 @@ def test_a_pose_is_the_same_wherever_and_however_large_the_figure_stands() -> No
     assert metrics.pose_similarity(_figure(unseen=(7, 8, 9, 10, 13, 14, 15, 16)), ARMS_UP).isnan().all()
 
 
+def test_poses_and_limbs_on_images_of_other_sizes_are_compared_in_units_of_the_body() -> None:
+    """The reference is on a wide photo, the image is tall; only fractions of width and height would differ."""
+    tall, wide = ARMS_UP.clone(), ARMS_UP.clone()
+    tall[..., :2] = tall[..., :2] * 8 + torch.tensor([20.0, 200.0])  # of 832 × 1216
+    wide[..., :2] = wide[..., :2] * 5 + torch.tensor([700.0, 90.0])  # of 1216 × 832
+    assert float(metrics.pose_similarity(tall, wide)) == pytest.approx(1, abs=1e-5)
+    person = mean_proportions(wide[None])
+    assert float(metrics.limb_error(tall, person, NO, between_people=9.0)) == pytest.approx(0, abs=1e-3)
+    fractions = [tall.clone(), wide.clone()]
+    for points, size in zip(fractions, ((832.0, 1216.0), (1216.0, 832.0)), strict=True):
+        points[..., :2] /= torch.tensor(size)
+    assert float(metrics.pose_similarity(*fractions)) < 0.9
+
+
 def test_pose_copy_is_one_for_the_references_pose_and_zero_for_the_bases() -> None:
     reference = torch.cat([ARMS_UP, ARMS_UP])
     bare = metrics.pose_similarity(torch.cat([_figure(), _figure()]), reference)

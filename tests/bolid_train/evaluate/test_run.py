@@ -3,22 +3,18 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Manifest
-from bolid_train.diffusion.base import Base
-from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.evaluate.image_generator import Sampling
 from bolid_train.evaluate.run import choose_sampling, evaluate, parse_view_counts
-from bolid_train.methods import adapter, registry
-from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
+from tests.bolid_train.evaluate.finished_run import write_run
+from tests.support.drawn_shards import drawn_people, write_shards
 from tests.support.small_base import small_base
 
 FAST = Sampling(steps=2, guidance=0.0)
@@ -33,29 +29,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     trained on one of the people, and LoRAs of two of the people and of somebody else."""
     folder = tmp_path_factory.mktemp("evaluated")
     write_shards(folder / "shards", drawn_people({"anna": 3, "boris": 3, "clara": 4}, "val"))
-    _write_run(folder, "ip-adapter", "ip-adapter", seed=0)
-    _write_run(folder, "other", "ip-adapter", seed=1, person="clara")
+    write_run(folder, "ip-adapter", "ip-adapter", seed=0)
+    write_run(folder, "other", "ip-adapter", seed=1, person="clara")
     for seed, run in enumerate(("ip-adapter", "other")):
         shutil.copytree(folder / "runs" / run, folder / "runs" / f"twice-seed{seed}")
     for seed, person in enumerate(("anna", "boris", "erik")):
-        _write_run(folder, f"lora-{seed}", "lora", seed, person)
-    return folder, _write_run(folder, "bolid", "bolid", seed=0)
-
-
-def _write_run(folder: Path, name: str, method: str, seed: int, person: str = "erik", **train: Any) -> Manifest:
-    """A finished run with random weights. Returns its manifest."""
-    settings = write_manifest(folder, method=method, **train)
-    base = Base.resolve(settings.train, folder)
-    torch.manual_seed(seed)
-    installed = registry.resolve(method).make(settings.train, base)
-    installed.install(Denoiser.from_settings(base, settings.train, torch.device("cpu")).unet, base)
-    with torch.no_grad():
-        for parameter in installed.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    run = folder / "runs" / name
-    run.mkdir(parents=True)
-    adapter.publish(run, installed, settings.train, base, 0, [person], folder, photos=2)
-    return settings
+        write_run(folder, f"lora-{seed}", "lora", seed, person)
+    return folder, write_run(folder, "bolid", "bolid", seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -174,8 +154,8 @@ def test_runs_that_look_at_photos_through_other_image_encoders_stand_in_one_tabl
     shutil.copytree(made[0] / "shards", tmp_path / "shards")
     config = CLIPVisionConfig.from_pretrained(small_base() / "image_encoder", projection_dim=48)
     CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "eyes")
-    manifest = _write_run(tmp_path, "own", "ip-adapter", seed=0)
-    _write_run(tmp_path, "other", "ip-adapter", seed=0, image_encoder="eyes")
+    manifest = write_run(tmp_path, "own", "ip-adapter", seed=0)
+    write_run(tmp_path, "other", "ip-adapter", seed=0, image_encoder="eyes")
     found = evaluate(manifest, tmp_path, views=(1, 2), sampling=FAST)
     [own, other] = [_means(found, method) for method in ("own", "other")]
     assert own.keys() == other.keys() and own["clip_i", 2] != other["clip_i", 2]
@@ -199,7 +179,7 @@ def test_without_a_split_the_first_with_enough_people_is_taken_and_that_is_said(
 ) -> None:
     people = drawn_people({"anna": 3, "boris": 3, "clara": 3}) | drawn_people({"daria": 3}, "val")
     write_shards(tmp_path / "shards", people)
-    manifest = _write_run(tmp_path, "own", "ip-adapter", seed=0)
+    manifest = write_run(tmp_path, "own", "ip-adapter", seed=0)
     found = evaluate(manifest, tmp_path, views=(1,), sampling=FAST)
     assert {row["set"] for row in found["rows"]} == {f"{tmp_path.name}/train"}
     said = " ".join(capsys.readouterr().err.split())

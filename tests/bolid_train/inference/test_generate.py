@@ -408,3 +408,18 @@ def test_real_photos_of_one_person_one_or_several(runs: tuple[Path, Manifest], t
     several = _generate(runs, tmp_path / "several.png", run="yolo", photos=photos[:3])
     assert (one["body"], one["photos"], several["photos"]) == ("photos", 1, len(photos[:3]))
     assert not np.array_equal(_pixels(tmp_path / "one.png"), _pixels(tmp_path / "several.png"))
+
+
+@pytest.mark.parametrize(("width", "height"), [(48, 80), (88, 56)])
+def test_the_person_and_their_box_are_in_an_image_of_any_shape(
+    runs: tuple[Path, Manifest], people: list[list[Path]], tmp_path: Path, width: int, height: int
+) -> None:
+    shape: dict[str, Any] = {"width": width, "height": height, "negative_prompt": "blue"}
+    nobody = _paint(runs, tmp_path / "x.png", photos=people[0], scale_ref=0.0, scale_body=0.0, **shape)
+    alone = _paint(runs, tmp_path / "x.png", photos=people[0][:1], **shape)
+    assert alone.shape == (height, width, 3) and np.abs(alone - nobody).max() > 3
+    everywhere = _paint(runs, tmp_path / "x.png", people=people[0][:1], boxes=[f"0,0,{width},{height}"], **shape)
+    assert np.abs(everywhere - alone).max() <= 1
+    above = _paint(runs, tmp_path / "x.png", people=people[0][:1], boxes=[f"0,0,{width},{height // 2}"], **shape)
+    change = np.abs(above - nobody).mean(axis=(1, 2))
+    assert change[: height // 2].mean() > change[height // 2 :].mean()

@@ -26,7 +26,7 @@ def _absolute(found: Tensor, person: Tensor) -> Tensor:
 
 
 def _proportions(found: Tensor, person: Tensor) -> Tensor:
-    return of_proportions(found, proportions(person))
+    return of_proportions(found, proportions(person), torch.tensor(SPREAD))
 
 
 def _retargeted(found: Tensor, person: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from small_world.pixels import pixels
 from small_world.sdxl import FOLDER
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT
+from tests.support.drawn_batches import drawn_proportions
 
 CPU = torch.device("cpu")
 BASE = Base.at("small-sdxl", FOLDER)
@@ -66,7 +67,7 @@ def batch(photos: Photos, pipe: StableDiffusionXLPipeline) -> Batch:
             "clip_references": clip.embed_images(images),
         },
         reference_keypoints=fractions,
-        person_keypoints=keypoints[:, None],
+        proportions=drawn_proportions(keypoints[:, None]),
     )
 
 
@@ -88,7 +89,7 @@ def test_every_term_teaches_the_adapter_and_changes_nothing_that_is_frozen(batch
     batch = batch.select(slice(1))
     inputs = _inputs(batch)
     inputs.added_cond_kwargs["image_embeds"] = [torch.ones(1, 1, 8)]
-    trained = list(adapter.parameters())
+    trained = list(adapter.trained_parameters())
     assert losses._clip and isinstance(losses._detector, nn.Module)
     frozen = [losses._vae, losses._detector, losses._clip.model]
     before = [{name: value.clone() for name, value in part.state_dict().items()} for part in frozen]
@@ -108,11 +109,11 @@ def test_every_term_teaches_the_adapter_and_changes_nothing_that_is_frozen(batch
 @pytest.mark.parametrize("form", ["absolute", "proportions", "retargeted"])
 def test_a_decoded_photo_costs_less_with_its_own_person_than_with_another(batch: Batch, form: str) -> None:
     _, losses = _chain(identity_form=form)
-    assert batch.reference_keypoints is not None and batch.person_keypoints is not None
+    assert batch.reference_keypoints is not None and batch.proportions is not None
     other = replace(
         batch,
         reference_keypoints=batch.reference_keypoints.roll(1, 0),
-        person_keypoints=batch.person_keypoints.roll(1, 0),
+        proportions=replace(batch.proportions, person=batch.proportions.person.roll(1, 0)),
     )
     with torch.no_grad():
         pictures = losses.decode(batch.latents)
@@ -165,7 +166,8 @@ def test_following_the_gradient_lowers_the_loss_also_in_bfloat16(batch: Batch) -
     denoiser, losses = _chain(identity_form="proportions", clip_style=0.0, clip_text=0.0, share=0.5)
     inputs = _inputs(batch)
     text = inputs.encoder_hidden_states.clone().requires_grad_()
-    other = replace(batch, person_keypoints=batch.person_keypoints.roll(1, 0))  # type: ignore[union-attr]
+    assert batch.proportions is not None
+    other = replace(batch, proportions=replace(batch.proportions, person=batch.proportions.person.roll(1, 0)))
     values = []
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16):

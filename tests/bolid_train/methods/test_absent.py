@@ -92,10 +92,10 @@ def _published(folder: Path, absent: str) -> Path:
 def test_adapter_json_says_which_and_adapters_of_before_are_read_as_what_they_were(tmp_path: Path) -> None:
     run = _published(tmp_path, "zero_tokens")
     made = adapter.read(run)
-    assert (made.version, made.settings["bolid"]["absent"]) == (3, "zero_tokens")
+    assert (made.version, made.settings["bolid"]["absent"]) == (4, "zero_tokens")
     old = Path(shutil.copytree(run, tmp_path / "runs" / "old"))
     text = (old / "adapter.json").read_text()
-    (old / "adapter.json").write_text(text.replace('"version": 3', '"version": 2'))
+    (old / "adapter.json").write_text(text.replace('"version": 4', '"version": 2'))
     assert Settings.of(adapter.read(old).train_settings(old)).absent == "projected_zeros"
     pipeline = InferencePipeline.from_run(old, adapter.read(old), tmp_path)
     assert isinstance(pipeline.method, Bolid)

@@ -1,7 +1,7 @@
 """The branches are the paper's attention, and their files are plain IP-Adapters: for diffusers, and for ComfyUI as far
 as the code of its node (ComfyUI_IPAdapter_plus) says what it asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,8 @@ def test_attention_is_the_sum_of_the_papers_three_terms() -> None:
     expected = attention.to_out[0](term(text, *own) + 0.3 * term(ref, *own) + 0.7 * term(body, *own))
     for gradients in (True, False):  # they are computed in two ways
         with torch.set_grad_enabled(gradients):
-            got = attention(queries, encoder_hidden_states=(text, [ref[:, None], body[:, None]]))
+            tokens = method.branches.keys_and_values([ref[:, None], body[:, None]])
+            got = attention(queries, encoder_hidden_states=(text, tokens))
         torch.testing.assert_close(got, expected)
 
 
@@ -55,7 +56,7 @@ def test_outside_its_mask_a_person_adds_nothing_to_attention(gradients: bool) ->
 
     def outputs(tokens: list[Tensor], **kwargs: object) -> Tensor:
         with torch.set_grad_enabled(gradients):
-            hidden = attention(queries, encoder_hidden_states=(text, tokens), **kwargs)
+            hidden = attention(queries, encoder_hidden_states=(text, method.branches.keys_and_values(tokens)), **kwargs)
         return hidden.detach().unflatten(1, (8, 8))
 
     both = outputs(people, ip_adapter_masks=[masks, masks])
@@ -71,20 +72,35 @@ def test_outside_its_mask_a_person_adds_nothing_to_attention(gradients: bool) ->
 def test_gradients_are_those_of_the_fused_attention() -> None:
     queries, text = torch.randn(2, 9, 96), torch.randn(2, 7, 80)
     tokens = [torch.randn(2, 1, 4, 80, requires_grad=True) for _ in range(2)]
-    _, unet = installed("bolid")
+    method, unet = installed("bolid")
     block = unet.get_submodule("mid_block.attentions.0.transformer_blocks.0")
+    names = [name for name in unet.attn_processors if "attn2" in name]
+    position = 2 * names.index("mid_block.attentions.0.transformer_blocks.0.attn2.processor") + 1
+    weights = method.branches.to_kv[0]
 
-    def gradients() -> list[Tensor]:
-        hidden = block.attn2(block.attn1(queries), encoder_hidden_states=(text, tokens))
-        return list(torch.autograd.grad(hidden.square().sum(), tokens))
+    def gradients(branches: list[Tensor] | Sequence[Sequence[Tensor]], wanted: list[Tensor]) -> list[Tensor]:
+        hidden = block.attn2(block.attn1(queries), encoder_hidden_states=(text, branches))
+        return list(torch.autograd.grad(hidden.square().sum(), [*tokens, *wanted]))
 
-    ours = gradients()
+    *ours, of_all = gradients(method.branches.keys_and_values(tokens), [weights])
     fused = IPAdapterAttnProcessor2_0(96, 80, num_tokens=[4, 4])
-    fused.load_state_dict(block.attn2.processor.state_dict())
+    fused.load_state_dict(
+        {
+            f"to_{kind}_ip.{branch}.weight": method.branches.tensors(name)[f"ip_adapter.{position}.to_{kind}_ip.weight"]
+            for branch, name in enumerate(("ref", "body"))
+            for kind in "kv"
+        }
+    )
     block.attn2.set_processor(fused)
     block.attn1.set_processor(AttnProcessor2_0())
-    for got, expected in zip(ours, gradients(), strict=True):
-        torch.testing.assert_close(got, expected)
+    *expected, of_keys, of_values = gradients(tokens, [fused.to_k_ip[0].weight, fused.to_v_ip[0].weight])
+    for got, wanted in zip(ours, expected, strict=True):
+        torch.testing.assert_close(got, wanted)
+    with torch.no_grad():
+        weights.copy_(of_all)
+    layer = method.branches.tensors("ref")
+    torch.testing.assert_close(layer[f"ip_adapter.{position}.to_k_ip.weight"], of_keys)
+    torch.testing.assert_close(layer[f"ip_adapter.{position}.to_v_ip.weight"], of_values)
 
 
 @pytest.mark.parametrize("base", [small_base, lambda: sdxl.FOLDER], ids=["random", "small-sdxl"])
@@ -157,7 +173,7 @@ def test_sdxls_file_has_what_comfyui_asks_of_an_sdxl_ip_adapter() -> None:
     keys_and_values = 2 * 2048 * (10 * 640 + 60 * 1280)
     projections = (1280 + 768) * 4 * 2048 + 2 * 2048  # biases stay at 0
     trained = 2 * keys_and_values + projections
-    assert sum(value.numel() for value in branches.parameters()) == trained
+    assert sum(value.numel() for value in branches.trained_parameters()) == trained
     biases = 2 * (4 + 1) * 2048
     assert sum(value.numel() for value in unet.parameters()) == 2_567_463_684 + trained + biases  # SDXL's, and ours
     layers = _layers(unet)

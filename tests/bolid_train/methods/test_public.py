@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionXLPipeline
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -68,6 +70,29 @@ def test_both_formats_give_the_stock_image(files: dict[str, Path], kind: str, na
         num_inference_steps=2, guidance_scale=5.0, height=64, width=64, generator=[torch.Generator().manual_seed(3)],
     ).images  # fmt: skip
     assert image.tobytes() == expected.tobytes()
+
+
+def test_a_photo_is_preprocessed_as_in_the_stock_pipeline(
+    files: dict[str, Path], dataset: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(dataset / "shards", tmp_path / "shards")
+    shutil.copy(files["safetensors"], tmp_path / "published.safetensors")
+    table = {"ref_from": "published.safetensors"}
+    settings = write_manifest(tmp_path, method="ip-adapter", **{"ip-adapter": table}, learning_rate=1e-12)
+    train(settings, tmp_path, steps=1)
+    photo = Image.effect_noise((60, 100), 80).convert("RGB")  # tall: head and feet are cropped off, as there
+    photo.save(tmp_path / "photo.png")
+    request = Request("a person", tmp_path / "ours.png", image_prompt=tmp_path / "photo.png", steps=2, seed=3)
+    generate(tmp_path, settings, request)
+    stock = StableDiffusionXLPipeline.from_pretrained(small_base(), add_watermarker=False)
+    stock.load_ip_adapter(tmp_path, subfolder="", weight_name="published.safetensors", image_encoder_folder=None)
+    stock.set_ip_adapter_scale(1.0)
+    [expected] = stock(
+        "a person", ip_adapter_image=photo, num_inference_steps=2, guidance_scale=5.0,
+        generator=torch.Generator().manual_seed(3),
+    ).images  # fmt: skip
+    difference = np.asarray(Image.open(tmp_path / "ours.png"), np.int16) - np.asarray(expected, np.int16)
+    assert np.abs(difference).max() <= 1, "a training step of almost nothing"
 
 
 def test_the_files_own_answer_to_nothing_is_kept_and_trained(files: dict[str, Path]) -> None:

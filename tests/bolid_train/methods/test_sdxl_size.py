@@ -6,11 +6,13 @@ diffusers' own benchmarks give 5.979 TFLOP for a pass at 1024×1024, by a counte
 The IP-Adapter for SDXL with ViT-H (`ip-adapter_sdxl_vit-h.safetensors`, float16) is a file of 698 MB.
 """
 
+from collections.abc import Callable, Iterable
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,6 +23,7 @@ from bolid_train.diffusion.unet_inputs import UNetInputs
 from bolid_train.methods.bolid.body_views import BodyViews
 from bolid_train.methods.bolid.encoder import WIDTH
 from bolid_train.methods.bolid.method import Bolid
+from bolid_train.methods.layers.branches import Branches
 from bolid_train.settings import train_model
 from bolid_train.training import flops
 from tests.support.sdxl import SDXL
@@ -29,6 +32,14 @@ from tests.support.small_base import small_base
 TEXT, TOKENS = 2048, 4
 REF, BODY = 1024, 768  # ViT-H's image embedding, and the default c_body
 TERA = 10**12
+SDXL_VAE: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 1024,
+}
 
 
 def _unet() -> UNet2DConditionModel:
@@ -72,8 +83,8 @@ def test_what_is_trained_is_as_large_as_the_formula_says() -> None:
     mix = 2 * WIDTH + 4 * WIDTH**2 + 3 * WIDTH
     heads = 2 * WIDTH + 2 * (WIDTH + 1) * BODY + (BODY + 1) * 7
     trained = list(method.parameters())
-    assert len(method.branches.processors) == 70
-    assert _size(method.branches.parameters()) == _trained(REF) + _trained(BODY) == 696_258_560
+    assert len(method.branches.tensors("ref")) == 4 + 2 * 70
+    assert _size(method.branches.trained_parameters()) == _trained(REF) + _trained(BODY) == 696_258_560
     assert _size(method.encoder.parameters()) == projections + mix + heads
     assert _size(trained) == _trained(REF) + _trained(BODY) + projections + mix + heads
     assert {id(value) for value in unet.parameters() if value.requires_grad} <= {id(value) for value in trained}
@@ -134,3 +145,66 @@ def _without_proportions(method: Bolid) -> list[nn.Parameter]:
     """`proportions` reads the body for a term of its own."""
     own = {id(value) for value in method.encoder.proportions.parameters()}
     return [value for value in method.parameters() if id(value) not in own]
+
+
+class _FusedAttention(torch.autograd.Function):
+    """Attention that keeps what a fused kernel keeps; on the meta device torch would keep the scores as well."""
+
+    @staticmethod
+    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        output, log_sum = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, output, log_sum)
+        return output
+
+
+def _kept(forward: Callable[[], object], weights: Iterable[nn.Parameter]) -> float:
+    """GB that autograd keeps of a forward pass, besides the weights themselves."""
+    own, kept = {value.untyped_storage()._cdata for value in weights}, {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = forward()
+    del result
+    return sum(kept.values()) / 1e9
+
+
+def test_activations_are_as_large_as_the_page_on_training_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **_: object) -> torch.Tensor:
+        return _FusedAttention.apply(query, key, value)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attend)
+    monkeypatch.setattr("bolid_train.methods.layers.attention.scaled_dot_product_attention", attend)
+    unet = _unet().to(torch.bfloat16)
+    with torch.device("meta"):
+        Branches(unet, {"ref": REF, "body": BODY}, zero_tokens=True)
+        vae = AutoencoderKL(**SDXL_VAE).requires_grad_(False).to(torch.bfloat16)
+    denoiser = Denoiser(unet, DDPMScheduler())
+
+    def step(photos: int) -> float:
+        with torch.device("meta"):
+            added = {
+                "text_embeds": torch.empty(photos, 1280),
+                "time_ids": torch.empty(photos, 6),
+                "image_embeds": [torch.empty(photos, 1, width, requires_grad=True) for width in (REF, BODY)],
+            }
+            inputs = UNetInputs(torch.empty(photos, 77, TEXT), added)
+            noisy = torch.empty(photos, 4, 128, 128)
+            return _kept(lambda: denoiser(noisy, torch.empty(photos), inputs), unet.parameters())
+
+    def decoder() -> float:
+        latents = torch.empty(1, 4, 128, 128, device="meta", dtype=torch.bfloat16, requires_grad=True)
+        return _kept(lambda: vae.decode(latents).sample, vae.parameters())
+
+    copies = 2 * 2 * (10 * 640 + 60 * 1280) * 2 * TEXT / 1e9  # of K and V of both branches in bfloat16
+    assert step(2) - step(1) == pytest.approx(5.6, abs=0.05)
+    assert 2 * step(1) - step(2) == pytest.approx(copies, abs=0.01) == pytest.approx(1.4, abs=0.05)
+    assert decoder() == pytest.approx(11.9, abs=0.05)
+    unet.enable_gradient_checkpointing()
+    vae.enable_gradient_checkpointing()
+    assert step(2) - step(1) == pytest.approx(0.48, abs=0.02)
+    assert decoder() == pytest.approx(1.7, abs=0.05)

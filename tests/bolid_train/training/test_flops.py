@@ -4,8 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from bolid_train.training.flops import PEAKS, count, estimate_mfu, peak_flops, unet_flops
-from small_world.sdxl import build_unet
+from bolid_data.manifest import ObjectiveSettings
+from bolid_train.diffusion.base import Base
+from bolid_train.training.flops import (
+    PEAKS,
+    count,
+    decoder_flops,
+    estimate_mfu,
+    peak_flops,
+    step_flops,
+    unet_flops,
+)
+from small_world.sdxl import FOLDER, build_unet
 
 
 def test_a_frozen_layer_costs_as_much_back_as_forward() -> None:
@@ -40,3 +50,15 @@ def test_a_frozen_unet_costs_about_twice_a_pass_and_four_times_more_at_twice_the
     small, large = unet_flops(config, 16, 16), unet_flops(config, 32, 32)
     assert 1.8 < small.step / small.forward < 2.2
     assert 3.8 < large.forward / small.forward < 4  # what is done to the prompt does not grow
+
+
+def test_a_step_counts_the_images_that_losses_need() -> None:
+    base, unet = Base.at("small-sdxl", FOLDER), build_unet().config
+    diffusion = unet_flops(unet, 16, 16)
+    assert step_flops(base, unet, ObjectiveSettings(), 16, 16) == diffusion.step
+    one = step_flops(base, unet, ObjectiveSettings(identity=1.0, share=0.5), 16, 16)
+    decoder = decoder_flops(base.vae_config, 16, 16)
+    assert 0 < decoder.forward < decoder.backward < 1.2 * decoder.forward, "frozen"
+    assert one == diffusion.step + 0.5 * (diffusion.step + decoder.step)
+    four = step_flops(base, unet, ObjectiveSettings(clip_text=1.0, share=0.5, pictures="lightning"), 16, 16)
+    assert four - one == 0.5 * 3 * diffusion.forward

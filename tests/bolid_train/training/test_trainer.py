@@ -20,6 +20,7 @@ from bolid_data.manifest import Manifest
 from bolid_data.weights import file_sha256
 from bolid_train.data.features.batches import make_batch
 from bolid_train.data.features.cache import FeatureCache
+from bolid_train.data.person_proportions import ProportionStatistics
 from bolid_train.data.sampler import PersonSampler
 from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.diffusion.base import Base
@@ -147,6 +148,17 @@ def test_two_processes_are_one_with_twice_the_batch(dataset: Path, tmp_path: Pat
     assert len(_losses(one)) == len(_losses(two)) == 3
     for first, second in zip(_losses(one), _losses(two), strict=True):
         assert first == pytest.approx(second, rel=1e-4), "sums in another order, and no more"
+    features = [{path.relative_to(folder) for path in folder.glob("features/*/*/*")} for folder in (one, two)]
+    assert features[0] == features[1], "which two processes have made together"
+
+
+def test_deterministic_algorithms_are_used_if_they_are_asked_for_and_only_then(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset / "shards", tmp_path / "shards")
+    for deterministic in (True, False):
+        settings = write_manifest(tmp_path, **EVERYTHING, deterministic=deterministic)
+        train(settings, tmp_path, steps=2, run=f"run-{deterministic}")
+        assert torch.are_deterministic_algorithms_enabled() == deterministic
+    assert _losses(tmp_path, "run-True") == _losses(tmp_path, "run-False"), "a CPU has no others"
 
 
 def test_a_run_is_not_resumed_with_other_settings(folder: Path) -> None:
@@ -165,7 +177,8 @@ def test_the_loss_falls_on_a_batch_seen_again_and_the_base_stays(trained: tuple[
     base = Base.resolve(settings.train, folder)
     people = ShardDataset(folder / "shards").people("train")
     cache = FeatureCache(folder / "features", base, settings.train, training_features(settings.train, folder))
-    batch = make_batch(cache, PersonSampler(people, 3, 3, seed=0).items(1)).to(torch.device("cpu"))
+    items, statistics = PersonSampler(people, 3, 3, seed=0).items(1), ProportionStatistics(people)
+    batch = make_batch(cache, items, statistics=statistics).to(torch.device("cpu"))
     torch.manual_seed(0)
     denoiser = Denoiser.from_settings(base, settings.train, torch.device("cpu"))
     before = {name: value.clone() for name, value in denoiser.unet.state_dict().items()}
@@ -220,6 +233,10 @@ def test_a_run_may_start_from_a_finished_one_of_its_kind(folder: Path) -> None:
     assert seen[0] == seen[1] and len(seen[1]["hashes"]) == 3, "whom the first has seen, the second has"
     with pytest.raises(UsageError, match="that run has method 'bolid' and body_dim 32"):
         train(write_manifest(folder, start="bolid", body_dim=16), folder, steps=1, run="third")
+    other = write_manifest(folder, start="bolid", reference_fit="crop", view_fit="squash")
+    train(other, folder, steps=1, run="fits")
+    settings = json.loads((folder / "runs" / "fits" / "adapter.json").read_text())["settings"]
+    assert (settings["reference_fit"], settings["view_fit"]) == ("pad", "pad"), "as the run that it starts from"
     with pytest.raises(UsageError, match="no such run"):
         train(write_manifest(folder, start="nobody"), folder, steps=1, run="third")
     with pytest.raises(UsageError, match="used the base's image encoder; name the same image_encoder"):

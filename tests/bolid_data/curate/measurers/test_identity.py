@@ -100,6 +100,13 @@ def embedding(kind: str, network: PreTrainedModel, image: Image.Image) -> list[f
     return (vector / vector.norm()).tolist()
 
 
+def test_weights_in_half_precision_alone_are_loaded(tmp_path: Path, photos: list[Photo]) -> None:
+    save("vit", tmp_path / "vit")
+    full = measure(tmp_path / "vit", photos)
+    (tmp_path / "vit" / "model.safetensors").rename(tmp_path / "vit" / "model.fp16.safetensors")
+    assert measure(tmp_path / "vit", photos) == full
+
+
 @pytest.mark.parametrize("kind", sorted(NETWORKS))
 def test_the_vector_is_the_networks_own_embedding_at_unit_length(kind: str, tmp_path: Path) -> None:
     network = save(kind, tmp_path / kind)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch
-from bolid_train.data.proportions import SPREAD, proportions
 from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.methods.bolid.body_views import BodyViews
 from bolid_train.methods.bolid.method import Bolid
@@ -49,21 +48,20 @@ def test_kl_is_in_nats_a_dimension_and_grows_over_the_first_steps() -> None:
         torch.testing.assert_close(_losses(method, replace(batch, step=step))["kl"], share * expected)
 
 
-def test_proportions_are_the_mean_of_the_persons_photos_where_they_are_seen() -> None:
+def test_proportions_are_the_persons_where_they_are_known() -> None:
     method, _ = _bolid(proportions=0.5)
     batch = drawn_batch(rows=2)
-    assert batch.person_keypoints is not None
-    people = batch.person_keypoints.clone()
-    people[0, :, 9:11, 2] = 0  # no wrist in any photo of the first person
-    people[1, 2:, :, 2] = 0  # and only two photos of the second
+    assert batch.proportions is not None
+    person = batch.proportions.person.clone()
+    person[0, 4] = torch.nan  # no wrist in any photo of the first person
+    spread = 0.1 + torch.rand(7)
     told = method.encoder.predict_proportions(_bodies(method, batch))
-    first = proportions(people[0])[:, [0, 1, 2, 3, 5, 6]].mean(0)
-    second = proportions(people[1, :2]).mean(0)
-    spread = torch.tensor(SPREAD)
-    apart = [(told[0, [0, 1, 2, 3, 5, 6]] - first) / spread[[0, 1, 2, 3, 5, 6]], (told[1] - second) / spread]
+    known = [0, 1, 2, 3, 5, 6]
+    apart = [(told[0, known] - person[0, known]) / spread[known], (told[1] - person[1]) / spread]
     rows = [torch.where(row.abs() < 1, row.square() / 2, row.abs() - 0.5).mean() for row in apart]
     smooth = torch.stack(rows).mean()
-    got = _losses(method, replace(batch, person_keypoints=people))["proportions"]
+    given = replace(batch.proportions, person=person, spread=spread.expand(2, 7))
+    got = _losses(method, replace(batch, proportions=given))["proportions"]
     torch.testing.assert_close(got, 0.5 * smooth)
 
 
