@@ -229,6 +229,7 @@ def _train() -> list[str]:
         "# resolution = 1024",
         "# view_resolution = 512",
         "# gradient_checkpointing = true",
+        '# bolid.ref_from = "h94/IP-Adapter/sdxl_models/ip-adapter_sdxl_vit-h.safetensors"',
     ]
 
 

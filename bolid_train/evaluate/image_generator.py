@@ -64,9 +64,9 @@ class ImageGenerator:
     def generate_baseline(self) -> GeneratedImages:
         """The base's images of the prompts."""
         device = pick_device()
-        no_text_encoders = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
+        unused = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "image_encoder")
         # As `InferencePipeline.from_run` loads it, so that a run that changes nothing gives the base's images.
-        pipe = self.base.pipeline(device, generation_precision(device), **no_text_encoders)
+        pipe = self.base.pipeline(device, generation_precision(device), **dict.fromkeys(unused))
         if self.sampling.lightning:
             lightning.load(pipe, self.sampling.lightning)
         cache = self.features.of_base
