@@ -124,12 +124,11 @@ def _against_bare(bench: Workbench, table: Table, training: Training) -> None:
     timing = measure(lambda: training.load(1), 3)
     table.add("loading a batch, which a thread does ahead", batch_size, timing.milliseconds, "–", "–", timing.memory)
     noisy, timesteps = batch.latents, batch.random.integers("timestep", 1000)
-    with torch.no_grad(), training.accelerator.autocast():
+    with torch.no_grad():
         inputs, _ = training.method.condition(batch)
 
     def passes() -> None:
-        with training.accelerator.autocast():
-            training.denoiser(noisy, timesteps, inputs).square().mean().backward()
+        training.denoiser(noisy, timesteps, inputs).square().mean().backward()
 
     timing = measure(passes, _RUNS, warmup=2)
     _clear_gradients(training)

@@ -49,7 +49,7 @@ class BranchedAttention:
         output = _attend(attn, query, attn.to_k(text), attn.to_v(text))
         masks: Sequence[Tensor | None] = ip_adapter_masks or [None] * len(branches)
         for keys_and_values, scale, mask in zip(branches, self.scales, masks, strict=True):
-            keys, values = keys_and_values[2 * self.layer : 2 * self.layer + 2]
+            keys, values = self._of_layer(keys_and_values)
             if scale == 0:
                 continue
             if mask is None:
@@ -62,6 +62,12 @@ class BranchedAttention:
                 output = output + scale * (added * weight.to(added))
         to_out, dropout = attn.to_out
         return dropout(to_out(output))
+
+
+    @torch.compiler.disable
+    def _of_layer(self, keys_and_values: KeysAndValues) -> Sequence[Tensor]:
+        """Not compiled: torch.compile would make a layer specific to its number, and compile each of them anew."""
+        return keys_and_values[2 * self.layer : 2 * self.layer + 2]
 
 
 def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
