@@ -63,7 +63,6 @@ class BranchedAttention:
         to_out, dropout = attn.to_out
         return dropout(to_out(output))
 
-
     @torch.compiler.disable
     def _of_layer(self, keys_and_values: KeysAndValues) -> Sequence[Tensor]:
         """Not compiled: torch.compile would make a layer specific to its number, and compile each of them anew."""
