@@ -154,12 +154,18 @@ class Filter(Section):
     """The same for faces, where it is higher; MTCNN's authors discard lower scores."""
     min_prominence: Fraction = 0.1
     """Share of the largest person's box below which a person is a bystander and does not count; 0 counts all."""
+    min_background_prominence: Fraction = 0.4
+    """The same for people in the background, who are blurred or cut by the left or right edge."""
+    min_relative_sharpness: Fraction = 0.2
+    """Sharpness inside a person's box, as a share of the largest person's, below which the person is blurred."""
     max_watermark: Fraction = 0.5
     """Probability of a watermark, at most; 1.0 turns the rule off."""
     min_keypoints: Annotated[int, Field(ge=0, le=17)] = 6
     """Keypoints that the person needs."""
     min_keypoint_confidence: Fraction = 0.5
     """Confidence from which a keypoint counts."""
+    max_tilt: Annotated[float, Field(ge=0, le=180)] = 60
+    """Degrees from upright of the line between the person's feet and head, at most; 180 turns the rule off."""
     max_hamming: Annotated[int, Field(ge=0, le=10)] = 4
     """Bits in which the perceptual hashes of duplicates differ, at most."""
     max_hamming_between: Annotated[int, Field(ge=0, le=10)] | Literal[False] = 4

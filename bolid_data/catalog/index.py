@@ -11,6 +11,7 @@ import duckdb
 from bolid_data.caption_text import with_trigger
 from bolid_data.catalog.captions import CAPTION_SETTINGS, CHOSEN_CAPTIONS, chosen_captions
 from bolid_data.catalog.connection import Part
+from bolid_data.catalog.main_person import MAIN_PERSON
 from bolid_data.catalog.rows import dicts, insert
 from bolid_data.shard_index import MAPS, VERSION
 
@@ -44,7 +45,7 @@ people AS (
     SELECT sha256, keypoints::FLOAT[][] AS keypoints, score AS person_score
     FROM detections JOIN judgement ON model = pose
     WHERE kind = 'person' AND sha256 IN (SELECT sha256 FROM chosen)
-    QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1
+    QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY {MAIN_PERSON} DESC, box) = 1
 ),
 faces AS (
     SELECT sha256, max(score) AS face_score FROM detections JOIN judgement ON model = face
@@ -73,7 +74,7 @@ ORDER BY list_position($people, person), sha256
 class Samples(Part):
     def kept_photos(self, people: Sequence[str], trigger: str | None = None) -> list[dict[str, Any]]:
         """Kept, captioned photos in the order of `people`, then by sha256: person, sha256, caption with `trigger` or,
-        if that is None, the manifest's trigger word, keypoints of the most certain person, its other `captions` by
+        if that is None, the manifest's trigger word, keypoints of the main person, its other `captions` by
         name, and `measures` by name."""
         with self._catalog.open() as con:
             rows = dicts(con.execute(_KEPT, {"people": list(people)}))

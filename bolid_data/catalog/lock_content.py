@@ -168,7 +168,8 @@ COPY (
         (SELECT error FROM undecodable u WHERE u.sha256 = photos.sha256) AS error,
         (SELECT list(model ORDER BY model) FROM measured m WHERE m.sha256 = photos.sha256) AS measured,
         (SELECT list({{'model': model, 'kind': kind, 'score': score,
-            'box': box::FLOAT[], 'keypoints': keypoints::FLOAT[][]}}  -- lists: other readers fail on NULL arrays
+            'box': box::FLOAT[], 'keypoints': keypoints::FLOAT[][],  -- lists: other readers fail on NULL arrays
+            'sharpness': sharpness}}
             ORDER BY model, kind, score DESC, box) FROM detections d WHERE d.sha256 = photos.sha256) AS detections,
         (SELECT list({{'model': model, 'probability': probability}} ORDER BY model)
             FROM watermarks w WHERE w.sha256 = photos.sha256) AS watermarks,
@@ -243,6 +244,7 @@ SELECT 'a detection', sha256 FROM detections
 WHERE score IS NULL OR NOT isfinite(score) OR score NOT BETWEEN 0 AND 1 OR kind NOT IN ('person', 'face')
 OR box IS NULL OR len(list_filter(box::FLOAT[], lambda v: v IS NULL OR NOT isfinite(v) OR abs(v) > 1e7)) > 0
 OR len(list_filter(flatten(keypoints::FLOAT[][]), lambda v: v IS NULL OR NOT isfinite(v) OR abs(v) > 1e7)) > 0
+OR NOT isfinite(coalesce(sharpness, 0))
 UNION ALL SELECT 'the number of detections', sha256 FROM detections GROUP BY sha256, model HAVING count(*) > 10000
 UNION ALL SELECT 'a watermark', sha256 FROM watermarks
 WHERE NOT isfinite(probability) OR probability NOT BETWEEN 0 AND 1
