@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -187,7 +187,8 @@ class Filter(Section):
     max_aspect: Annotated[float, Field(gt=0)] | None = None
     """Width divided by height, at most."""
     min_likeness: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """Identity similarity to the person's other photos, at least; needs `[models] identity`."""
+    """Identity similarity to the person's other photos, at least; needs `[models] identity`. By default 0.9 for
+    dlib-face, for which it was calibrated, and off for any other model."""
 
     @field_validator("background")
     @classmethod
@@ -199,6 +200,10 @@ class Filter(Section):
         except ValueError:
             raise ValueError(f"'{name[:40]}' is not a colour; name a CSS colour such as white or #8090a0") from None
         return name
+
+
+CALIBRATED_LIKENESS = {"dlib-face": 0.9}
+"""Default of `min_likeness` by identity model (docs/curation.md has the figures)."""
 
 
 class Models(Section):
@@ -213,7 +218,8 @@ class Models(Section):
     caption: str = "tiny-blip2"
     """Captions photos: tiny-blip2 (drawn people only), describe, `lavis:<model>/<type>`, or a folder or a hub name."""
     identity: str | None = None
-    """An image encoder that embeds each photo's person, by folder or hub name; needed for min_likeness."""
+    """What embeds each photo's person, for min_likeness; off by default, as embeddings of faces are biometric data:
+    dlib-face, or an image encoder by folder or hub name."""
     device: str = "auto"
     """Where models run: auto, cpu, cuda, cuda:1 and so on."""
 
@@ -392,6 +398,15 @@ class Manifest(Section):
     shards: ShardSettings = ShardSettings()
     train: Train = Train()
     path: SkipJsonSchema[Annotated[Path, Field(exclude=True)]]  # the file; paths in it are relative to its folder
+
+    @model_validator(mode="after")
+    def _calibrate(self) -> Self:
+        likeness = CALIBRATED_LIKENESS.get(self.models.identity or "")
+        if likeness is None or self.filter.min_likeness is not None:
+            return self
+        # Set as read, so that every command judges by it, and the lock pins it.
+        object.__setattr__(self, "filter", self.filter.model_copy(update={"min_likeness": likeness}))
+        return self
 
     @property
     def folder(self) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from bolid_data.catalog.captions import CHOSEN_CAPTIONS
 from bolid_data.catalog.connection import Part
@@ -68,16 +69,25 @@ class Measures(Part):
     def person_boxes(self, pose: str, sha256s: Sequence[str], min_score: float = CERTAIN) -> dict[str, list[float]]:
         """The box (x0, y0, x1, y1 in upright pixels) of each photo's largest person with at least `min_score`, by the
         pose model with the id `pose`; photos without one are left out."""
+        return {sha256: list(box) for sha256, box in self._largest_person("box", pose, sha256s, min_score)}
+
+    def person_keypoints(self, pose: str, sha256s: Sequence[str]) -> dict[str, list[list[float]]]:
+        """The 17 keypoints (x, y, confidence) of the same people."""
+        rows = self._largest_person("keypoints", pose, sha256s, CERTAIN)
+        return {sha256: [list(point) for point in points] for sha256, points in rows}
+
+    def _largest_person(
+        self, column: str, pose: str, sha256s: Sequence[str], min_score: float
+    ) -> list[tuple[str, Any]]:
         with self._catalog.open() as con:
-            rows = con.execute(
-                f"""SELECT sha256, box FROM detections
+            return con.execute(
+                f"""SELECT sha256, {column} FROM detections
                    WHERE model = ? AND kind = 'person' AND score >= ? AND sha256 IN (SELECT unnest(?))
                    QUALIFY row_number() OVER (
                        PARTITION BY sha256 ORDER BY {AREA} DESC, score DESC, box
                    ) = 1""",
                 [pose, min_score, list(sha256s)],
             ).fetchall()
-        return {sha256: list(box) for sha256, box in rows}
 
     def people_to_shard(self) -> list[tuple[str, int, int]]:
         """People with photos to shard, sorted, with the numbers of all these photos and of those still to be captioned.
