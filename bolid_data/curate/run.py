@@ -78,6 +78,10 @@ def filter_photos(
     near_duplicates.find(dataset.catalog, ids.hash)
     if manifest.filter.max_hamming_between is not False:
         near_duplicates.find_between_people(dataset.catalog, ids.hash)
+    if manifest.models.identity == dlib_weights.NAME:
+        note(
+            "filter: dlib-face stores embeddings of faces, which are biometric data; `bolid forget` deletes a person's"
+        )
     if ids.identity:
         identity_similarity.update(dataset.catalog, ids.identity)
     return {"measured": run.photos} | _judge(manifest, dataset, ids)

@@ -102,6 +102,6 @@ def _import_dlib() -> Any:
         import dlib
     except ImportError as error:
         raise BolidError(
-            f"identity = '{dlib_weights.NAME}' needs dlib, which is not installed; run `pip install 'bolid[dlib-face]'`"
+            f"{dlib_weights.NAME} needs dlib, which is not installed; run `pip install 'bolid[dlib-face]'`"
         ) from error
     return dlib
