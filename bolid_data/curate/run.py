@@ -78,13 +78,10 @@ def filter_photos(
     near_duplicates.find(dataset.catalog, ids.hash)
     if manifest.filter.max_hamming_between is not False:
         near_duplicates.find_between_people(dataset.catalog, ids.hash)
-    if manifest.models.identity == dlib_weights.NAME:
-        note(
-            "filter: dlib-face stores embeddings of faces, which are biometric data; `bolid forget` deletes a person's"
-        )
     if ids.identity:
         identity_similarity.update(dataset.catalog, ids.identity)
-    return {"measured": run.photos} | _judge(manifest, dataset, ids)
+    result = {"measured": run.photos} | _judge(manifest, dataset, ids)
+    return result | _suspects(dataset.catalog, ids.identity if manifest.models.identity == dlib_weights.NAME else None)
 
 
 def rejudge(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
@@ -137,6 +134,18 @@ class PersonBoxes:
 
     def keypoints(self, sha256s: Sequence[str]) -> "dict[str, Keypoints]":
         return {sha256: self._keypoints[sha256] for sha256 in sha256s if sha256 in self._keypoints}
+
+
+def _suspects(catalog: Catalog, dlib_face: str | None) -> dict[str, Any]:
+    """Where faces and names disagree, by the model with this id; nothing if there is none."""
+    from bolid_data.curate import identity_suspects
+
+    if dlib_face is None:
+        return {}
+    note("filter: dlib-face stores embeddings of faces, which are biometric data; `bolid forget` deletes a person's")
+    suspects = identity_suspects.find(catalog, dlib_face)
+    identity_suspects.describe(suspects)
+    return {"suspects": suspects}
 
 
 def _judge(manifest: Manifest, dataset: Dataset, models: judge.ModelIds | None) -> dict[str, Any]:

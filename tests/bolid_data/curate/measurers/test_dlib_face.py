@@ -133,6 +133,27 @@ def test_somebody_else_in_a_persons_folder_is_the_odd_one_out(tmp_path: Path) ->
         ).fetchall() == [(0, 0)]
 
 
+@needs_face_weights
+@needs_real_photos
+def test_one_man_under_two_names_is_suspected(tmp_path: Path) -> None:
+    from bolid_data.collect.run import scrape
+
+    for person, files in {
+        "anna": ("person-a/01.jpg", "person-a/02.jpg"),
+        "anne": ("person-a/03.jpg",),
+        "ben": ("person-b/01.jpg",),
+    }.items():
+        (tmp_path / "photos" / person).mkdir(parents=True)
+        for file in files:
+            shutil.copy(REAL_PHOTOS / file, tmp_path / "photos" / person)
+    (tmp_path / "m.toml").write_text(MANIFEST, encoding="utf-8")
+    loaded, dataset = manifest.load(tmp_path / "m.toml"), Dataset(tmp_path / "data")
+    scrape(loaded, dataset)
+    suspects = filter_photos(loaded, dataset)["suspects"]
+    assert [row["people"] for row in suspects["one_person"]] == [["anna", "anne"]]
+    assert suspects["two_people"] == []
+
+
 def listed(dataset: Dataset) -> list[dict[str, Any]]:
     from bolid_data.curate.judge import Wanted, list_photos
 
