@@ -166,6 +166,8 @@ class Filter(Section):
     """Confidence from which a keypoint counts."""
     max_tilt: Annotated[float, Field(ge=0, le=180)] = 60
     """Degrees from upright of the line between the person's feet and head, at most; 180 turns the rule off."""
+    turn_sideways: bool = False
+    """Keep photos beyond max_tilt and turn them in the shards, by 90, 180 or 270 degrees."""
     max_hamming: Annotated[int, Field(ge=0, le=10)] = 4
     """Bits in which the perceptual hashes of duplicates differ, at most."""
     max_hamming_between: Annotated[int, Field(ge=0, le=10)] | Literal[False] = 4

@@ -190,8 +190,8 @@ COPY (
             FROM assignments x WHERE x.sha256 = photos.sha256) AS assignments,
         (SELECT list({{'model': model, 'prompt': prompt, 'caption': caption}} ORDER BY model, prompt)
             FROM captioned c WHERE c.sha256 = photos.sha256) AS captions,
-        (SELECT list({{'person': person, 'kept': kept, 'reasons': reasons, 'framing': framing, 'facing': facing}}
-            ORDER BY person)
+        (SELECT list({{'person': person, 'kept': kept, 'reasons': reasons, 'framing': framing, 'facing': facing,
+            'rotation': rotation}} ORDER BY person)
             FROM judged j WHERE j.sha256 = photos.sha256) AS verdicts,
         (SELECT list({{'b': b, 'distance': distance}} ORDER BY b)
             FROM near SEMI JOIN public_photos ON public_photos.sha256 = b WHERE a = photos.sha256) AS near
@@ -260,6 +260,7 @@ UNION ALL SELECT 'a reason', sha256 FROM judged, (SELECT unnest(reasons) AS reas
 WHERE NOT regexp_full_match(reason, '[a-z_]{1,40}')
 UNION ALL SELECT 'a view', sha256 FROM judged
 WHERE NOT regexp_full_match(coalesce(framing, '') || coalesce(facing, ''), '[a-z_]{0,80}')
+UNION ALL SELECT 'a rotation', sha256 FROM judged WHERE rotation NOT IN (0, 90, 180, 270)
 UNION ALL SELECT 'a decision', sha256 FROM decision_log
 WHERE NOT regexp_full_match(person, '[a-z0-9_-]{1,80}') OR len(why) > 20000
 UNION ALL SELECT 'an error', sha256 FROM undecodable WHERE len(error) > 20000

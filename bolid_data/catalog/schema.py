@@ -105,7 +105,8 @@ CREATE TABLE IF NOT EXISTS compared (  -- people whose pairs are all in near, fo
     person VARCHAR PRIMARY KEY, model VARCHAR, photos BIGINT, digest HUGEINT
 );
 CREATE TABLE IF NOT EXISTS judged (
-    person VARCHAR, sha256 VARCHAR, kept BOOLEAN, reasons VARCHAR[] NOT NULL, framing VARCHAR, facing VARCHAR
+    person VARCHAR, sha256 VARCHAR, kept BOOLEAN, reasons VARCHAR[] NOT NULL, framing VARCHAR, facing VARCHAR,
+    rotation INTEGER  -- degrees, clockwise, by which shards turn the photo
 );
 CREATE TABLE IF NOT EXISTS judgement (  -- one row: thresholds and models of the verdicts
     thresholds VARCHAR, pose VARCHAR, face VARCHAR, watermark VARCHAR, hash VARCHAR, quality VARCHAR, identity VARCHAR
@@ -139,6 +140,7 @@ ALTER TABLE hashes ADD COLUMN IF NOT EXISTS views UBIGINT[];
 ALTER TABLE detections ADD COLUMN IF NOT EXISTS sharpness FLOAT;
 ALTER TABLE judged ADD COLUMN IF NOT EXISTS framing VARCHAR;
 ALTER TABLE judged ADD COLUMN IF NOT EXISTS facing VARCHAR;
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS rotation INTEGER;
 ALTER TABLE judgement ADD COLUMN IF NOT EXISTS quality VARCHAR;
 ALTER TABLE judgement ADD COLUMN IF NOT EXISTS identity VARCHAR;
 ALTER TABLE captioner ADD COLUMN IF NOT EXISTS use VARCHAR;

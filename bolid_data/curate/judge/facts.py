@@ -18,16 +18,22 @@ _TWO_NAMES, _DUPLICATE, _FEW_PHOTOS = (
 )
 _FINAL = ", ".join(f"'{reason}'" for reason in FINAL)
 
+# Degrees, clockwise, by which a shard turns a photo that lies on its side or upside down, so that the head is up.
+_TURNED = """CASE WHEN limit_turn_sideways IS NOT NULL AND abs(lean) > limit_max_tilt
+    THEN (360 - 90 * round(lean / 90)::INTEGER) % 360 ELSE 0 END"""
+
 _FACTS = f"""
 WITH {COUNTED}
 SELECT * EXCLUDE (bodies, faces, confidences, likely_bodies, likely_faces, largest_body, largest_sharpness,
-        largest_face, counts, counted_faces),
-    width / height AS aspect, abs(lean) AS tilt, len(counted_faces) AS faces,
+        largest_face, counts, counted_faces, turned),
+    CASE WHEN turned % 180 = 90 THEN height / width ELSE width / height END AS aspect,
+    turned::INTEGER AS rotation, abs((lean + turned + 180) % 360 - 180) AS tilt, len(counted_faces) AS faces,
     CASE WHEN people = 0 THEN 0 ELSE {OTHER_FACES} END AS other_faces,
     CASE WHEN len(likely_bodies) > 0
         THEN len(list_filter(confidences, lambda confidence: confidence >= limit_min_keypoint_confidence)) END
         AS keypoints
-FROM counted LEFT JOIN (SELECT person, sha256, keep FROM decisions) USING (person, sha256)
+FROM (SELECT *, {_TURNED} AS turned FROM counted)
+LEFT JOIN (SELECT person, sha256, keep FROM decisions) USING (person, sha256)
 """
 
 # A decision to keep a photo leaves only the final reasons; a decision to reject it is a reason.

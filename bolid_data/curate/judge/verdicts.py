@@ -37,7 +37,7 @@ def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) 
         # A new table is faster than updates row by row, which update an index too.
         con.execute(
             """CREATE OR REPLACE TABLE judged AS
-            SELECT person, sha256, len(reasons) = 0 AS kept, reasons, framing, facing
+            SELECT person, sha256, len(reasons) = 0 AS kept, reasons, framing, facing, rotation
             FROM judgements WHERE complete OR len(reasons) > 0"""
         )
         con.execute("DELETE FROM judgement")
