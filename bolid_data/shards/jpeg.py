@@ -49,8 +49,8 @@ class Jpeg:
 
 
 def to_jpeg(photo: bytes, background: str = WHITE, rotation: int = 0) -> Jpeg:
-    """Converts a photo, turned clockwise by `rotation` degrees, a multiple of 90. The same bytes give the same JPEG with
-    the same versions of Pillow and its colour management. Raises BrokenPhotoError."""
+    """Converts a photo, turned clockwise by `rotation` degrees, a multiple of 90. The same bytes give the same JPEG
+    with the same versions of Pillow and its colour management. Raises BrokenPhotoError."""
     header = read_header(photo)
     plain = photo.startswith(_START) and header.upright and not set(header.traits) - {"xmp"}
     if plain and not rotation and (stripped := _strip(photo, header.srgb_profile)):
