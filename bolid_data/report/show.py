@@ -194,7 +194,10 @@ def _describe_person(row: dict[str, Any]) -> str:
     traits = [f"{row['prominence']:.2g} of the largest, of at least {row['min_prominence']:g} ({row['margin']:+.2g})"]
     traits += [f"sharpness {sharpness:.2g} of the largest's"] if sharpness is not None else []
     traits += ["cut by the edge"] if row["cut"] else []
-    return f"person {row['score']:.2f} {'counts' if row['counts'] else 'is a bystander'}: {', '.join(traits)}"
+    box = ", ".join(f"{value:.0f}" for value in row["box"])
+    return (
+        f"person {row['score']:.2f} at [{box}] {'counts' if row['counts'] else 'is a bystander'}: {', '.join(traits)}"
+    )
 
 
 __all__ = ["explain", "print_explanation", "print_funnel", "print_status", "status", "steps_left"]

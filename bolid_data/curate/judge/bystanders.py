@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from bolid_data.catalog import dicts
+from bolid_data.catalog.main_person import AREA
 
 _BLURRED = "coalesce(body.sharpness < limit_min_relative_sharpness * largest_sharpness, false)"
 _NEEDED = f"""CASE WHEN body.cut OR {_BLURRED} THEN greatest(limit_min_prominence, limit_min_background_prominence)
@@ -47,19 +48,26 @@ OTHER_FACES = f"len(list_filter(counted_faces, lambda face: NOT {_OWNED}))"
 
 _PEOPLE = f"""
 WITH {COUNTED.format(ledger="people_ledger")}
-SELECT DISTINCT score, area, cut, counts, area / largest_body AS prominence, needed AS min_prominence,
+SELECT score, cut, counts, area / largest_body AS prominence, needed AS min_prominence,
     area / largest_body - needed AS margin, sharpness / nullif(largest_sharpness, 0) AS relative_sharpness
 FROM (
-    SELECT unnest(list_transform(likely_bodies, lambda body: {{'score': body.score, 'area': body.area,
-        'cut': body.cut, 'sharpness': body.sharpness, 'needed': {_NEEDED}}}), recursive := true),
+    SELECT generate_subscripts(likely_bodies, 1) AS place,
+        unnest(list_transform(likely_bodies, lambda body: {{'score': body.score, 'area': body.area, 'cut': body.cut,
+            'sharpness': body.sharpness, 'needed': {_NEEDED}}}), recursive := true),
         unnest(counts) AS counts, largest_body, largest_sharpness
-    FROM counted WHERE sha256 = $photo
-) ORDER BY score DESC, area DESC
+    FROM (FROM counted WHERE sha256 = $photo LIMIT 1)  -- of several owners, each has the same measurements
+) ORDER BY place
 """
 
+# In the order of the ledger's bodies.
+_BOXES = f"""SELECT box FROM detections WHERE sha256 = $photo AND kind = 'person' AND model = $pose
+ORDER BY score DESC, {AREA} DESC, rowid"""
 
-def explain_people(con: duckdb.DuckDBPyConnection, photo: str) -> list[dict[str, Any]]:
+
+def explain_people(con: duckdb.DuckDBPyConnection, photo: str, pose: str) -> list[dict[str, Any]]:
     """The likely people on a photo, most certain first: whether each counts, the size relative to the largest person
-    (`prominence`), the least one that counts (`min_prominence`) and the margin between the two. Needs the temporary
-    tables `people_ledger` and `thresholds`, with one row."""
-    return dicts(con.execute(_PEOPLE, {"photo": photo}))
+    (`prominence`), the least one that counts (`min_prominence`) and the margin between the two, and the box. Needs the
+    temporary tables `people_ledger`, by the pose model `pose`, and `thresholds`, with one row."""
+    people = dicts(con.execute(_PEOPLE, {"photo": photo}))
+    boxes = con.execute(_BOXES, {"photo": photo, "pose": pose}).fetchall()
+    return [person | {"box": box} for person, (box,) in zip(people, boxes, strict=False)]  # the rest are not likely

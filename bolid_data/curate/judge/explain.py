@@ -59,7 +59,7 @@ def explain(catalog: Catalog, name: str) -> dict[str, Any]:
             )
         )
         current = _judgements(con, [thresholds], sha256)
-        people = explain_people(con, sha256)
+        people = explain_people(con, sha256, last_models(con).pose)
         measured = dicts(con.execute("FROM people_ledger WHERE sha256 = $photo ORDER BY person", {"photo": sha256}))
         filters = [
             other

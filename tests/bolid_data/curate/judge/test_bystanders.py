@@ -106,7 +106,7 @@ def test_explain_says_who_counts_by_which_margin(world: World) -> None:
     explanation = explain(world.dataset.catalog, sha256)
     subject, bystander = explanation["people"]
     assert subject["counts"] and subject["prominence"] == 1 and not subject["cut"]
-    assert not bystander["counts"] and bystander["cut"]
+    assert not bystander["counts"] and bystander["cut"] and list(bystander["box"]) == list(AT_EDGE)
     assert bystander["prominence"] == pytest.approx(0.1875)
     assert bystander["margin"] == pytest.approx(0.1875 - 0.4, abs=1e-6)
     assert bystander["relative_sharpness"] == pytest.approx(0.1)
