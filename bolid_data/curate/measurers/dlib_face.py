@@ -25,7 +25,7 @@ MIN_FACE_SCORE = 0.0
 """The detector's score of a face that is seen well enough. Below: turned away, or hidden."""
 
 MIN_FACE_SHARPNESS = 12.0
-"""Sharpness of an aligned face. Below: out of focus, or enlarged, and an embedding is as close to strangers."""
+"""Sharpness of an aligned face. Below: out of focus or enlarged, which moves an embedding as far as some strangers'."""
 
 _CHIP = 150  # pixels; the input of the network
 _LOWEST_SCORE = -0.5  # asked of the detector
