@@ -14,7 +14,7 @@ TABLE := data/table
 
 PIP_INSTALL := .venv/bin/python -m pip install --disable-pip-version-check --progress-bar on
 
-.PHONY: setup dataset train demo test lint docs wheel-check bench world world-check table table-from-scratch lavis clean
+.PHONY: setup dataset train demo test lint docs wheel-check bench world world-check table table-from-scratch lavis dlib-face clean
 setup: $(BOLID)
 
 # `.venv/.ready` is written last, so an interrupted set-up starts again.
@@ -120,6 +120,11 @@ lavis: .venv/lavis/.ready
 	.venv/lavis/bin/python -m pip install --quiet --disable-pip-version-check -c $< --no-build-isolation \
 		$$(grep -E '^salesforce-lavis==' $<)
 	touch $@
+
+# For `[models] identity = "dlib-face"` and `bolid group`: dlib, and its weights out of an archive of 100 MB.
+dlib-face: setup
+	$(PIP_INSTALL) -c constraints.txt dlib-bin
+	.venv/bin/python -m bolid_data.dlib_weights
 
 clean:
 	rm -rf .venv data

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from rich.filesize import decimal
 
 from bolid.options import is_drawn
-from bolid_data import hub, weights
+from bolid_data import dlib_weights, hub, weights
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError
 from bolid_data.manifest import FolderSource, Manifest, ThePlaceSource, UrlsSource
@@ -211,12 +211,12 @@ def _model(key: str, name: str, relative_to: Path) -> Check:
 
         here = (ENVIRONMENT / ".ready").is_file()
         return Check("models", "ok" if here else "problem", f"{key} = {name}", "" if here else "run `make lavis`")
-    if name in weights.embedded_names():
+    if name == dlib_weights.NAME or name in weights.embedded_names():
         try:
-            weights.find(name)
+            dlib_weights.find() if name == dlib_weights.NAME else weights.find(name)
         except BolidError as error:
             return Check("models", "problem", f"{key} = {name}: {error}", f"install the weights of {name} again")
-        return Check("models", "ok", f"{key} = {name}, which ships")
+        return Check("models", "ok", f"{key} = {name}, {'set up' if name == dlib_weights.NAME else 'which ships'}")
     if (relative_to / name).is_dir():
         return Check("models", "ok", f"{key} = {name}, a folder")
     if weights.is_here(name, relative_to):

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -155,12 +155,20 @@ class Filter(Section):
     """The same for faces, where it is higher; MTCNN's authors discard lower scores."""
     min_prominence: Fraction = 0.1
     """Share of the largest person's box below which a person is a bystander and does not count; 0 counts all."""
+    min_background_prominence: Fraction = 0.4
+    """The same for people in the background, who are blurred or cut by the left or right edge."""
+    min_relative_sharpness: Fraction = 0.2
+    """Sharpness inside a person's box, as a share of the largest person's, below which the person is blurred."""
     max_watermark: Fraction = 0.5
     """Probability of a watermark, at most; 1.0 turns the rule off."""
     min_keypoints: Annotated[int, Field(ge=0, le=17)] = 6
     """Keypoints that the person needs."""
     min_keypoint_confidence: Fraction = 0.5
     """Confidence from which a keypoint counts."""
+    max_tilt: Annotated[float, Field(ge=0, le=180)] = 60
+    """Degrees from upright of the line between the person's feet and head, at most; 180 turns the rule off."""
+    turn_sideways: bool = False
+    """Keep photos beyond max_tilt and turn them in the shards, by 90, 180 or 270 degrees."""
     max_hamming: Annotated[int, Field(ge=0, le=10)] = 4
     """Bits in which the perceptual hashes of duplicates differ, at most."""
     max_hamming_between: Annotated[int, Field(ge=0, le=10)] | Literal[False] = 4
@@ -182,7 +190,8 @@ class Filter(Section):
     max_aspect: Annotated[float, Field(gt=0)] | None = None
     """Width divided by height, at most."""
     min_likeness: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """Identity similarity to the person's other photos, at least; needs `[models] identity`."""
+    """Identity similarity to the person's other photos, at least; needs `[models] identity`. By default 0.9 for
+    dlib-face, for which it was calibrated, and off for any other model."""
 
     @field_validator("background")
     @classmethod
@@ -194,6 +203,10 @@ class Filter(Section):
         except ValueError:
             raise ValueError(f"'{name[:40]}' is not a colour; name a CSS colour such as white or #8090a0") from None
         return name
+
+
+CALIBRATED_LIKENESS = {"dlib-face": 0.9}
+"""Default of `min_likeness` by identity model (docs/curation.md has the figures)."""
 
 
 class Models(Section):
@@ -208,7 +221,8 @@ class Models(Section):
     caption: str = "tiny-blip2"
     """Captions photos: tiny-blip2 (drawn people only), describe, `lavis:<model>/<type>`, or a folder or a hub name."""
     identity: str | None = None
-    """An image encoder that embeds each photo's person, by folder or hub name; needed for min_likeness."""
+    """What embeds each photo's person, for min_likeness; off by default, as embeddings of faces are biometric data:
+    dlib-face, or an image encoder by folder or hub name."""
     device: str = "auto"
     """Where models run: auto, cpu, cuda, cuda:1 and so on."""
 
@@ -418,6 +432,15 @@ class Manifest(Section):
     shards: ShardSettings = ShardSettings()
     train: Train = Train()
     path: SkipJsonSchema[Annotated[Path, Field(exclude=True)]]  # the file; paths in it are relative to its folder
+
+    @model_validator(mode="after")
+    def _calibrate(self) -> Self:
+        likeness = CALIBRATED_LIKENESS.get(self.models.identity or "")
+        if likeness is None or self.filter.min_likeness is not None:
+            return self
+        # Set as read, so that every command judges by it, and the lock pins it.
+        object.__setattr__(self, "filter", self.filter.model_copy(update={"min_likeness": likeness}))
+        return self
 
     @property
     def folder(self) -> Path:

@@ -22,6 +22,16 @@ class Embeddings(Part):
             ).fetchall()
         return [person for (person,) in rows]
 
+    def people(self, model_id: str) -> list[str]:
+        """People with embedded photos, sorted."""
+        with self._catalog.open() as con:
+            rows = con.execute(
+                """SELECT DISTINCT person FROM attributions
+                   SEMI JOIN (FROM embeddings WHERE model = ?) USING (sha256) ORDER BY person""",
+                [model_id],
+            ).fetchall()
+        return [person for (person,) in rows]
+
     def embeddings(self, person: str, model_id: str) -> list[tuple[str, list[float]]]:
         """A person's photos with their vectors, sorted by sha256."""
         with self._catalog.open() as con:

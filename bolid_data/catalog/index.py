@@ -11,6 +11,7 @@ import duckdb
 from bolid_data.caption_text import with_trigger
 from bolid_data.catalog.captions import CAPTION_SETTINGS, CHOSEN_CAPTIONS, chosen_captions
 from bolid_data.catalog.connection import Part
+from bolid_data.catalog.main_person import MAIN_PERSON
 from bolid_data.catalog.rows import dicts, insert
 from bolid_data.shard_index import MAPS, VERSION
 
@@ -21,7 +22,7 @@ CREATE TABLE samples (
     made VARCHAR,  -- as_is | stripped (of what a decoder does not need) | converted (re-encoded)
     captions MAP(VARCHAR, VARCHAR),  -- other captions than `caption`, by author and prompt or name
     measures MAP(VARCHAR, DOUBLE),  -- measurements of the last judgement's models, by name
-    rotation INTEGER  -- degrees by which the photo was rotated, in addition to its EXIF
+    rotation INTEGER  -- degrees, clockwise, by which the photo was rotated, in addition to its EXIF
 );
 CREATE TABLE shards (shard VARCHAR PRIMARY KEY, sha256 VARCHAR, bytes BIGINT, samples INTEGER, split VARCHAR);
 CREATE TABLE sources (sha256 VARCHAR, url VARCHAR);  -- addresses without secrets
@@ -36,15 +37,15 @@ _MEASURES = ("sharpness", "brightness", "colourfulness", "watermark", "likeness"
 _CHOSEN = chosen_captions("sha256 IN (SELECT sha256 FROM verdicts WHERE list_contains($people, person))")
 _KEPT = f"""
 WITH chosen AS (
-    SELECT person, sha256, caption
-    FROM verdicts JOIN {_CHOSEN} USING (sha256) WHERE kept AND list_contains($people, person)
+    SELECT person, sha256, caption, coalesce(rotation, 0) AS rotation
+    FROM judged JOIN {_CHOSEN} USING (sha256) WHERE kept AND list_contains($people, person)
 ),
 -- As lists: for DuckDB 2.0, the array of a photo without a detected person has another length.
 people AS (
     SELECT sha256, keypoints::FLOAT[][] AS keypoints, score AS person_score
     FROM detections JOIN judgement ON model = pose
     WHERE kind = 'person' AND sha256 IN (SELECT sha256 FROM chosen)
-    QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1
+    QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY {MAIN_PERSON} DESC, box) = 1
 ),
 faces AS (
     SELECT sha256, max(score) AS face_score FROM detections JOIN judgement ON model = face
@@ -59,7 +60,8 @@ named AS (
 others AS (
     SELECT sha256, map(list(name ORDER BY name), list(text ORDER BY name)) AS captions FROM named GROUP BY sha256
 )
-SELECT person, sha256, caption, trigger, keypoints, coalesce(captions, MAP {{}}) AS captions, {", ".join(_MEASURES)}
+SELECT person, sha256, caption, trigger, rotation, keypoints, coalesce(captions, MAP {{}}) AS captions,
+    {", ".join(_MEASURES)}
 FROM chosen LEFT JOIN {CAPTION_SETTINGS} ON true
 LEFT JOIN people USING (sha256) LEFT JOIN faces USING (sha256) LEFT JOIN others USING (sha256)
 LEFT JOIN (FROM qualities SEMI JOIN judgement ON model = quality) USING (sha256)
@@ -73,8 +75,8 @@ ORDER BY list_position($people, person), sha256
 class Samples(Part):
     def kept_photos(self, people: Sequence[str], trigger: str | None = None) -> list[dict[str, Any]]:
         """Kept, captioned photos in the order of `people`, then by sha256: person, sha256, caption with `trigger` or,
-        if that is None, the manifest's trigger word, keypoints of the most certain person, its other `captions` by
-        name, and `measures` by name."""
+        if that is None, the manifest's trigger word, the `rotation` in degrees
+        clockwise, keypoints of the main person before it, its other `captions` by name, and `measures` by name."""
         with self._catalog.open() as con:
             rows = dicts(con.execute(_KEPT, {"people": list(people)}))
         for row in rows:

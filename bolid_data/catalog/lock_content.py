@@ -172,7 +172,8 @@ COPY (
         (SELECT error FROM undecodable u WHERE u.sha256 = photos.sha256) AS error,
         (SELECT list(model ORDER BY model) FROM measured m WHERE m.sha256 = photos.sha256) AS measured,
         (SELECT list({{'model': model, 'kind': kind, 'score': score,
-            'box': box::FLOAT[], 'keypoints': keypoints::FLOAT[][]}}  -- lists: other readers fail on NULL arrays
+            'box': box::FLOAT[], 'keypoints': keypoints::FLOAT[][],  -- lists: other readers fail on NULL arrays
+            'sharpness': sharpness}}
             ORDER BY model, kind, score DESC, box) FROM detections d WHERE d.sha256 = photos.sha256) AS detections,
         (SELECT list({{'model': model, 'probability': probability}} ORDER BY model)
             FROM watermarks w WHERE w.sha256 = photos.sha256) AS watermarks,
@@ -193,8 +194,8 @@ COPY (
             FROM assignments x WHERE x.sha256 = photos.sha256) AS assignments,
         (SELECT list({{'model': model, 'prompt': prompt, 'caption': caption}} ORDER BY model, prompt)
             FROM captioned c WHERE c.sha256 = photos.sha256) AS captions,
-        (SELECT list({{'person': person, 'kept': kept, 'reasons': reasons, 'framing': framing, 'facing': facing}}
-            ORDER BY person)
+        (SELECT list({{'person': person, 'kept': kept, 'reasons': reasons, 'framing': framing, 'facing': facing,
+            'rotation': rotation}} ORDER BY person)
             FROM judged j WHERE j.sha256 = photos.sha256) AS verdicts,
         (SELECT list({{'b': b, 'distance': distance}} ORDER BY b)
             FROM near SEMI JOIN public_photos ON public_photos.sha256 = b WHERE a = photos.sha256) AS near
@@ -247,6 +248,7 @@ SELECT 'a detection', sha256 FROM detections
 WHERE score IS NULL OR NOT isfinite(score) OR score NOT BETWEEN 0 AND 1 OR kind NOT IN ('person', 'face')
 OR box IS NULL OR len(list_filter(box::FLOAT[], lambda v: v IS NULL OR NOT isfinite(v) OR abs(v) > 1e7)) > 0
 OR len(list_filter(flatten(keypoints::FLOAT[][]), lambda v: v IS NULL OR NOT isfinite(v) OR abs(v) > 1e7)) > 0
+OR NOT isfinite(coalesce(sharpness, 0))
 UNION ALL SELECT 'the number of detections', sha256 FROM detections GROUP BY sha256, model HAVING count(*) > 10000
 UNION ALL SELECT 'a watermark', sha256 FROM watermarks
 WHERE NOT isfinite(probability) OR probability NOT BETWEEN 0 AND 1
@@ -262,6 +264,7 @@ UNION ALL SELECT 'a reason', sha256 FROM judged, (SELECT unnest(reasons) AS reas
 WHERE NOT regexp_full_match(reason, '[a-z_]{1,40}')
 UNION ALL SELECT 'a view', sha256 FROM judged
 WHERE NOT regexp_full_match(coalesce(framing, '') || coalesce(facing, ''), '[a-z_]{0,80}')
+UNION ALL SELECT 'a rotation', sha256 FROM judged WHERE rotation NOT IN (0, 90, 180, 270)
 UNION ALL SELECT 'a decision', sha256 FROM decision_log
 WHERE NOT regexp_full_match(person, '[a-z0-9_-]{1,80}') OR len(why) > 20000
 UNION ALL SELECT 'an error', sha256 FROM undecodable WHERE len(error) > 20000

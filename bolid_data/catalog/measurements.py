@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from bolid_data.catalog.captions import CHOSEN_CAPTIONS
 from bolid_data.catalog.connection import Part
+from bolid_data.catalog.main_person import AREA, CERTAIN, MAIN_PERSON
 from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import insert, upsert
 from bolid_data.records import Measurements
@@ -53,30 +55,39 @@ class Measures(Part):
         return dict(rows)
 
     def keypoints(self, sha256s: Sequence[str]) -> dict[str, list[list[float]]]:
-        """The 17 keypoints (x, y, confidence) of each photo's most certain person, in upright pixels, by the pose model
-        of the last judgement."""
+        """The 17 keypoints (x, y, confidence) of each photo's main person, in upright pixels, by the pose model of the
+        last judgement."""
         with self._catalog.open() as con:
             rows = con.execute(
-                """SELECT sha256, keypoints FROM detections JOIN judgement ON model = pose
+                f"""SELECT sha256, keypoints FROM detections JOIN judgement ON model = pose
                    WHERE kind = 'person' AND list_contains(?, sha256)
-                   QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, box) = 1""",
+                   QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY {MAIN_PERSON} DESC, box) = 1""",
                 [list(sha256s)],
             ).fetchall()
         return {sha256: [list(point) for point in points] for sha256, points in rows}
 
-    def person_boxes(self, pose: str, sha256s: Sequence[str], min_score: float = 0.5) -> dict[str, list[float]]:
+    def person_boxes(self, pose: str, sha256s: Sequence[str], min_score: float = CERTAIN) -> dict[str, list[float]]:
         """The box (x0, y0, x1, y1 in upright pixels) of each photo's largest person with at least `min_score`, by the
         pose model with the id `pose`; photos without one are left out."""
+        return {sha256: list(box) for sha256, box in self._largest_person("box", pose, sha256s, min_score)}
+
+    def person_keypoints(self, pose: str, sha256s: Sequence[str]) -> dict[str, list[list[float]]]:
+        """The 17 keypoints (x, y, confidence) of the same people."""
+        rows = self._largest_person("keypoints", pose, sha256s, CERTAIN)
+        return {sha256: [list(point) for point in points] for sha256, points in rows}
+
+    def _largest_person(
+        self, column: str, pose: str, sha256s: Sequence[str], min_score: float
+    ) -> list[tuple[str, Any]]:
         with self._catalog.open() as con:
-            rows = con.execute(
-                """SELECT sha256, box FROM detections
+            return con.execute(
+                f"""SELECT sha256, {column} FROM detections
                    WHERE model = ? AND kind = 'person' AND score >= ? AND sha256 IN (SELECT unnest(?))
                    QUALIFY row_number() OVER (
-                       PARTITION BY sha256 ORDER BY (box[3] - box[1]) * (box[4] - box[2]) DESC, score DESC, box
+                       PARTITION BY sha256 ORDER BY {AREA} DESC, score DESC, box
                    ) = 1""",
                 [pose, min_score, list(sha256s)],
             ).fetchall()
-        return {sha256: list(box) for sha256, box in rows}
 
     def people_to_shard(self) -> list[tuple[str, int, int]]:
         """People with photos to shard, sorted, with the numbers of all these photos and of those still to be captioned.

@@ -85,7 +85,8 @@ CREATE TABLE IF NOT EXISTS measured (sha256 VARCHAR, model VARCHAR, PRIMARY KEY 
 CREATE TABLE IF NOT EXISTS undecodable (sha256 VARCHAR PRIMARY KEY, error VARCHAR);
 CREATE TABLE IF NOT EXISTS lost (sha256 VARCHAR PRIMARY KEY);  -- undecodable because the store lost their bytes
 CREATE TABLE IF NOT EXISTS detections (
-    sha256 VARCHAR, model VARCHAR, kind VARCHAR, score FLOAT, box FLOAT[4], keypoints FLOAT[3][17]
+    sha256 VARCHAR, model VARCHAR, kind VARCHAR, score FLOAT, box FLOAT[4], keypoints FLOAT[3][17],
+    sharpness FLOAT  -- inside the box of a person
 );
 CREATE TABLE IF NOT EXISTS watermarks (
     sha256 VARCHAR, model VARCHAR, probability FLOAT, PRIMARY KEY (sha256, model)
@@ -105,7 +106,8 @@ CREATE TABLE IF NOT EXISTS compared (  -- people whose pairs are all in near, fo
     person VARCHAR PRIMARY KEY, model VARCHAR, photos BIGINT, digest HUGEINT
 );
 CREATE TABLE IF NOT EXISTS judged (
-    person VARCHAR, sha256 VARCHAR, kept BOOLEAN, reasons VARCHAR[] NOT NULL, framing VARCHAR, facing VARCHAR
+    person VARCHAR, sha256 VARCHAR, kept BOOLEAN, reasons VARCHAR[] NOT NULL, framing VARCHAR, facing VARCHAR,
+    rotation INTEGER  -- degrees, clockwise, by which shards turn the photo
 );
 CREATE TABLE IF NOT EXISTS judgement (  -- one row: thresholds and models of the verdicts
     thresholds VARCHAR, pose VARCHAR, face VARCHAR, watermark VARCHAR, hash VARCHAR, quality VARCHAR, identity VARCHAR
@@ -136,8 +138,10 @@ ALTER TABLE sightings ADD COLUMN IF NOT EXISTS etag VARCHAR;
 ALTER TABLE sightings ADD COLUMN IF NOT EXISTS last_modified VARCHAR;
 ALTER TABLE sightings ADD COLUMN IF NOT EXISTS gone_at TIMESTAMP;
 ALTER TABLE hashes ADD COLUMN IF NOT EXISTS views UBIGINT[];
+ALTER TABLE detections ADD COLUMN IF NOT EXISTS sharpness FLOAT;
 ALTER TABLE judged ADD COLUMN IF NOT EXISTS framing VARCHAR;
 ALTER TABLE judged ADD COLUMN IF NOT EXISTS facing VARCHAR;
+ALTER TABLE judged ADD COLUMN IF NOT EXISTS rotation INTEGER;
 ALTER TABLE judgement ADD COLUMN IF NOT EXISTS quality VARCHAR;
 ALTER TABLE judgement ADD COLUMN IF NOT EXISTS identity VARCHAR;
 ALTER TABLE captioner ADD COLUMN IF NOT EXISTS use VARCHAR;

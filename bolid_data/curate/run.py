@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bolid_data import dlib_weights
 from bolid_data.catalog import Catalog
 from bolid_data.curate import judge
 from bolid_data.dataset import Dataset
@@ -15,7 +16,7 @@ from bolid_data.words import counted
 
 if TYPE_CHECKING:  # the models' libraries take seconds to import: only the command that runs them pays
     from bolid_data.curate.measurers.identity import Box
-    from bolid_data.curate.measurers.measurer import Measurer
+    from bolid_data.curate.measurers.measurer import Keypoints, Measurer
 
 ENGINES = ("local", "ray")
 FIRST_STAGE = ("hash", "quality", "pose")
@@ -53,7 +54,7 @@ def filter_photos(
     ids = judge.ModelIds(**{kind: measurer.model.id for kind, measurer in measurers.items()})
 
     def screen(sha256s: Sequence[str]) -> set[str]:
-        if ids.identity:  # the second stage embeds what is in these boxes
+        if ids.identity:  # the second stage embeds these people
             boxes.look_up(ids.pose, sha256s)
         return set() if measure_all else judge.already_out(dataset.catalog, manifest.filter, ids, sha256s)
 
@@ -79,7 +80,8 @@ def filter_photos(
         near_duplicates.find_between_people(dataset.catalog, ids.hash)
     if ids.identity:
         identity_similarity.update(dataset.catalog, ids.identity)
-    return {"measured": run.photos} | _judge(manifest, dataset, ids)
+    result = {"measured": run.photos} | _judge(manifest, dataset, ids)
+    return result | _suspects(dataset.catalog, ids.identity if manifest.models.identity == dlib_weights.NAME else None)
 
 
 def rejudge(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
@@ -107,23 +109,43 @@ def build_measurers(models: Models, folder: Path, device: str, boxes: "PersonBox
         "face": registry.face(models.face, folder, device),
         "watermark": registry.watermark(models.watermark, folder, device),
     }
-    if models.identity:
+    if models.identity == dlib_weights.NAME:
+        measurers["identity"] = registry.dlib_face(pose.model, boxes.keypoints)
+    elif models.identity:
         measurers["identity"] = registry.identity(models.identity, folder, device, pose.model, boxes)
     return measurers
 
 
 class PersonBoxes:
-    """The boxes of each photo's person, looked up on this machine for measurers in threads or on other machines."""
+    """The boxes and keypoints of each photo's main person, looked up on this machine for measurers in threads or on
+    other machines."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._boxes: Mapping[str, Box] = {}
+        self._keypoints: Mapping[str, Keypoints] = {}
 
     def look_up(self, pose_id: str, sha256s: Sequence[str]) -> None:
         self._boxes = self._catalog.measurements.person_boxes(pose_id, sha256s)
+        self._keypoints = self._catalog.measurements.person_keypoints(pose_id, sha256s)
 
     def __call__(self, sha256s: Sequence[str]) -> "dict[str, Box]":
         return {sha256: self._boxes[sha256] for sha256 in sha256s if sha256 in self._boxes}
+
+    def keypoints(self, sha256s: Sequence[str]) -> "dict[str, Keypoints]":
+        return {sha256: self._keypoints[sha256] for sha256 in sha256s if sha256 in self._keypoints}
+
+
+def _suspects(catalog: Catalog, dlib_face: str | None) -> dict[str, Any]:
+    """Where faces and names disagree, by the model with this id; nothing if there is none."""
+    from bolid_data.curate import identity_suspects
+
+    if dlib_face is None:
+        return {}
+    note("filter: dlib-face stores embeddings of faces, which are biometric data; `bolid forget` deletes a person's")
+    suspects = identity_suspects.find(catalog, dlib_face)
+    identity_suspects.describe(suspects)
+    return {"suspects": suspects}
 
 
 def _judge(manifest: Manifest, dataset: Dataset, models: judge.ModelIds | None) -> dict[str, Any]:

@@ -175,6 +175,8 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         word = "in" if turn["kept"] else "out"
         change = f"{turn['to']:.5g} instead of {turn['from']:g}"
         say(f"{turn['person']}: alone, {turn['threshold']} = {change} would put it {word}")
+    for row in explanation["people"] if len(explanation["people"]) > 1 else []:
+        say(_describe_person(row))
     for row in explanation["detections"]:
         box = ", ".join(f"{value:.0f}" for value in row["box"])
         say(f"{row['kind']} {row['score']:.2f} at [{box}] by {row['model']}")
@@ -185,6 +187,17 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         say(f"caption by {row['model']}{name}{', in use' if row['used'] else ''}: {row['caption']}")
     if broken := next((rule["broken"] for rule in explanation["rules"] if rule["broken"]), None):
         say(f"broken: {broken}")
+
+
+def _describe_person(row: dict[str, Any]) -> str:
+    sharpness = row["relative_sharpness"]
+    traits = [f"{row['prominence']:.2g} of the largest, of at least {row['min_prominence']:g} ({row['margin']:+.2g})"]
+    traits += [f"sharpness {sharpness:.2g} of the largest's"] if sharpness is not None else []
+    traits += ["cut by the edge"] if row["cut"] else []
+    box = ", ".join(f"{value:.0f}" for value in row["box"])
+    return (
+        f"person {row['score']:.2f} at [{box}] {'counts' if row['counts'] else 'is a bystander'}: {', '.join(traits)}"
+    )
 
 
 __all__ = ["explain", "print_explanation", "print_funnel", "print_status", "status", "steps_left"]

@@ -8,6 +8,8 @@ import io
 import re
 from dataclasses import dataclass
 
+from PIL import Image
+
 from bolid_data.colour import WHITE
 from bolid_data.images import Header, read_header, read_upright
 
@@ -27,6 +29,14 @@ _NEEDED_PREFIXES = {
 }  # the application segments that determine colours
 
 
+# Pillow counts anticlockwise.
+_TURNS = {
+    90: Image.Transpose.ROTATE_270,
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_90,
+}
+
+
 @dataclass(frozen=True)
 class Jpeg:
     """`width` and `height` in pixels; `made` records how `data` came from the photo's bytes: `as_is`, `stripped` or
@@ -38,17 +48,23 @@ class Jpeg:
     made: str
 
 
-def to_jpeg(photo: bytes, background: str = WHITE) -> Jpeg:
-    """Converts a photo. The same bytes give the same JPEG with the same versions of Pillow and its colour management.
-    Raises BrokenPhotoError."""
+def to_jpeg(photo: bytes, background: str = WHITE, rotation: int = 0) -> Jpeg:
+    """Converts a photo, turned clockwise by `rotation` degrees, a multiple of 90. The same bytes give the same JPEG
+    with the same versions of Pillow and its colour management. Raises BrokenPhotoError."""
     header = read_header(photo)
     plain = photo.startswith(_START) and header.upright and not set(header.traits) - {"xmp"}
-    if plain and (stripped := _strip(photo, header.srgb_profile)):
+    if plain and not rotation and (stripped := _strip(photo, header.srgb_profile)):
         return stripped
     image = read_upright(photo, background)
+    profile = image.info.get("icc_profile")
+    if rotation:
+        image = image.transpose(_TURNS[rotation])
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=QUALITY, subsampling=0, icc_profile=image.info.get("icc_profile"))
-    return Jpeg(out.getvalue(), image.width, image.height, f"converted: {', '.join(_reasons(header))}")
+    image.save(out, "JPEG", quality=QUALITY, subsampling=0, icc_profile=profile)
+    reasons = _reasons(header) if not plain or not rotation else []
+    if rotation:
+        reasons.append(f"sideways, turned by {rotation}")
+    return Jpeg(out.getvalue(), image.width, image.height, f"converted: {', '.join(reasons)}")
 
 
 def _reasons(header: Header) -> list[str]:

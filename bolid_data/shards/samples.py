@@ -48,10 +48,11 @@ def photo_key(person: str, sha256: str) -> str:
     return f"{person}-{sha256[:16]}"
 
 
-def read_jpeg(dataset: Dataset, sha256: str, background: str) -> Jpeg | LostPhotoError:
-    """A photo as shards and exports have it, or what its bytes lack. Raises BolidError if it cannot be decoded."""
+def read_jpeg(dataset: Dataset, sha256: str, background: str, rotation: int = 0) -> Jpeg | LostPhotoError:
+    """A photo as shards and exports have it, turned clockwise, or what its bytes lack. Raises BolidError if it cannot
+    be decoded."""
     try:
-        return to_jpeg(dataset.store.read(sha256), background)
+        return to_jpeg(dataset.store.read(sha256), background, rotation)
     except LostPhotoError as error:
         return error
     except BrokenPhotoError as error:
@@ -80,10 +81,13 @@ def people_with_photos(dataset: Dataset) -> list[str]:
 
 
 def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> EncodedSample | LostPhotoError:
-    jpeg = read_jpeg(dataset, row["sha256"], background)
+    rotation = row["rotation"]
+    jpeg = read_jpeg(dataset, row["sha256"], background, rotation)
     if isinstance(jpeg, LostPhotoError):
         return jpeg
-    points = row["keypoints"]  # None for a photo without a detected person that was kept by a decision
+    points = row["keypoints"] and turn_points(
+        row["keypoints"], rotation, jpeg.width, jpeg.height
+    )  # None for a photo without a detected person that was kept by a decision
     record = {
         "person": row["person"],
         "sha256": row["sha256"],
@@ -96,8 +100,20 @@ def _sample(dataset: Dataset, row: dict[str, Any], background: str) -> EncodedSa
     text = json.dumps(record, sort_keys=True, ensure_ascii=False).encode()
     contents = {"jpg": jpeg.data, "json": text, "txt": row["caption"].encode()}
     data = b"".join(chain.from_iterable(member(f"{key}.{name}", content) for name, content in contents.items()))
-    measured = {"captions": row["captions"], "measures": row["measures"], "rotation": 0}
+    measured = {"captions": row["captions"], "measures": row["measures"], "rotation": rotation}
     return EncodedSample(data, {"key": key, **record, "made": jpeg.made, **measured})
+
+
+def turn_points(points: list[list[float]], rotation: int, width: int, height: int) -> list[list[float]]:
+    """Keypoints (x, y, confidence) after their photo was turned clockwise, to `width` × `height` pixels."""
+    match rotation:
+        case 90:
+            return [[width - y, x, confidence] for x, y, confidence in points]
+        case 180:
+            return [[width - x, height - y, confidence] for x, y, confidence in points]
+        case 270:
+            return [[y, height - x, confidence] for x, y, confidence in points]
+    return points
 
 
 def map_ahead(make: Callable[[T], R], items: Iterable[T], threads: int = _THREADS) -> Iterator[R]:

@@ -62,6 +62,11 @@ def _candidates(facts: dict[str, Any], measured: dict[str, Any]) -> dict[str, li
     for kind in ("bodies", "faces"):
         areas = sorted((detection["area"] for detection in measured[kind] or []), reverse=True)
         points.setdefault("min_prominence", []).extend(_around([area / areas[0] for area in areas[1:] if areas[0] > 0]))
+    bodies = sorted(measured["bodies"] or [], key=lambda body: -body["area"])
+    sharp = bodies[0]["sharpness"] if bodies else None
+    ratios = [body["sharpness"] / sharp for body in bodies[1:] if sharp and body["sharpness"] is not None]
+    points["min_relative_sharpness"] = list(_around(ratios))
+    points["min_background_prominence"] = list(points["min_prominence"])
     return points
 
 

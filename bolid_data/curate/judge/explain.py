@@ -8,6 +8,7 @@ import duckdb
 from bolid_data.catalog import Catalog, dicts
 from bolid_data.catalog.captions import chosen_captions
 from bolid_data.catalog.decisions import LOG
+from bolid_data.curate.judge.bystanders import explain_people
 from bolid_data.curate.judge.counterfactuals import alternatives, nearest_counterfactuals
 from bolid_data.curate.judge.facts import compute_facts
 from bolid_data.curate.judge.ledger import fill_people_ledger, last_models
@@ -33,8 +34,9 @@ _PHOTO_QUERIES = {
 
 def explain(catalog: Catalog, name: str) -> dict[str, Any]:
     """A photo under the last judgement: its sightings, every fact with its threshold and margin (how far the fact is
-    from turning the rule, in the fact's unit; below 0 the photo is out), the verdict, decisions made by hand, and as
-    `turns` the counterfactuals: each threshold that alone would turn the verdict, with the nearest value that does.
+    from turning the rule, in the fact's unit; below 0 the photo is out), the verdict, decisions made by hand, as
+    `people` who counts and who is a bystander, and as `turns` the counterfactuals: each threshold that alone would turn
+    the verdict, with the nearest value that does.
 
     `name` is any name of the photo: the first digits of its sha256, its path or its file name. Raises UsageError where
     no photo has it, or several do.
@@ -57,6 +59,7 @@ def explain(catalog: Catalog, name: str) -> dict[str, Any]:
             )
         )
         current = _judgements(con, [thresholds], sha256)
+        people = explain_people(con, sha256, last_models(con).pose)
         measured = dicts(con.execute("FROM people_ledger WHERE sha256 = $photo ORDER BY person", {"photo": sha256}))
         filters = [
             other
@@ -68,6 +71,7 @@ def explain(catalog: Catalog, name: str) -> dict[str, Any]:
         "photo": photo,
         "verdicts": verdicts,
         **stored,
+        "people": people,
         "rules": [
             {"person": facts["person"], "broken": facts["broken"]} | _compare(rule, facts[rule.fact], thresholds)
             for facts in current

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import duckdb
 
 from bolid_data.catalog import insert
+from bolid_data.curate.judge.bystanders import COUNTED, OTHER_FACES
 from bolid_data.curate.judge.rules import ALONE, AMONG, DETECTION_THRESHOLDS, FINAL, limits, reasons_sql
 from bolid_data.manifest import Filter
 
@@ -17,34 +18,22 @@ _TWO_NAMES, _DUPLICATE, _FEW_PHOTOS = (
 )
 _FINAL = ", ".join(f"'{reason}'" for reason in FINAL)
 
-# A person or a face that is small compared with the largest one is a bystander and does not count. `other_faces` are
-# those outside of every person's box: someone whose body was not detected, or a picture on a wall.
-_FACTS = """
-WITH likely AS (
-    SELECT *, list_filter(bodies, lambda body: body.score >= limit_min_confidence) AS likely_bodies,
-        list_filter(faces, lambda face: face.score >= greatest(limit_min_confidence, limit_min_face_confidence))
-            AS likely_faces
-    FROM {ledger} CROSS JOIN thresholds
-),
-sized AS (
-    SELECT *, list_max(list_transform(likely_bodies, lambda body: body.area)) AS largest_body,
-        list_max(list_transform(likely_faces, lambda face: face.area)) AS largest_face
-    FROM likely
-),
-counted AS (
-    SELECT *, len(list_filter(likely_bodies, lambda body: body.area >= limit_min_prominence * largest_body)) AS people,
-        list_filter(likely_faces, lambda face: face.area >= limit_min_prominence * largest_face) AS counted_faces
-    FROM sized
-)
-SELECT * EXCLUDE (bodies, faces, confidences, likely_bodies, likely_faces, largest_body, largest_face, counted_faces),
-    width / height AS aspect, len(counted_faces) AS faces,
-    CASE WHEN people = 0 THEN 0
-        ELSE len(list_filter(counted_faces, lambda face: coalesce(face.owner, 0) < limit_min_confidence)) END
-        AS other_faces,
+# Degrees, clockwise, by which a shard turns a photo that lies on its side or upside down, so that the head is up.
+_TURNED = """CASE WHEN limit_turn_sideways IS NOT NULL AND abs(lean) > limit_max_tilt
+    THEN (360 - 90 * round(lean / 90)::INTEGER) % 360 ELSE 0 END"""
+
+_FACTS = f"""
+WITH {COUNTED}
+SELECT * EXCLUDE (bodies, faces, confidences, likely_bodies, likely_faces, largest_body, largest_sharpness,
+        largest_face, counts, counted_faces, turned),
+    CASE WHEN turned % 180 = 90 THEN height / width ELSE width / height END AS aspect,
+    turned::INTEGER AS rotation, abs((lean + turned + 180) % 360 - 180) AS tilt, len(counted_faces) AS faces,
+    CASE WHEN people = 0 THEN 0 ELSE {OTHER_FACES} END AS other_faces,
     CASE WHEN len(likely_bodies) > 0
         THEN len(list_filter(confidences, lambda confidence: confidence >= limit_min_keypoint_confidence)) END
         AS keypoints
-FROM counted LEFT JOIN (SELECT person, sha256, keep FROM decisions) USING (person, sha256)
+FROM (SELECT *, {_TURNED} AS turned FROM counted)
+LEFT JOIN (SELECT person, sha256, keep FROM decisions) USING (person, sha256)
 """
 
 # A decision to keep a photo leaves only the final reasons; a decision to reject it is a reason.

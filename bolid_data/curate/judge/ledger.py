@@ -6,7 +6,8 @@ from typing import Any
 
 import duckdb
 
-from bolid_data.curate.judge.framing import FACING, FRAMING
+from bolid_data.catalog.main_person import AREA, MAIN_PERSON
+from bolid_data.curate.judge.framing import CUT, FACING, FRAMING, LEAN
 from bolid_data.errors import UsageError
 from bolid_data.records import ModelIds
 
@@ -68,7 +69,7 @@ def _run(con: duckdb.DuckDBPyConnection, statement: str, models: ModelIds) -> No
     con.execute(statement, parameters)
 
 
-_VERSION = "2 "  # to be raised when the ledger's columns change
+_VERSION = "3 "  # to be raised when the ledger's columns change
 
 # Sums of hashes, which change with any row that is added, removed or changed, whatever the order of the rows.
 _STATE = """
@@ -85,17 +86,27 @@ _PARTS = {
     # An opt-out at one address holds for the photo, whoever else lists it.
     "opted_out": """SELECT sha256, count(*) AS opt_outs FROM sightings SEMI JOIN chosen USING (sha256)
         WHERE state = 'opted_out' GROUP BY sha256""",
-    "person_detections": """SELECT rowid AS id, sha256, score, box, (box[3] - box[1]) * (box[4] - box[2]) AS area
-        FROM detections SEMI JOIN chosen USING (sha256) WHERE kind = 'person' AND model = $pose""",
-    "bodies": """SELECT sha256, list({'score': score, 'area': area} ORDER BY score DESC, area DESC) AS bodies,
-        arg_max(id, (score, area)) AS best FROM person_detections GROUP BY sha256""",
+    # `place`: in the list of the photo's bodies.
+    "person_detections": f"""SELECT detections.rowid AS id, sha256, score, box, {AREA} AS area,
+            row_number() OVER (PARTITION BY sha256 ORDER BY score DESC, {AREA} DESC, detections.rowid) AS place,
+            {CUT} AS cut, round(sharpness::DOUBLE, 4) AS sharpness
+        FROM detections JOIN photos USING (sha256) SEMI JOIN chosen USING (sha256)
+        WHERE kind = 'person' AND model = $pose""",
+    "bodies": f"""SELECT sha256,
+            list({{'score': score, 'area': area, 'cut': cut, 'sharpness': sharpness}} ORDER BY place) AS bodies,
+            arg_max(id, {MAIN_PERSON}) AS main
+        FROM person_detections GROUP BY sha256""",
     "framings": f"""SELECT sha256, list_transform(keypoints, lambda point: point[3]) AS confidences,
-        {FRAMING} AS framing, {FACING} AS facing FROM detections SEMI JOIN bodies ON detections.rowid = bodies.best""",
-    # `owner`: the score of the person whose box contains the centre of the face.
-    "face_lists": """SELECT sha256, list({'score': score, 'area': area, 'owner': owner} ORDER BY score DESC) AS faces
+        {FRAMING} AS framing, {FACING} AS facing, {LEAN} AS lean
+        FROM detections SEMI JOIN bodies ON detections.rowid = bodies.main""",
+    # `owners`: the places of the bodies whose boxes contain the centre of the face.
+    "face_lists": f"""SELECT sha256,
+            list({{'score': score, 'area': area, 'owners': owners}} ORDER BY score DESC) AS faces
         FROM (
-            SELECT face.sha256, face.score, face.area, max(person.score) AS owner FROM (
-                SELECT rowid AS id, sha256, score, (box[3] - box[1]) * (box[4] - box[2]) AS area,
+            SELECT face.sha256, face.score, face.area,
+                list(place ORDER BY place) FILTER (place IS NOT NULL) AS owners
+            FROM (
+                SELECT rowid AS id, sha256, score, {AREA} AS area,
                     (box[1] + box[3]) / 2 AS x, (box[2] + box[4]) / 2 AS y
                 FROM detections SEMI JOIN chosen USING (sha256) WHERE kind = 'face' AND model = $face
             ) face LEFT JOIN person_detections person ON person.sha256 = face.sha256
@@ -116,7 +127,7 @@ _PARTS = {
 _LEDGER = """
 SELECT person, sha256, width, height, bytes, undecodable.error AS broken, names, gone, between,
     coalesce(opt_outs, 0) AS opt_outs, coalesce(complete, false) AS complete,
-    CASE WHEN posed THEN coalesce(bodies, []) END AS bodies, confidences, framing, facing,
+    CASE WHEN posed THEN coalesce(bodies, []) END AS bodies, confidences, framing, facing, lean,
     CASE WHEN faced THEN coalesce(faces, []) END AS faces,
     -- Rounded as doubles: a FLOAT of 0.7 is slightly less than the threshold 0.7.
     round(probability::DOUBLE, 4) AS watermark, round(sharpness::DOUBLE, 4) AS sharpness,

@@ -31,6 +31,7 @@ ALONE = (
     Rule("several_faces", "other_faces", ">", "max_other_faces"),
     Rule("watermarked", "watermark", ">", "max_watermark"),
     Rule("few_keypoints", "keypoints", "<", "min_keypoints"),
+    Rule("sideways", "tilt", ">", "max_tilt"),
     Rule("blurred", "sharpness", "<", "min_sharpness"),
     Rule("dark", "brightness", "<", "min_brightness"),
     Rule("bright", "brightness", ">", "max_brightness"),
@@ -50,7 +51,14 @@ AMONG = (
 
 RULES = ALONE + AMONG
 
-DETECTION_THRESHOLDS = ("min_confidence", "min_face_confidence", "min_keypoint_confidence", "min_prominence")
+DETECTION_THRESHOLDS = (
+    "min_confidence",
+    "min_face_confidence",
+    "min_keypoint_confidence",
+    "min_prominence",
+    "min_background_prominence",
+    "min_relative_sharpness",
+)
 """Thresholds that decide which detections count, before the facts are derived."""
 
 MAX_STORED_DISTANCE = 10

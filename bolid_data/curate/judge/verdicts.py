@@ -17,6 +17,10 @@ MEMORY = "2GB"
 """DuckDB's memory limit while it judges; beyond it, DuckDB spills to disk."""
 
 
+_ALONE = {"min_photos_per_person": 0, "max_hamming": -1}
+"""Thresholds that turn off the rules on a person's photos together, of which only some are at hand."""
+
+
 def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) -> dict[str, Any]:
     """Judges every photo by `thresholds` and stores the verdicts. `models` defaults to those of the last judgement.
 
@@ -33,7 +37,7 @@ def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) 
         # A new table is faster than updates row by row, which update an index too.
         con.execute(
             """CREATE OR REPLACE TABLE judged AS
-            SELECT person, sha256, len(reasons) = 0 AS kept, reasons, framing, facing
+            SELECT person, sha256, len(reasons) = 0 AS kept, reasons, framing, facing, rotation
             FROM judgements WHERE complete OR len(reasons) > 0"""
         )
         con.execute("DELETE FROM judgement")
@@ -60,7 +64,7 @@ def already_out(catalog: Catalog, thresholds: Filter, models: ModelIds, sha256s:
     measurements would give."""
     with catalog.open() as con:
         build_partial_ledger(con, models, list(sha256s))
-        compute_facts(con, [thresholds], "partial_ledger")
+        compute_facts(con, [thresholds.model_copy(update=_ALONE)], "partial_ledger")
         rows = con.execute("SELECT sha256 FROM judgements GROUP BY sha256 HAVING bool_and(len(reasons) > 0)").fetchall()
         return {sha256 for (sha256,) in rows}
 

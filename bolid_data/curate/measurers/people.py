@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -15,6 +16,7 @@ from torchvision.ops import nms
 
 from bolid_data import weights
 from bolid_data.curate.measurers.measurer import MIN_SCORE, Photo, describe_model
+from bolid_data.curate.measurers.sharpness import SHARP_SHARE, TILES, sharpness_in
 from bolid_data.curate.runtime import Network, PixelInput, describe
 
 SIDE = 640
@@ -41,16 +43,26 @@ _SETTINGS = {
 
 
 class PoseMeasurer:
-    """Records every person above MIN_SCORE: score, box and keypoints in pixels of the upright photo."""
+    """Records every person above MIN_SCORE: score, box and keypoints in pixels of the upright photo, and the sharpness
+    inside the box."""
 
     def __init__(self, name: str = "yolo11n-pose", device: str = "cpu") -> None:
         model_weights = weights.find(name)
-        self.model = describe_model(model_weights, side=SIDE, iou=IOU, floor=MIN_SCORE, runtime=describe(device))
+        self.model = describe_model(
+            model_weights,
+            side=SIDE,
+            iou=IOU,
+            floor=MIN_SCORE,
+            tiles=TILES,
+            share=SHARP_SHARE,
+            opencv=cv2.__version__,
+            runtime=describe(device),
+        )
         self._detector = Yolo(model_weights, "pose", device)
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
         detected = zip(photos, self._detector.detect(photos), strict=True)
-        return {"detections": [_row(photo, detection) for photo, detections in detected for detection in detections]}
+        return {"detections": [row for photo, detections in detected for row in _rows(photo, detections)]}
 
 
 class Yolo:
@@ -86,6 +98,14 @@ def _in_photo(detections: np.ndarray, photo: Photo, scale: float) -> np.ndarray:
         detections[:, x] = (detections[:, x] / scale).clip(0, photo.image.width)
         detections[:, y] = (detections[:, y] / scale).clip(0, photo.image.height)
     return detections
+
+
+def _rows(photo: Photo, detections: np.ndarray) -> list[dict[str, Any]]:
+    pixels, scale = photo.fit(SIDE)
+    sharpness = sharpness_in(pixels, (detections[:, :4] * scale).tolist())
+    return [
+        _row(photo, detection) | {"sharpness": sharp} for detection, sharp in zip(detections, sharpness, strict=True)
+    ]
 
 
 def _row(photo: Photo, detection: np.ndarray) -> dict[str, Any]:

@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 
 from bolid_data.curate.measurers.measurer import Photo, describe_model
+from bolid_data.curate.measurers.sharpness import SHARP_SHARE, TILES, sharpness
 from bolid_data.weights import Weights
 
 SIDE = 640
 """Photos are measured at this many pixels on their longer side, so that sharpness does not depend on their size."""
 
-_TILES = 8  # across and down
-_SHARP_SHARE = 0.9  # the photo's sharpness is this quantile of its tiles'
 _COLOUR_SIDE = 160  # pixels; averages grain away, which is not colour
 
 
@@ -27,7 +26,7 @@ class QualityMeasurer:
         # No weights: the measurements depend on the libraries that resize and filter.
         code = Weights("quality", Path(__file__), "", "MIT")
         self.model = describe_model(
-            code, opencv=cv2.__version__, pillow=version("pillow"), side=SIDE, tiles=_TILES, share=_SHARP_SHARE
+            code, opencv=cv2.__version__, pillow=version("pillow"), side=SIDE, tiles=TILES, share=SHARP_SHARE
         )
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
@@ -42,17 +41,6 @@ def _measure(photo: Photo) -> dict[str, float]:
         "brightness": round(float(grey.mean()) / 255, 4),
         "colourfulness": round(colourfulness(pixels), 2),
     }
-
-
-def sharpness(grey: np.ndarray) -> float:
-    """The variance of the Laplacian (Pech-Pacheco et al., Diatom Autofocusing in Brightfield Microscopy, 2000) of a
-    grey uint8 image (h, w), at a high quantile of its tiles: people judge a photo by its sharpest parts (Vu et al., S3,
-    2012), so a background out of focus is not blur. Not the maximum, which may be a watermark."""
-    laplacian = cv2.Laplacian(grey, cv2.CV_32F)
-    # Means over tiles: INTER_AREA averages, whatever the size.
-    size = (min(_TILES, grey.shape[1]), min(_TILES, grey.shape[0]))
-    mean, square = (cv2.resize(of, size, interpolation=cv2.INTER_AREA) for of in (laplacian, laplacian * laplacian))
-    return max(0.0, float(np.quantile(square - mean * mean, _SHARP_SHARE)))
 
 
 def colourfulness(pixels: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from bolid_data.errors import UsageError
 from bolid_data.records import Model
 
 if TYPE_CHECKING:  # each model's libraries take seconds to import: they are imported where they are used
+    from bolid_data.curate.measurers.dlib_face import FindKeypoints
     from bolid_data.curate.measurers.identity import FindBoxes
 
 _EMBEDDED = {"pose": "yolo11n-pose", "face": "mtcnn", "watermark": "bolid-watermark"}
@@ -61,6 +62,13 @@ def watermark(name: str, relative_to: Path, device: str = "cpu") -> Measurer:
     from bolid_data.curate.measurers.watermark_hub import HubWatermarkMeasurer
 
     return HubWatermarkMeasurer(name, relative_to, device)
+
+
+def dlib_face(pose: Model, keypoints: "FindKeypoints") -> Measurer:
+    """dlib's network on the face in each photo; `keypoints` returns those that `pose` detected."""
+    from bolid_data.curate.measurers.dlib_face import DlibFaceMeasurer
+
+    return DlibFaceMeasurer(pose, keypoints)
 
 
 def identity(name: str, relative_to: Path, device: str, pose: Model, boxes: "FindBoxes") -> Measurer:

@@ -180,7 +180,7 @@ class _Writer:
         image = self._folder(row["person"]) / f"{photo_key(row['person'], row['sha256'])}.jpg"
         if image.exists():
             return row, None
-        return row, read_jpeg(self._dataset, row["sha256"], self._background)
+        return row, read_jpeg(self._dataset, row["sha256"], self._background, row["rotation"])
 
     def _add(self, row: dict[str, Any], jpeg: Jpeg | None, metadata: "_MetadataFiles") -> None:
         image = self._folder(row["person"]) / f"{photo_key(row['person'], row['sha256'])}.jpg"

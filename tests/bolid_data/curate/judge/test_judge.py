@@ -215,3 +215,11 @@ def test_the_funnel_adds_up(world: World) -> None:
     counts = funnel(world.dataset.catalog)
     assert counts["reasons"] == {"too_small": 1, "no_person": 2, "watermarked": 1}
     assert counts["photos"] - sum(counts["leaving"].values()) == counts["kept"] == 1
+
+
+def test_a_rule_on_all_photos_of_a_person_does_not_keep_some_of_them_from_being_measured(world: World) -> None:
+    """A new model gets every photo that is not out on its own, also where the earlier models have measured all."""
+    first, copy = world.photo(phash=0), world.photo(phash=0)
+    world.judge()
+    strict = Filter(min_photos_per_person=100)
+    assert already_out(world.dataset.catalog, strict, MODELS, [first, copy]) == set()

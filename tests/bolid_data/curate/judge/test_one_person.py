@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from bolid_data.curate.measurers.faces import FaceMeasurer
 from bolid_data.curate.measurers.measurer import Photo
@@ -30,7 +30,7 @@ def judge(tmp_path: Path) -> Callable[[Image.Image, Filter], list[str]]:
     world, pose, face = World(tmp_path), PoseMeasurer(), FaceMeasurer()
 
     def of(image: Image.Image, thresholds: Filter = LENIENT) -> list[str]:
-        sha256 = world.photo(people=(), faces=())
+        sha256 = world.photo(people=(), faces=(), width=image.width, height=image.height)
         with world.dataset.catalog.open() as con:
             con.execute("DELETE FROM measured WHERE sha256 = ? AND model IN (?, ?)", [sha256, POSE.id, FACE.id])
         batches = [
@@ -78,3 +78,45 @@ def test_a_passer_by_far_behind_is_nobody_unless_the_manifest_counts_all(
     scene.paste(far, (SIZE[0] - 230, 620))
     assert judge(scene) == []
     assert "several_people" in judge(scene, Filter(min_photos_per_person=1, min_prominence=0))
+
+
+ALL_BACKGROUND = Filter(min_photos_per_person=1, min_background_prominence=0)
+
+
+def with_passer_by(people: list[Person], x: int, blur: float = 0) -> Image.Image:
+    """Somebody behind, of about a quarter of the person's size, at x from the left."""
+    scene = portrait(people[2], 3)
+    behind = portrait(people[3], 4).resize((500, 682), Image.Resampling.LANCZOS)
+    scene.paste(behind.filter(ImageFilter.GaussianBlur(blur)), (x, 500))
+    return scene
+
+
+def test_somebody_out_of_focus_in_the_background_is_a_bystander(
+    people: list[Person], judge: Callable[..., list[str]]
+) -> None:
+    assert "several_people" in judge(with_passer_by(people, 640))
+    blurred = with_passer_by(people, 640, blur=5)
+    assert judge(blurred) == []
+    assert "several_people" in judge(blurred, ALL_BACKGROUND)
+
+
+def test_somebody_whom_the_edge_cuts_in_half_is_a_bystander(
+    people: list[Person], judge: Callable[..., list[str]]
+) -> None:
+    cut = with_passer_by(people, SIZE[0] - 250)
+    assert judge(cut) == []
+    assert "several_people" in judge(cut, ALL_BACKGROUND)
+
+
+def test_somebody_in_a_mirror_is_a_second_person(people: list[Person], judge: Callable[..., list[str]]) -> None:
+    scene = Image.new("RGB", (1600, 1500), "grey")
+    person = portrait(people[2], 3).resize((800, 1091), Image.Resampling.LANCZOS)
+    scene.paste(person, (0, 300))
+    scene.paste(person.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (800, 300))
+    assert "several_people" in judge(scene)
+
+
+def test_a_photo_on_its_side_is_out(people: list[Person], judge: Callable[..., list[str]]) -> None:
+    lying = portrait(people[2], 3).transpose(Image.Transpose.ROTATE_90)
+    assert "sideways" in judge(lying)
+    assert "sideways" not in judge(lying, Filter(min_photos_per_person=1, max_tilt=180))
