@@ -155,7 +155,11 @@ class Filter(Section):
     min_prominence: Fraction = 0.1
     """Share of the largest person's box below which a person is a bystander and does not count; 0 counts all."""
     max_watermark: Fraction = 0.5
-    """Probability of a watermark, at most; 1.0 turns the rule off."""
+    """Probability of a watermark, at most, on photos of hosts of which too little is known; 1.0 turns the rule off."""
+    max_watermark_unmarked: Fraction = 0.7
+    """The same on a host whose photos share no mark: there, a watermark is rarer."""
+    max_site_mark: Fraction = 0.2
+    """Correlation with a mark of the photo's host, at most. A host with a mark is judged by this alone."""
     min_keypoints: Annotated[int, Field(ge=0, le=17)] = 6
     """Keypoints that the person needs."""
     min_keypoint_confidence: Fraction = 0.5
