@@ -156,9 +156,10 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         say(f"{entry['person']}: {decision}{undone}{why}")
     several = len(explanation["verdicts"]) > 1
     table = Table(*(["person"] if several else []), "reason", "measured", "out if", "margin", "")
+    measured = {(rule["person"], rule["reason"]) for rule in explanation["rules"] if rule["value"] is not None}
     for rule in explanation["rules"]:
-        if rule["limit"] is None and rule["value"] is None:
-            continue  # neither limited nor measured
+        if rule["value"] is None and (rule["limit"] is None or _is_other_case(rule, measured)):
+            continue  # neither limited nor measured, or meant for photos of other hosts
         value = "not measured" if rule["value"] is None else f"{rule['fact']} = {rule['value']:.4g}"
         margin = "" if rule["margin"] is None else f"{rule['margin']:+.4g}"
         limit = "off" if rule["limit"] is None else f"{rule['out_if']} {rule['limit']:g}"
@@ -185,6 +186,13 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         say(f"caption by {row['model']}{name}{', in use' if row['used'] else ''}: {row['caption']}")
     if broken := next((rule["broken"] for rule in explanation["rules"] if rule["broken"]), None):
         say(f"broken: {broken}")
+
+
+def _is_other_case(rule: dict[str, Any], measured: set[tuple[str, str]]) -> bool:
+    """Whether a rule on watermarks is for other hosts than the photo's: one of the three applies to each photo."""
+    by_default = rule["threshold"] == "max_watermark"
+    judged = (rule["person"], rule["reason"]) in measured
+    return rule["reason"] == "watermarked" and (judged or not by_default)
 
 
 __all__ = ["explain", "print_explanation", "print_funnel", "print_status", "status", "steps_left"]

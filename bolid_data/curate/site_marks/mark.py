@@ -85,3 +85,17 @@ def strongest(template: np.ndarray) -> Weighted:
 def from_field(field: np.ndarray) -> np.ndarray:
     """A field of compressed gradients (h, w, 2) as a template."""
     return np.rint(np.clip(field, -1, 1) * LEVELS).astype(np.int8)
+
+
+def restore(config: dict[str, Any], template: bytes) -> Mark:
+    """The mark with this `config` and the bytes of its template."""
+    width, height = config["size"]
+    return Mark(
+        template=np.frombuffer(template, np.int8).reshape(height, width, 2),
+        unit=config["unit"],
+        anchor=config["anchor"] and (config["anchor"][0], config["anchor"][1]),
+        place=(config["place"][0], config["place"][1]),
+        scale=config["scale"],
+        longest=config["longest"],
+        photos=config["photos"],
+    )

@@ -46,8 +46,8 @@ def correlation(weighted: Weighted, field: np.ndarray) -> np.ndarray:
 
 
 def _nearby(mark: Mark, field: np.ndarray) -> np.ndarray | None:
-    """The part of a field around the mark's place; None where it has no place, or the template does not fit in. The field
-    has a border of NEARBY pixels."""
+    """The part of a field, with a border of NEARBY pixels, around the mark's place; None where it has no place, or the
+    template does not fit in."""
     if mark.anchor is None:
         return None
     height, width = (length - 2 * NEARBY for length in field.shape[:2])
