@@ -158,7 +158,7 @@ class Filter(Section):
     """Probability of a watermark, at most, on photos of hosts of which too little is known; 1.0 turns the rule off."""
     max_watermark_unmarked: Fraction = 0.7
     """The same on a host whose photos share no mark: there, a watermark is rarer."""
-    max_site_mark: Fraction = 0.2
+    max_site_mark: Fraction = 0.25
     """Correlation with a mark of the photo's host, at most. A host with a mark is judged by this alone."""
     min_keypoints: Annotated[int, Field(ge=0, le=17)] = 6
     """Keypoints that the person needs."""

@@ -19,7 +19,7 @@ from bolid_data.progress import bar, note
 from bolid_data.store import read_photo
 from bolid_data.words import counted
 
-SAMPLE = 60
+SAMPLE = 40
 """Photos from which the marks of a host and size group are estimated, at most."""
 
 VERSION = 1
