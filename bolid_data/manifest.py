@@ -135,6 +135,10 @@ class UrlsSource(WebSource):
 Source = ThePlaceSource | FolderSource | UrlsSource
 
 
+FOLDER_MAX_WATERMARK = 0.8
+"""`max_watermark` of a folder: the model takes one clean photograph in a hundred for marked."""
+
+
 class Filter(Section):
     """Thresholds of the judge; changing one never runs a model again."""
 
@@ -155,7 +159,8 @@ class Filter(Section):
     min_prominence: Fraction = 0.1
     """Share of the largest person's box below which a person is a bystander and does not count; 0 counts all."""
     max_watermark: Fraction = 0.5
-    """Probability of a watermark, at most, on photos of hosts of which too little is known; 1.0 turns the rule off."""
+    """Probability of a watermark, at most, where nothing is known of the photo's host; 0.8 for a folder. 1.0 turns the
+    rule off."""
     max_watermark_unmarked: Fraction = 0.7
     """The same on a host whose photos share no mark: there, a watermark is rarer."""
     max_site_mark: Fraction = 0.25
@@ -390,6 +395,15 @@ class Manifest(Section):
     shards: ShardSettings = ShardSettings()
     train: Train = Train()
     path: SkipJsonSchema[Annotated[Path, Field(exclude=True)]]  # the file; paths in it are relative to its folder
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_of_a_folder(cls, data: Any) -> Any:
+        """A folder has no host whose mark could be looked for, and of photographs the model is less certain."""
+        source, filters = (data.get(key, {}) for key in ("source", "filter")) if isinstance(data, dict) else ({}, {})
+        if isinstance(source, dict) and isinstance(filters, dict) and source.get("kind") == "folder":
+            return data | {"filter": {"max_watermark": FOLDER_MAX_WATERMARK} | filters}
+        return data
 
     @property
     def folder(self) -> Path:
