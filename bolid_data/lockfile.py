@@ -84,7 +84,6 @@ class LockedSite(BaseModel):
     host: Annotated[str, Field(pattern=r"^[^\s/?#:@\x00-\x20\x7f-\x9f]{1,253}$")]
     size_group: Annotated[int, Field(ge=0, le=100)]
     photos: Bounded
-    digest: Sha256
     marks: Annotated[list[Annotated[str, Field(pattern=r"^site-mark@[0-9a-f]{12}$")]], Field(max_length=100)]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import duckdb
+
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, insert, upsert
 from bolid_data.catalog.schema import SIZE_GROUP
@@ -77,12 +79,10 @@ class SiteMarks(Part):
                 con.execute(
                     f"DELETE FROM {table} WHERE (host, size_group) NOT IN (SELECT (host, size_group) FROM sampled)"
                 )
-            # A dataset that was rebuilt from its lock has the models of its marks, but not their templates.
             rows = dicts(
                 con.execute(
                     """FROM sampled WHERE (host, size_group, digest) NOT IN
                            (SELECT (host, size_group, digest) FROM site_groups)
-                       OR (host, size_group) IN (SELECT (host, size_group) FROM site_marks WHERE template IS NULL)
                        ORDER BY host, size_group"""
                 )
             )
@@ -131,11 +131,11 @@ class SiteMarks(Part):
         return {model: set(sha256s) for model, sha256s in rows}
 
 
-def locked_groups(con: Any) -> list[dict[str, Any]]:
+def locked_groups(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """The host and size groups whose marks were looked for, with their marks, for a lock."""
     return dicts(
         con.execute(
-            """SELECT host, size_group, photos, digest,
+            """SELECT host, size_group, photos,
                    (SELECT coalesce(list(model ORDER BY model), []) FROM site_marks m
                     WHERE m.host = g.host AND m.size_group = g.size_group) AS marks
                FROM site_groups g ORDER BY host, size_group"""
@@ -143,11 +143,19 @@ def locked_groups(con: Any) -> list[dict[str, Any]]:
     )
 
 
-def import_groups(con: Any, groups: Sequence[dict[str, Any]]) -> None:
-    """Replaces what the catalog has of hosts' marks by what a lock has; the templates are estimated again."""
+def import_groups(con: duckdb.DuckDBPyConnection, groups: Sequence[dict[str, Any]]) -> None:
+    """Replaces what the catalog has of hosts' marks by what a lock has: their ids. Without templates and digests, the
+    next `bolid filter` estimates them again."""
     con.execute("DELETE FROM site_groups")
     con.execute("DELETE FROM site_marks")
-    insert(con, "site_groups", [{key: value for key, value in row.items() if key != "marks"} for row in groups])
+    insert(
+        con,
+        "site_groups",
+        [
+            {"host": row["host"], "size_group": row["size_group"], "photos": row["photos"], "digest": ""}
+            for row in groups
+        ],
+    )
     insert(
         con,
         "site_marks",

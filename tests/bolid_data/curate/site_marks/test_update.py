@@ -108,7 +108,7 @@ def test_a_mark_is_kept_with_its_picture(world: World) -> None:
 
 
 def test_marks_are_pinned_in_the_lock_and_estimated_again_after_a_rebuild(world: World, tmp_path: Path) -> None:
-    photos = add(world, host(12, MARKED))
+    add(world, host(12, MARKED))
     measure(world)
     world.judge(LENIENT)
     content, file = world.dataset.catalog.lock_content.read(), tmp_path / "measurements.parquet"
@@ -127,4 +127,15 @@ def test_marks_are_pinned_in_the_lock_and_estimated_again_after_a_rebuild(world:
     world.judge(LENIENT)
     assert world.verdicts() == verdicts
     assert measure(world) == 0 and marks(world) == before
-    assert len(photos) == 12
+
+
+def test_marks_are_estimated_again_without_a_forgotten_person(world: World) -> None:
+    photos = add(world, host(16, MARKED))
+    measure(world)
+    before = marks(world)
+    annas = photos[:: len(PEOPLE)]
+    world.dataset.catalog.erasure.forget("anna", annas)
+    for sha256 in annas:
+        world.dataset.store.find(sha256).unlink()
+    assert measure(world) == 12
+    assert marks(world) != before
