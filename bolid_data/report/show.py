@@ -179,6 +179,8 @@ def print_explanation(explanation: dict[str, Any]) -> None:
     for row in explanation["detections"]:
         box = ", ".join(f"{value:.0f}" for value in row["box"])
         say(f"{row['kind']} {row['score']:.2f} at [{box}] by {row['model']}")
+    for row in explanation["site_marks"]:
+        say(f"{row['score']:.2f} like the mark of {row['host']}, {row['model']}")
     for row in explanation["near"]:
         say(f"{row['distance']} bits from {row['sha256']}")
     for row in explanation["captions"]:

@@ -58,7 +58,8 @@ def test_a_host_with_a_mark_is_judged_by_the_mark_alone(world: World) -> None:
     rules = {rule["fact"]: rule for rule in explain(world.dataset.catalog, marked[0])["rules"]}
     assert rules["site_mark"]["out"] and rules["site_mark"]["value"] > 0.3
     assert rules["watermark"]["value"] is None
-    assert any(row["name"] == "site-mark" for row in explain(world.dataset.catalog, marked[0])["measured_by"])
+    (shown,) = explain(world.dataset.catalog, marked[0])["site_marks"]
+    assert (shown["host"], shown["model"]) == ("a.example", marks(world)[0])
 
 
 def test_where_photos_share_no_mark_the_learned_model_needs_more(world: World) -> None:
