@@ -78,6 +78,15 @@ class LockedShard(BaseModel):
     split: SplitName
 
 
+class LockedSite(BaseModel):
+    """Photos of one host and size group, of which it is known whether they share marks; the ids of these."""
+
+    host: Annotated[str, Field(pattern=r"^[^\s/?#:@\x00-\x20\x7f-\x9f]{1,253}$")]
+    size_group: Annotated[int, Field(ge=0, le=100)]
+    photos: Bounded
+    marks: Annotated[list[Annotated[str, Field(pattern=r"^site-mark@[0-9a-f]{12}$")]], Field(max_length=100)]
+
+
 class LockedCaptioner(BaseModel):
     model: Text | None
     prompt: Words | None
@@ -98,6 +107,7 @@ class Lock(BaseModel):
     models: list[Model]
     judgement: ModelIds | None = None
     captioner: LockedCaptioner | None = None
+    sites: list[LockedSite] = []
     people: list[LockedPerson] = []
     photos: list[LockedPhoto]
     shards: list[LockedShard]

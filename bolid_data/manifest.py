@@ -136,6 +136,10 @@ class UrlsSource(WebSource):
 Source = ThePlaceSource | FolderSource | UrlsSource
 
 
+FOLDER_MAX_WATERMARK = 0.8
+"""`max_watermark` of a folder: the model takes one clean photograph in a hundred for marked."""
+
+
 class Filter(Section):
     """Thresholds of the judge; changing one never runs a model again."""
 
@@ -160,7 +164,12 @@ class Filter(Section):
     min_relative_sharpness: Fraction = 0.2
     """Sharpness inside a person's box, as a share of the largest person's, below which the person is blurred."""
     max_watermark: Fraction = 0.5
-    """Probability of a watermark, at most; 1.0 turns the rule off."""
+    """Probability of a watermark, at most, where nothing is known of the photo's host; 0.8 for a folder. 1.0 turns the
+    rule off."""
+    max_watermark_unmarked: Fraction = 0.7
+    """The same on a host whose photos share no mark: there, a watermark is rarer."""
+    max_site_mark: Fraction = 0.25
+    """Correlation with a mark of the photo's host, at most. A host with a mark is judged by this alone."""
     min_keypoints: Annotated[int, Field(ge=0, le=17)] = 6
     """Keypoints that the person needs."""
     min_keypoint_confidence: Fraction = 0.5
@@ -432,6 +441,15 @@ class Manifest(Section):
     shards: ShardSettings = ShardSettings()
     train: Train = Train()
     path: SkipJsonSchema[Annotated[Path, Field(exclude=True)]]  # the file; paths in it are relative to its folder
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_of_a_folder(cls, data: Any) -> Any:
+        """A folder has no host whose mark could be looked for, and of photographs the model is less certain."""
+        source, filters = (data.get(key, {}) for key in ("source", "filter")) if isinstance(data, dict) else ({}, {})
+        if isinstance(source, dict) and isinstance(filters, dict) and source.get("kind") == "folder":
+            return data | {"filter": {"max_watermark": FOLDER_MAX_WATERMARK} | filters}
+        return data
 
     @model_validator(mode="after")
     def _calibrate(self) -> Self:

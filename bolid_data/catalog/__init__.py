@@ -20,6 +20,7 @@ from bolid_data.catalog.photo_names import PhotoNames
 from bolid_data.catalog.pixels import Pixels
 from bolid_data.catalog.rows import dicts, insert, upsert, utc_now
 from bolid_data.catalog.sightings import Sightings
+from bolid_data.catalog.site_marks import SiteMarks
 from bolid_data.catalog.summary import summarise
 
 __all__ = [
@@ -38,6 +39,7 @@ class Catalog(Connection):
         self.measurements = Measures(self)
         self.embeddings = Embeddings(self)
         self.near_copies = NearCopies(self)
+        self.site_marks = SiteMarks(self)
         self.decisions = Decisions(self)
         self.captions = Captions(self)
         self.caption_files = CaptionFiles(self)

@@ -82,8 +82,11 @@ def _copy_others(con: duckdb.DuckDBPyConnection, part: Path, person: str, sha256
     named = "EXISTS (FROM words WHERE contains(lower(why), word))"
     for table, columns in tables:
         others = " AND ".join(_others(table, columns)) or "true"
-        # A remark on somebody else's photo may name the person.
-        columns_of_others = f"* REPLACE (CASE WHEN NOT {named} THEN why END AS why)" if table == "decision_log" else "*"
+        columns_of_others = "*"
+        if table == "decision_log":  # a remark on somebody else's photo may name the person
+            columns_of_others = f"* REPLACE (CASE WHEN NOT {named} THEN why END AS why)"
+        if table == "site_groups":  # a hash over people and photos; the marks are estimated again without them
+            columns_of_others = "* REPLACE ('' AS digest)"
         con.execute(f'INSERT INTO fresh."{table}" BY NAME SELECT {columns_of_others} FROM "{table}" WHERE {others}')
     con.execute("DETACH fresh")
 

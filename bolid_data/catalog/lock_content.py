@@ -13,6 +13,7 @@ from bolid_data.catalog.captions import CHOSEN_CAPTIONS
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.pixels import mark_pixels
 from bolid_data.catalog.rows import dicts, first_line, insert
+from bolid_data.catalog.site_marks import import_groups, locked_groups
 from bolid_data.errors import UsageError
 from bolid_data.public_address import public_address
 from bolid_data.records import ModelIds
@@ -40,7 +41,7 @@ class LockContent(Part):
                 con.execute(
                     f"""SELECT models.* FROM models
                        WHERE id IN (SELECT unnest([{", ".join(_MODELS)}]) FROM judgement)
-                       OR id IN (SELECT model FROM captioner)
+                       OR id IN (SELECT model FROM captioner) OR id IN (SELECT model FROM site_marks)
                        OR id IN (SELECT model FROM captioned SEMI JOIN public_sightings USING (sha256)) ORDER BY id"""
                 )
             )
@@ -75,6 +76,7 @@ class LockContent(Part):
                        ) AND sha256 NOT IN (FROM lost) ORDER BY sha256"""
                 )
             )
+            groups = locked_groups(con)
         for model in models:
             if model["revision"] is None:  # not a hub model: as in locks without revisions
                 del model["revision"]
@@ -91,7 +93,7 @@ class LockContent(Part):
             "models": models,
             "people": people,
             "photos": photos,
-        }
+        } | ({"sites": groups} if groups else {})
 
     def export_measurements(self, file: Path) -> None:
         """Writes all measurements and verdicts to a Parquet file, one row per photo, sorted by sha256."""
@@ -134,6 +136,7 @@ class LockContent(Part):
                 for table in ("models", "judgement", "captioner"):
                     con.execute(f"DELETE FROM {table}")
                 insert(con, "models", content["models"])
+                import_groups(con, content["sites"])
                 judgement = content["judgement"] or dicts(con.execute(_JUDGEMENT_OF_OLD_LOCK))[0]
                 insert(con, "judgement", [judgement | {"thresholds": content["thresholds"]}])
                 insert(con, "captioner", [content["captioner"]] if content["captioner"] else _old_captioner(con))
@@ -177,6 +180,8 @@ COPY (
             ORDER BY model, kind, score DESC, box) FROM detections d WHERE d.sha256 = photos.sha256) AS detections,
         (SELECT list({{'model': model, 'probability': probability}} ORDER BY model)
             FROM watermarks w WHERE w.sha256 = photos.sha256) AS watermarks,
+        (SELECT list({{'model': model, 'score': score}} ORDER BY model)
+            FROM site_scores s WHERE s.sha256 = photos.sha256) AS site_scores,
         (SELECT list({{'model': model, 'phash': phash, 'views': views}} ORDER BY model)
             FROM hashes h WHERE h.sha256 = photos.sha256) AS hashes,
         (SELECT list({{'model': model, 'sharpness': sharpness, 'brightness': brightness,
@@ -212,6 +217,7 @@ CREATE TEMP VIEW locked AS
 FROM (
     SELECT NULL::STRUCT(b VARCHAR, distance UTINYINT)[] AS near,
         NULL::STRUCT(model VARCHAR, sharpness FLOAT, brightness FLOAT, colourfulness FLOAT)[] AS qualities,
+        NULL::STRUCT(model VARCHAR, score FLOAT)[] AS site_scores,
         NULL::STRUCT(model VARCHAR, vector FLOAT[])[] AS embeddings,
         NULL::STRUCT(person VARCHAR, model VARCHAR, likeness FLOAT)[] AS likenesses,
         NULL::STRUCT(person VARCHAR, keep BOOLEAN, why VARCHAR, decided_at TIMESTAMP)[] AS decisions,
@@ -225,6 +231,7 @@ _FROM_LOCKED = {
     "measured": "SELECT sha256, unnest(measured) AS model FROM locked",
     "detections": "SELECT sha256, row.* FROM (SELECT sha256, unnest(detections) AS row FROM locked)",
     "watermarks": "SELECT sha256, row.* FROM (SELECT sha256, unnest(watermarks) AS row FROM locked)",
+    "site_scores": "SELECT sha256, row.* FROM (SELECT sha256, unnest(site_scores) AS row FROM locked)",
     "hashes": "SELECT sha256, row.* FROM (SELECT sha256, unnest(hashes) AS row FROM locked)",
     "qualities": "SELECT sha256, row.* FROM (SELECT sha256, unnest(qualities) AS row FROM locked)",
     "embeddings": "SELECT sha256, row.* FROM (SELECT sha256, unnest(embeddings) AS row FROM locked)",
@@ -252,6 +259,7 @@ OR NOT isfinite(coalesce(sharpness, 0))
 UNION ALL SELECT 'the number of detections', sha256 FROM detections GROUP BY sha256, model HAVING count(*) > 10000
 UNION ALL SELECT 'a watermark', sha256 FROM watermarks
 WHERE NOT isfinite(probability) OR probability NOT BETWEEN 0 AND 1
+UNION ALL SELECT 'a score of a mark', sha256 FROM site_scores WHERE NOT isfinite(score) OR score NOT BETWEEN 0 AND 1
 UNION ALL SELECT 'a measure of quality', sha256 FROM qualities
 WHERE NOT (isfinite(sharpness) AND isfinite(brightness) AND isfinite(colourfulness))
 UNION ALL SELECT 'a likeness', sha256 FROM likenesses WHERE NOT isfinite(likeness)

@@ -13,7 +13,9 @@ CASE WHEN coalesce(traits, '') = '' THEN '' ELSE $version || ' ' || traits ||
     CASE WHEN contains(traits, 'alpha') THEN ' on ' || $background ELSE '' END END
 """
 
-_PER_MODEL = ("detections", "watermarks", "hashes", "qualities", "embeddings", "likenesses", "measured")
+_PER_MODEL = (
+    "detections", "watermarks", "site_scores", "hashes", "qualities", "embeddings", "likenesses", "measured",
+)  # fmt: skip
 """Tables of measurements, by sha256 and model."""
 
 

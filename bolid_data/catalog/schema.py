@@ -2,6 +2,15 @@
 
 import duckdb
 
+HOST = (
+    "lower(regexp_extract(coalesce(nullif(regexp_extract(page_url, '^https?://[^/?#]+'), ''), url), "
+    "'^https?://(?:[^/?#@]*@)?([^/?#:]+)', 1))"
+)
+"""SQL for the host of a sighting: that of the photo's page, or of the photo; '' for a file."""
+
+SIZE_GROUP = "round(2 * log2(greatest(width, height)))::INTEGER"
+"""SQL for a photo's size group: the half octave of its longest side."""
+
 VERSION = 3
 """1: the catalogs of BoLID 0.1, which do not record a version. 2: those without a log of decisions,
 captions by hand and exports."""
@@ -46,6 +55,27 @@ FROM (
     SELECT url, person, sha256, state FROM sightings
     UNION ALL SELECT url, person, sha256, 'gone' FROM replaced
 ) s LEFT JOIN assignments USING (sha256);
+"""
+
+_SITES = f"""
+CREATE {{temporary}} TABLE IF NOT EXISTS site_groups (  -- photos of a host and size whose mark was looked for
+    host VARCHAR, size_group INTEGER, photos INTEGER, digest VARCHAR, PRIMARY KEY (host, size_group)
+);
+CREATE {{temporary}} TABLE IF NOT EXISTS site_marks (  -- what they share; each mark is a model
+    host VARCHAR, size_group INTEGER, model VARCHAR, template BLOB, picture BLOB, PRIMARY KEY (host, size_group, model)
+);
+CREATE {{temporary}} TABLE IF NOT EXISTS site_scores (  -- correlation of a photo with a mark
+    sha256 VARCHAR, model VARCHAR, score FLOAT, PRIMARY KEY (sha256, model)
+);
+CREATE {{temporary}} VIEW IF NOT EXISTS site_sightings AS
+FROM (SELECT {HOST} AS host, sha256, person FROM sightings WHERE state = 'stored')
+WHERE host <> '';
+CREATE {{temporary}} VIEW IF NOT EXISTS site_targets AS  -- photos and the marks to look for: those of their size or, if
+WITH hosted AS (                                        -- it has none, all of their host
+    SELECT DISTINCT host, sha256, {SIZE_GROUP} AS size_group FROM site_sightings JOIN photos USING (sha256)
+)
+SELECT DISTINCT sha256, model FROM hosted JOIN site_marks USING (host) WHERE site_marks.size_group = hosted.size_group
+OR (host, hosted.size_group) NOT IN (SELECT (host, size_group) FROM site_marks);
 """
 
 _TABLES = f"""
@@ -160,6 +190,7 @@ def upgrade(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("DROP TABLE decisions")
     con.execute(_TABLES)
     con.execute(_DECIDED.format(temporary=""))
+    con.execute(_SITES.format(temporary=""))
     if older:
         con.execute(_LOG_OF_VERSION_2.format(decisions="decisions_2"))
         con.execute("DROP TABLE decisions_2")
@@ -168,6 +199,8 @@ def upgrade(con: duckdb.DuckDBPyConnection) -> None:
 
 def read_older(con: duckdb.DuckDBPyConnection) -> None:
     """Gives a connection that only reads a catalog of an earlier version the tables and views which it lacks."""
+    if _has_table(con, "sightings") and not _has_table(con, "site_marks"):
+        con.execute(_SITES.format(temporary="TEMP"))
     if _has_table(con, "decision_log") or not _has_table(con, "sightings"):
         return
     con.execute(_DECIDED.format(temporary="TEMP"))

@@ -1,6 +1,7 @@
 """`bolid filter`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,13 @@ from bolid_data.words import counted
 if TYPE_CHECKING:  # the models' libraries take seconds to import: only the command that runs them pays
     from bolid_data.curate.measurers.identity import Box
     from bolid_data.curate.measurers.measurer import Keypoints, Measurer
+    from bolid_data.curate.measurers.site_mark import SiteMarkMeasurer
 
 ENGINES = ("local", "ray")
 FIRST_STAGE = ("hash", "quality", "pose")
 """The cheap measurers. A photo that is out by their measurements is not given to the others."""
+MODEL_KINDS = tuple(field.name for field in fields(judge.ModelIds))
+"""The measurers of all photos; besides them, each mark of a host measures its photos."""
 
 
 def filter_photos(
@@ -39,6 +43,7 @@ def filter_photos(
     from bolid_data.curate.engines.local import measure, plan
     from bolid_data.curate.measurers import registry
     from bolid_data.curate.runtime import GPU_BATCH
+    from bolid_data.curate.site_marks import update as site_marks
 
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}: no such engine; there are {' and '.join(ENGINES)}")
@@ -49,9 +54,11 @@ def filter_photos(
     pixels.refresh(dataset, manifest.filter.background)
     device = registry.device(manifest.models.device)
     boxes = PersonBoxes(dataset.catalog)
-    build = partial(build_measurers, manifest.models, manifest.folder, device, boxes)
+    site_marks.update(dataset, manifest.filter.background)
+    marks = site_marks.measurers(dataset)
+    build = partial(build_measurers, manifest.models, manifest.folder, device, boxes, marks)
     measurers = build()
-    ids = judge.ModelIds(**{kind: measurer.model.id for kind, measurer in measurers.items()})
+    ids = judge.ModelIds(**{kind: measurer.model.id for kind, measurer in measurers.items() if kind in MODEL_KINDS})
 
     def screen(sha256s: Sequence[str]) -> set[str]:
         if ids.identity:  # the second stage embeds these people
@@ -65,6 +72,7 @@ def filter_photos(
         (0, 0) if measure_all else (manifest.filter.min_width, manifest.filter.min_height),
         None if measure_all and not ids.identity else screen,
         manifest.filter.background,
+        dataset.catalog.site_marks.targets(),
     )
     if engine == "ray":
         from bolid_data.curate.engines import ray_cluster
@@ -95,8 +103,11 @@ def rejudge(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     return {"measured": 0} | result
 
 
-def build_measurers(models: Models, folder: Path, device: str, boxes: "PersonBoxes") -> "dict[str, Measurer]":
-    """The manifest's measurers, under the names of the fields of `judge.ModelIds`."""
+def build_measurers(
+    models: Models, folder: Path, device: str, boxes: "PersonBoxes", marks: "Sequence[SiteMarkMeasurer]" = ()
+) -> "dict[str, Measurer]":
+    """The manifest's measurers under the names of the fields of `judge.ModelIds`, and those of sites' marks under the
+    ids of their models."""
     from bolid_data.curate.measurers import registry
     from bolid_data.curate.measurers.perceptual_hash import HashMeasurer
     from bolid_data.curate.measurers.quality import QualityMeasurer
@@ -113,6 +124,7 @@ def build_measurers(models: Models, folder: Path, device: str, boxes: "PersonBox
         measurers["identity"] = registry.dlib_face(pose.model, boxes.keypoints)
     elif models.identity:
         measurers["identity"] = registry.identity(models.identity, folder, device, pose.model, boxes)
+    measurers |= {mark.model.id: mark for mark in marks}
     return measurers
 
 

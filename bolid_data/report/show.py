@@ -156,9 +156,10 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         say(f"{entry['person']}: {decision}{undone}{why}")
     several = len(explanation["verdicts"]) > 1
     table = Table(*(["person"] if several else []), "reason", "measured", "out if", "margin", "")
+    measured = {(rule["person"], rule["reason"]) for rule in explanation["rules"] if rule["value"] is not None}
     for rule in explanation["rules"]:
-        if rule["limit"] is None and rule["value"] is None:
-            continue  # neither limited nor measured
+        if rule["value"] is None and (rule["limit"] is None or _is_other_case(rule, measured)):
+            continue  # neither limited nor measured, or meant for photos of other hosts
         value = "not measured" if rule["value"] is None else f"{rule['fact']} = {rule['value']:.4g}"
         margin = "" if rule["margin"] is None else f"{rule['margin']:+.4g}"
         limit = "off" if rule["limit"] is None else f"{rule['out_if']} {rule['limit']:g}"
@@ -180,6 +181,8 @@ def print_explanation(explanation: dict[str, Any]) -> None:
     for row in explanation["detections"]:
         box = ", ".join(f"{value:.0f}" for value in row["box"])
         say(f"{row['kind']} {row['score']:.2f} at [{box}] by {row['model']}")
+    for row in explanation["site_marks"]:
+        say(f"{row['score']:.2f} like the mark of {row['host']}, {row['model']}")
     for row in explanation["near"]:
         say(f"{row['distance']} bits from {row['sha256']}")
     for row in explanation["captions"]:
@@ -198,6 +201,13 @@ def _describe_person(row: dict[str, Any]) -> str:
     return (
         f"person {row['score']:.2f} at [{box}] {'counts' if row['counts'] else 'is a bystander'}: {', '.join(traits)}"
     )
+
+
+def _is_other_case(rule: dict[str, Any], measured: set[tuple[str, str]]) -> bool:
+    """Whether a rule on watermarks is for other hosts than the photo's: one of the three applies to each photo."""
+    by_default = rule["threshold"] == "max_watermark"
+    judged = (rule["person"], rule["reason"]) in measured
+    return rule["reason"] == "watermarked" and (judged or not by_default)
 
 
 __all__ = ["explain", "print_explanation", "print_funnel", "print_status", "status", "steps_left"]

@@ -36,6 +36,7 @@ def import_measurements(lock: Lock, catalog: Catalog) -> None:
         "thresholds": lock.thresholds.model_dump_json(),
         "models": [vars(model) for model in lock.models],
         "judgement": lock.judgement and vars(lock.judgement),
+        "sites": [site.model_dump() for site in lock.sites],
         "captioner": lock.captioner and lock.captioner.model_dump(),
     }
     kept = [photo.sha256 for photo in lock.photos if photo.kept]

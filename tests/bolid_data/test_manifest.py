@@ -23,6 +23,19 @@ def test_a_minimal_manifest_is_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        (MINIMAL, 0.8),
+        (MINIMAL + "[filter]\npeople = 1\n", 0.8),
+        (MINIMAL + "[filter]\nmax_watermark = 0.5\n", 0.5),
+        ('name = "mine"\n[source]\nkind = "theplace"\n', 0.5),
+    ],
+)
+def test_photos_of_a_folder_need_a_more_certain_watermark(tmp_path: Path, text: str, limit: float) -> None:
+    assert manifest.load(write(tmp_path, text)).filter.max_watermark == limit
+
+
+@pytest.mark.parametrize(
     ("text", "where"),
     [
         (MINIMAL + "[filter]\nmin_widht = 5\n", ":6: filter.min_widht: no such key"),

@@ -107,10 +107,14 @@ def plan(
     skip_small: tuple[int, int],
     screen: Screen | None,
     background: str = WHITE,
+    targets: Mapping[str, set[str]] | None = None,
 ) -> Job:
-    """A job for the photos that a measurer has not measured, except those below `skip_small` (width, height) pixels."""
+    """A job for the photos that a measurer has not measured, except those below `skip_small` (width, height) pixels.
+    `targets` are the photos of models that measure only some."""
     models = [measurer.model.id for measurer in (*first_stage, *second_stage)]
     unmeasured = {model: set(catalog.measurements.unmeasured(model, skip_small)) for model in models}
+    for model, sha256s in (targets or {}).items():
+        unmeasured[model] &= sha256s
     large = catalog.measurements.large_photos(MAX_CHUNK_PIXELS // CHUNK)
     job = Job(first_stage, second_stage, screen, [], unmeasured, background, large)
     unscreened = set().union(*(unmeasured[measurer.model.id] for measurer in job.unscreened))

@@ -22,6 +22,8 @@ _PHOTO_QUERIES = {
     "decisions": f"SELECT * EXCLUDE (sha256, command) FROM ({LOG}) WHERE sha256 = $photo ORDER BY id",
     "detections": """SELECT model, kind, score, box FROM detections WHERE sha256 = $photo
         ORDER BY kind, score DESC""",
+    "site_marks": """SELECT DISTINCT model, host, score FROM site_scores JOIN site_marks USING (model)
+        WHERE sha256 = $photo ORDER BY score DESC, model""",
     "near": """SELECT CASE a WHEN $photo THEN b ELSE a END AS sha256, distance FROM near
         WHERE a = $photo OR b = $photo ORDER BY ALL""",
     "captions": f"""SELECT captioned.*, (model, prompt) IN (

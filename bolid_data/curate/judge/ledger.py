@@ -75,7 +75,9 @@ _VERSION = "3 "  # to be raised when the ledger's columns change
 _STATE = """
 SELECT (SELECT sum(hash(person, sha256, state)) FROM attributions WHERE sha256 IS NOT NULL),
     (SELECT sum(hash(sha256, model)) FROM measured), (SELECT sum(hash(sha256)) FROM undecodable),
-    (SELECT sum(hash(person, sha256, likeness)) FROM likenesses), (SELECT sum(hash(a, b, distance)) FROM near)
+    (SELECT sum(hash(person, sha256, likeness)) FROM likenesses), (SELECT sum(hash(a, b, distance)) FROM near),
+    (SELECT sum(hash(host, size_group, digest)) FROM site_groups),
+    (SELECT sum(hash(host, size_group, model)) FROM site_marks)
 """
 
 _PARTS = {
@@ -119,6 +121,13 @@ _PARTS = {
             USING (sha256)
         JOIN (SELECT DISTINCT sha256 AS other, person AS owner FROM attributions WHERE state <> 'gone') USING (other)
         WHERE owner <> listed.person GROUP BY ALL""",
+    # Of the marks that the photo's hosts print: whether all were looked for, and the score of the one that shows most.
+    "site_mark_scores": """SELECT sha256, max(score) AS site_mark, count(*) = count(score) AS marks_measured
+        FROM site_targets SEMI JOIN chosen USING (sha256) LEFT JOIN site_scores USING (sha256, model)
+        GROUP BY sha256""",
+    # Hosts whose photos were compared, and share no mark.
+    "unmarked": """SELECT DISTINCT sha256, true AS unmarked FROM site_sightings SEMI JOIN chosen USING (sha256)
+        SEMI JOIN site_groups USING (host) ANTI JOIN site_mark_scores USING (sha256)""",
     "completeness": """SELECT sha256, bool_or(model = $pose) AS posed, bool_or(model = $face) AS faced,
         count(*) = 4 AS complete FROM measured SEMI JOIN chosen USING (sha256)
         WHERE model IN ($pose, $face, $watermark, $hash) GROUP BY sha256""",
@@ -126,11 +135,16 @@ _PARTS = {
 
 _LEDGER = """
 SELECT person, sha256, width, height, bytes, undecodable.error AS broken, names, gone, between,
-    coalesce(opt_outs, 0) AS opt_outs, coalesce(complete, false) AS complete,
+    coalesce(opt_outs, 0) AS opt_outs, coalesce(complete AND coalesce(marks_measured, true), false) AS complete,
     CASE WHEN posed THEN coalesce(bodies, []) END AS bodies, confidences, framing, facing, lean,
     CASE WHEN faced THEN coalesce(faces, []) END AS faces,
     -- Rounded as doubles: a FLOAT of 0.7 is slightly less than the threshold 0.7.
-    round(probability::DOUBLE, 4) AS watermark, round(sharpness::DOUBLE, 4) AS sharpness,
+    -- A host with a mark is judged by the mark; without one, by the learned model, of which more is asked where the
+    -- host's photos were compared and share nothing.
+    round(site_mark::DOUBLE, 4) AS site_mark,
+    CASE WHEN marks_measured IS NULL AND unmarked IS NULL THEN round(probability::DOUBLE, 4) END AS watermark,
+    CASE WHEN marks_measured IS NULL AND unmarked THEN round(probability::DOUBLE, 4) END AS watermark_unmarked,
+    round(sharpness::DOUBLE, 4) AS sharpness,
     round(brightness::DOUBLE, 4) AS brightness, round(colourfulness::DOUBLE, 4) AS colourfulness,
     round(likeness::DOUBLE, 4) AS likeness
 FROM listed JOIN photos USING (sha256) LEFT JOIN opted_out USING (sha256) LEFT JOIN undecodable USING (sha256)
@@ -140,5 +154,6 @@ LEFT JOIN (SELECT sha256, probability FROM watermarks WHERE model = $watermark) 
 LEFT JOIN (SELECT * EXCLUDE model FROM qualities WHERE model = $quality) USING (sha256)
 LEFT JOIN (SELECT * EXCLUDE model FROM likenesses WHERE model = $identity) USING (person, sha256)
 LEFT JOIN between_people USING (person, sha256)
+LEFT JOIN site_mark_scores USING (sha256) LEFT JOIN unmarked USING (sha256)
 ORDER BY person, sha256  -- a person's rows are adjacent: explaining a photo reads only those
 """
