@@ -24,6 +24,15 @@ CAPTION_SETTINGS = """(
 )"""
 
 
+# A photo may have several of them.
+USABLE_CAPTIONS = f"""
+FROM captioned LEFT JOIN {CAPTION_SETTINGS} settings ON true
+WHERE caption IS NOT NULL AND CASE WHEN captioned.model IN {BY_PEOPLE}
+    THEN captioned.prompt IN ('', coalesce(use, ''))
+    ELSE captioned.model = settings.model AND captioned.prompt = settings.prompt END
+"""
+
+
 def chosen_captions(among: str = "true") -> str:
     """SQL for one caption per captioned photo; `among` is a condition on `sha256`, which makes it faster.
 
@@ -32,10 +41,7 @@ def chosen_captions(among: str = "true") -> str:
     """
     return f"""(
     SELECT sha256, captioned.model, captioned.prompt, caption
-    FROM captioned LEFT JOIN {CAPTION_SETTINGS} settings ON true
-    WHERE {among} AND caption IS NOT NULL AND CASE WHEN captioned.model IN {BY_PEOPLE}
-        THEN captioned.prompt IN ('', coalesce(use, ''))
-        ELSE captioned.model = settings.model AND captioned.prompt = settings.prompt END
+    {USABLE_CAPTIONS} AND {among}
     QUALIFY row_number() OVER (PARTITION BY sha256 ORDER BY
         captioned.model IN {BY_PEOPLE} AND captioned.prompt = coalesce(use, '') DESC,
         list_position(['{HAND}', '{SIDECAR}'], captioned.model) NULLS LAST) = 1

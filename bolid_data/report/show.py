@@ -1,6 +1,7 @@
 """The terminal output of `bolid filter`, `bolid status` and `bolid explain`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Column, Table
@@ -20,6 +21,9 @@ COVERAGE = tuple(f"{framing} {facing}" for framing in FRAMINGS for facing in FAC
 
 _COUNTS = ("listed", "stored", "failed", "judged", "kept", "captioned")
 _COLUMNS = ("listed", "stored", "kept")  # what fits a terminal beside the reasons
+
+MAX_PEOPLE = 100
+"""People that a table on the terminal has at most: nobody reads more, and laying out thousands takes half a minute."""
 
 
 def status(dataset: Dataset) -> dict[str, Any]:
@@ -68,17 +72,26 @@ def print_status(status: dict[str, Any], people: int = 1) -> None:
     table = Table(Column("person", no_wrap=True), *_COLUMNS, "out because", "not fetched")
     for column in table.columns[1:-2]:
         column.justify = "right"
-    for row in [*status["people"], {"person": "all", "state": "listed"} | status["total"]]:
+    rows = _fewest_kept(status["people"])
+    for row in [*rows, {"person": "all", "state": "listed"} | status["total"]]:
         person = row["person"] if row["state"] == "listed" else f"{row['person']} ({row['state']})"
         why = (_counted(row[kind], people) for kind in ("reasons", "unfetched"))
         table.add_row(*cells(person, *(row[column] or 0 for column in _COLUMNS), *why))
     print_table(table)
     _print_coverage(status["people"])
+    if len(rows) < len(status["people"]):
+        say(f"{len(rows)} of {len(status['people'])} people, those with the fewest kept photos; --json has everyone")
     todo = ", ".join(f"`bolid {step}` for {words.photos(number)}" for step, number in steps_left(status))
     _print_stale(status["stale"])
     if status["decisions"]:
         say(f"decided by hand since the shards were written: {status['decisions']}; `bolid shard` follows")
     say(f"left to do: {todo or 'nothing'}")
+
+
+def _fewest_kept(people: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """The people to show: all, or of too many those with the fewest kept photos, who need more photos or other
+    thresholds."""
+    return people if len(people) <= MAX_PEOPLE else sorted(people, key=lambda row: row["kept"])[:MAX_PEOPLE]
 
 
 def _print_stale(stale: dict[str, Any]) -> None:
@@ -94,7 +107,7 @@ def _print_stale(stale: dict[str, Any]) -> None:
 
 def _print_coverage(people: list[dict[str, Any]]) -> None:
     """How many kept photos of each person have which framing and facing; gaps show what to collect."""
-    kept = [row for row in people if row["kept"]]
+    kept = _fewest_kept([row for row in people if row["kept"]])
     if not kept:
         return
     title = f"kept photos by facing: {' · '.join(FACINGS)}"

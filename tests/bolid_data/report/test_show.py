@@ -128,3 +128,35 @@ def test_status_lists_the_missing_framings_and_facings(tmp_path: Path, capsys: p
     text = capsys.readouterr().out
     assert "kept photos by facing: front · side · back" in text
     assert "1 · – · –" in text
+
+
+def test_of_very_many_people_the_table_shows_those_with_the_fewest_kept_photos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "MAX_PEOPLE", 2)
+    world = World(tmp_path)
+    for person, photos in (("anna", 3), ("berta", 0), ("clara", 1), ("dora", 2)):
+        world.photo(person, width=10)
+        for _ in range(photos):
+            world.photo(person, keypoints=view())
+    world.judge()
+    status = show.status(world.dataset)
+    assert [row["person"] for row in status["people"]] == ["anna", "berta", "clara", "dora"], "--json has everyone"
+    show.print_status(status)
+    text = capsys.readouterr().out
+    counts, coverage = text.split("kept photos by facing")
+    assert [name in counts for name in ("anna", "berta", "clara", "dora")] == [False, True, True, False]
+    assert [name in coverage for name in ("anna", "berta", "clara", "dora")] == [False, False, True, True]
+    assert "│ all    │    396 │     10 │    6 │ too_small 4 │" in text
+    assert "2 of 4 people, those with the fewest kept photos; --json has everyone" in text
+
+
+def test_a_photo_with_several_captions_is_captioned_once(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    photo, _ = world.photo(), world.photo()
+    world.judge()
+    captions = world.dataset.catalog.captions
+    captions.choose_captioner(CAPTIONER, "")
+    for author in (CAPTIONER.id, "hand"):
+        captions.record_captions(author, "", {photo: "a person in red"})
+    assert show.status(world.dataset)["total"]["captioned"] == 1
