@@ -10,6 +10,9 @@ from bolid_data.curate.judge.framing import FACING, FRAMING
 from bolid_data.errors import UsageError
 from bolid_data.records import ModelIds
 
+BATCH = 150_000
+"""Photos whose rows are built at a time: the joins of more do not fit the judge's memory, and cannot all be spilled."""
+
 
 def last_models(con: duckdb.DuckDBPyConnection) -> ModelIds:
     """The models of the last judgement. Raises UsageError when there was none."""
@@ -26,8 +29,19 @@ def build_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
     con.execute("CREATE TABLE IF NOT EXISTS ledger_state (state VARCHAR)")
     if con.execute("FROM ledger_state").fetchall() == [(state,)]:
         return
-    con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT sha256 FROM photos")
-    _fill(con, models, "TABLE ledger")
+    # Each batch is a table of its own: of rows that are inserted into a table which was empty when the same transaction
+    # created it, DuckDB 2.0.0 overlooks some.
+    parts = []
+    for first, last in con.execute(_BATCHES, {"batch": BATCH}).fetchall() or [("", "")]:
+        query = "SELECT sha256 FROM photos WHERE sha256 BETWEEN $1 AND $2"
+        con.execute(f"CREATE TEMP TABLE chosen AS {query}", [first, last])
+        parts.append(f"ledger_part_{len(parts)}")
+        _fill(con, models, parts[-1])
+    rows = " UNION ALL ".join(f"FROM temp.{part}" for part in parts)
+    # A person's rows are adjacent: explaining a photo reads only those.
+    con.execute(f"CREATE OR REPLACE TABLE ledger AS FROM ({rows}) ORDER BY person, sha256")
+    for part in parts:
+        con.execute(f"DROP TABLE temp.{part}")
     con.execute("DELETE FROM ledger_state")
     con.execute("INSERT INTO ledger_state VALUES (?)", [state])
 
@@ -52,13 +66,14 @@ def fill_people_ledger(
 def build_partial_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds, sha256s: list[str]) -> None:
     """Builds the ledger of these photos only, as the temporary table `partial_ledger`."""
     con.execute("CREATE OR REPLACE TEMP TABLE chosen AS SELECT unnest($photos) AS sha256", {"photos": sha256s})
-    _fill(con, models, "TEMP TABLE partial_ledger")
+    _fill(con, models, "partial_ledger")
 
 
 def _fill(con: duckdb.DuckDBPyConnection, models: ModelIds, table: str) -> None:
+    """Creates a temporary table with the rows of the photos in the temporary table `chosen`, and drops that."""
     for part, query in _PARTS.items():
         _run(con, f"CREATE OR REPLACE TEMP TABLE {part} AS {query}", models)
-    _run(con, f"CREATE OR REPLACE {table} AS {_LEDGER}", models)
+    _run(con, f"CREATE OR REPLACE TEMP TABLE {table} AS {_LEDGER}", models)
     for part in (*_PARTS, "chosen"):
         con.execute(f"DROP TABLE temp.{part}")
 
@@ -75,6 +90,13 @@ _STATE = """
 SELECT (SELECT sum(hash(person, sha256, state)) FROM attributions WHERE sha256 IS NOT NULL),
     (SELECT sum(hash(sha256, model)) FROM measured), (SELECT sum(hash(sha256)) FROM undecodable),
     (SELECT sum(hash(person, sha256, likeness)) FROM likenesses), (SELECT sum(hash(a, b, distance)) FROM near)
+"""
+
+# The first and the last photo of each batch. Measurements are mostly stored in this order, so a batch reads few others.
+_BATCHES = """
+SELECT min(sha256), max(sha256) FROM (
+    SELECT sha256, (row_number() OVER (ORDER BY sha256) - 1) // $batch AS batch FROM photos
+) GROUP BY batch ORDER BY batch
 """
 
 _PARTS = {
@@ -129,5 +151,4 @@ LEFT JOIN (SELECT sha256, probability FROM watermarks WHERE model = $watermark) 
 LEFT JOIN (SELECT * EXCLUDE model FROM qualities WHERE model = $quality) USING (sha256)
 LEFT JOIN (SELECT * EXCLUDE model FROM likenesses WHERE model = $identity) USING (person, sha256)
 LEFT JOIN between_people USING (person, sha256)
-ORDER BY person, sha256  -- a person's rows are adjacent: explaining a photo reads only those
 """

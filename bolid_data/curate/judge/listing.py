@@ -14,8 +14,11 @@ from bolid_data.catalog.photo_names import PHOTOS
 from bolid_data.curate.judge.facts import compute_facts
 from bolid_data.curate.judge.ledger import fill_people_ledger, last_models
 from bolid_data.curate.judge.rules import REASONS, margins_sql
-from bolid_data.curate.judge.verdicts import MEMORY, last_thresholds
+from bolid_data.curate.judge.verdicts import last_thresholds
 from bolid_data.errors import UsageError
+
+MEMORY = "2GB"
+"""DuckDB's memory limit while it lists photos, enough for about a million."""
 
 FORMATS = (".csv", ".parquet")
 _BATCH = 1000

@@ -2,10 +2,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from bolid_data.curate import identity_similarity
-from bolid_data.curate.judge import already_out, funnel, judge
+from bolid_data.curate.judge import already_out, funnel, judge, ledger
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Filter
 from bolid_data.records import Measurements, Model
@@ -215,3 +216,32 @@ def test_the_funnel_adds_up(world: World) -> None:
     counts = funnel(world.dataset.catalog)
     assert counts["reasons"] == {"too_small": 1, "no_person": 2, "watermarked": 1}
     assert counts["photos"] - sum(counts["leaving"].values()) == counts["kept"] == 1
+
+
+def test_a_ledger_built_in_batches_gives_the_same_verdicts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.photo("anna", data=b"same")
+    world.photo("berta", data=b"same", measured=False)
+    for person in ("anna", "berta"):
+        world.photo(person, phash=0, width=1300)
+        world.photo(person, phash=1)
+        world.photo(person, people=())
+    rows = "FROM ledger ORDER BY person, sha256"
+    world.judge()
+    with world.dataset.catalog.open() as con:
+        at_once, judged = con.execute(rows).fetchall(), _verdicts(con)
+        con.execute("DELETE FROM ledger_state")
+    monkeypatch.setattr(ledger, "BATCH", 2)
+    world.judge()
+    with world.dataset.catalog.open(read_only=True) as con:
+        assert con.execute(rows).fetchall() == at_once
+        assert con.execute("FROM ledger").fetchall() == at_once, "a person's rows are adjacent"
+        assert _verdicts(con) == judged
+    assert {reason for *_, reasons in judged for reason in reasons} == {"two_names", "duplicate", "no_person"}
+
+
+def test_nothing_collected_is_judged_as_nothing(world: World) -> None:
+    assert world.judge() == {"gained": 0, "lost": 0, "gained_by": {}, "lost_by": {}, "unmeasured": 0}
+
+
+def _verdicts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, list[str]]]:
+    return con.execute("SELECT person, sha256, reasons FROM verdicts ORDER BY ALL").fetchall()
