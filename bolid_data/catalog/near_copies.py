@@ -1,12 +1,9 @@
 """Perceptual hashes, and the pairs of near copies by them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
-
-import duckdb
 
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.rows import dicts, upsert
@@ -42,15 +39,11 @@ class NearPairs:
     distance: "np.ndarray"
 
 
-MEMORY = "300MB"
-"""DuckDB's memory limit while it reads hashes or records pairs; beyond it, DuckDB spills to disk."""
-
-
 class NearCopies(Part):
     def uncompared(self, model_id: str) -> list[Uncompared]:
         """People with photos to compare by this model, sorted. Deletes the pairs of another model, or of a version that
         did not record whose photos it had compared."""
-        with self._open() as con:
+        with self._catalog.open() as con:
             if con.execute("SELECT count(*) = 0 OR bool_or(model <> ?) FROM compared", [model_id]).fetchall()[0][0]:
                 con.execute("DELETE FROM compared")
                 con.execute("DELETE FROM near")
@@ -66,7 +59,7 @@ class NearCopies(Part):
 
     def uncompared_between(self, model_id: str) -> Uncompared | None:
         """All hashed photos, under the person "", if they have changed since they were compared."""
-        with self._open() as con:
+        with self._catalog.open() as con:
             row = con.execute(
                 """SELECT count(*), coalesce(sum(hash(sha256)), 0) FROM hashes WHERE model = ? HAVING (count(*),
                    coalesce(sum(hash(sha256)), 0)) NOT IN (SELECT (photos, digest) FROM compared WHERE person = '')""",
@@ -76,7 +69,7 @@ class NearCopies(Part):
 
     def all_hashes(self, model_id: str) -> Hashes:
         """Every photo hashed by this model."""
-        with self._open() as con:
+        with self._catalog.open() as con:
             columns = con.execute(
                 """SELECT sha256, list_concat([phash], coalesce(views, [])) AS hashes FROM hashes WHERE model = ?
                    ORDER BY sha256""",
@@ -86,7 +79,7 @@ class NearCopies(Part):
 
     def hashes(self, people: Sequence[str], model_id: str) -> list[Hashes]:
         """The photos of each of these people, hashed by this model."""
-        with self._open() as con:
+        with self._catalog.open() as con:
             columns = con.execute(
                 """SELECT DISTINCT person, sha256, list_concat([phash], coalesce(views, [])) AS hashes
                    FROM attributions JOIN hashes USING (sha256)
@@ -103,7 +96,7 @@ class NearCopies(Part):
     def record_near(self, model_id: str, pairs: Sequence[NearPairs], compared: Sequence[Uncompared] = ()) -> int:
         """Commits pairs, with the lesser distance of a known one, and the people whose comparison is complete. Returns
         the number of new pairs."""
-        with self._open() as con:
+        with self._catalog.open() as con:
             before = con.execute("SELECT count(*) FROM near").fetchall()[0][0]
             for chunk in pairs:
                 con.register("pairs", vars(chunk))
@@ -114,9 +107,3 @@ class NearCopies(Part):
                 con.unregister("pairs")
             upsert(con, "compared", [{"model": model_id} | asdict(person) for person in compared])
             return int(con.execute("SELECT count(*) FROM near").fetchall()[0][0] - before)
-
-    @contextmanager
-    def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._catalog.open() as con:
-            con.execute(f"SET memory_limit = '{MEMORY}'")
-            yield con

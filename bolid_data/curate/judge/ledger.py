@@ -31,7 +31,7 @@ def build_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
         return
     # Each batch is a table of its own: of rows that are inserted into a table which was empty when the same transaction
     # created it, DuckDB 2.0.0 overlooks some.
-    parts = []
+    parts: list[str] = []
     for first, last in con.execute(_BATCHES, {"batch": BATCH}).fetchall() or [("", "")]:
         query = "SELECT sha256 FROM photos WHERE sha256 BETWEEN $1 AND $2"
         con.execute(f"CREATE TEMP TABLE chosen AS {query}", [first, last])
