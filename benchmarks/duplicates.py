@@ -6,7 +6,6 @@ the hash uses 32 × 32 pixels (their hashes are cached in the temporary folder).
 
 import io
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from benchmarks.memory import peak_memory
 from bolid_data.catalog import Catalog
 from bolid_data.catalog.near_copies import Hashes
 from bolid_data.curate import near_duplicates
@@ -228,7 +228,7 @@ def _find(path: Path) -> tuple[float, float, int]:
     began = time.perf_counter()
     pairs = near_duplicates.find(Catalog(path), "hash")
     seconds = time.perf_counter() - began
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, pairs
+    return seconds, peak_memory(), pairs
 
 
 def _compare_all(hashes: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.memory import peak_memory
 from benchmarks.rows import ROUNDS
 from bolid_data.catalog import Catalog
 from bolid_data.curate import judge
@@ -123,17 +124,13 @@ LOOSER = Filter(max_watermark=0.7, min_confidence=0.4, min_keypoints=4)
 def _rejudge(path: Path) -> float:
     """The peak memory, in MiB, of judging by the thresholds that were changed back."""
     judge.judge(Catalog(path), Filter())
-    return _peak()
+    return peak_memory()
 
 
 def _children_cpu() -> float:
     """Seconds of CPU of the commands so far: what remains comparable where the machine is shared."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _times(path: Path) -> tuple[list[tuple[str, float]], float, dict[str, Any]]:
@@ -154,4 +151,4 @@ def _times(path: Path) -> tuple[list[tuple[str, float]], float, dict[str, Any]]:
         shas = con.execute("SELECT sha256 FROM photos USING SAMPLE 3 (reservoir, 0)").fetchall()
     for (sha256,) in shas:
         timed("`explain`", partial(judge.explain, catalog, sha256))
-    return seconds, _peak(), change
+    return seconds, peak_memory(), change
