@@ -109,14 +109,9 @@ def test_settings_of_a_method_survive_being_written_down(spec: registry.MethodSp
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 
-@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_manifest_of_the_project_is_valid(path: Path) -> None:
-    load(path)
-
-
 def test_the_second_run_on_sdxl_can_start_from_the_first() -> None:
     first, second = load(MANIFESTS / "sdxl.toml"), load(MANIFESTS / "sdxl-identity.toml")
-    assert (first.name, first.source, second.train.start) == (second.name, second.source, first.train.method)
+    assert (first.source, first.train.method) == (second.source, second.train.start)
     continued = registry.resolve("bolid").continued(second.train, first.train)
     assert continued.reference_fit == first.train.reference_fit == "crop", "the IP-Adapter's"
     for key in ("base", "image_encoder", "resolution", "buckets", "view_resolution", "view_fit"):
