@@ -154,7 +154,7 @@ def _text(source: _Source) -> str:
         "[filter]",
         *_size_lines(source.sizes, width, height),
         "min_photos_per_person = 1",
-        *(["max_watermark = 1.0   # your own photos have none; the embedded model is wrong on one clean one in 100"]
+        *(["max_watermark = 1.0   # your own photos have none; the embedded model is wrong on one clean photo in 100"]
           if source.kind == "folder" else []),
         "",
         *_models(),

@@ -14,10 +14,9 @@ Fit = Literal["pad", "squash"]
 
 def resized(photo: Image.Image, side: int, fit: Fit) -> Tensor:
     """The photo (3, h, w) in 0..1, resized to fit a square of `side` pixels; not yet padded."""
-    width, height = photo.size
-    longest = max(width, height) if fit == "pad" else 0
-    size = [max(1, round(side * length / longest)) if longest else side for length in (width, height)]
-    image = photo.resize((size[0], size[1]), Image.Resampling.BICUBIC)
+    scale = side / max(photo.size)
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale))) if fit == "pad" else (side, side)
+    image = photo.resize(size, Image.Resampling.BICUBIC)
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)
 
 
