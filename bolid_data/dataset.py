@@ -52,7 +52,7 @@ class Dataset:
 
     def prepare(self) -> None:
         """Creates or upgrades the catalog, and completes the removals of a killed run: each is recorded in both places,
-        and no bytes of opted-out photos remain.
+        and no bytes of opted-out photos remain. Deletes the downloads that it committed.
 
         Raises BolidError where the key of the removals is missing, or both the catalog and the file of removals.
         """
@@ -65,6 +65,7 @@ class Dataset:
         self.catalog.consent.add_removals(list(in_file - in_catalog))
         self._remembered = in_file | in_catalog
         self.discard_opted_out()
+        self._discard_committed_downloads()
 
     def refuse_unknown_removals(self) -> None:
         """Raises BolidError where the removals are unknown: there is a dataset, but neither its catalog nor the file
@@ -99,3 +100,11 @@ class Dataset:
         for sha256 in sha256s:
             self.store.discard(sha256)
         self.store.discard_downloads(addresses)
+
+    def _discard_committed_downloads(self) -> None:
+        """Deletes the downloads that are in the catalog: their run was killed between its commit and the deletion."""
+        if downloads := self.store.complete_downloads():
+            committed = self.catalog.sightings.stored_validators(list(downloads))
+            for key, (file, validators) in downloads.items():
+                if validators in committed.get(key, ()):
+                    file.unlink(missing_ok=True)

@@ -134,11 +134,15 @@ class Store:
             modified = file.stat(follow_symlinks=False).st_mtime
             if modified < oldest:
                 file.unlink()
-            elif modified >= booted:
-                name, _, values = file.stem.partition(".")
-                with suppress(ValueError, TypeError):  # not ours
-                    downloads[name] = file, Validators(*json.loads(base64.urlsafe_b64decode(values)))
+            elif modified >= booted and (download := _read_name(file)):
+                key, validators = download
+                downloads[key] = file, validators
         return Inbox(downloads)
+
+    def complete_downloads(self) -> dict[str, tuple[Path, Validators]]:
+        """The complete downloads in the inbox, by the sha256 of their addresses."""
+        names = {file: _read_name(file) for file in self.inbox.glob("*.whole")}
+        return {name[0]: (file, name[1]) for file, name in names.items() if name}
 
     def discard(self, sha256: str) -> None:
         """Deletes a photo, and any damaged file of it."""
@@ -208,6 +212,15 @@ def read_photo(file: Path, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise LostPhotoError(sha256, CHANGED)
     return data
+
+
+def _read_name(file: Path) -> tuple[str, Validators] | None:
+    """The sha256 of a download's address and its validators, from its name; None where the file is not a download."""
+    key, _, values = file.stem.partition(".")
+    try:
+        return key, Validators(*json.loads(base64.urlsafe_b64decode(values)))
+    except (ValueError, TypeError):
+        return None
 
 
 def _boot_time() -> float:

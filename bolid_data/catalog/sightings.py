@@ -10,7 +10,7 @@ import duckdb
 from bolid_data.catalog.connection import Part
 from bolid_data.catalog.consent import opt_out_with, withdraw
 from bolid_data.catalog.rows import dicts, upsert, utc_now
-from bolid_data.records import Frontier, ListedPerson, ReadPage, Sighting, StoredPhoto
+from bolid_data.records import Frontier, ListedPerson, ReadPage, Sighting, StoredPhoto, Validators
 
 _SETTLED = "state NOT IN ('failed', 'skipped', 'gone')"
 """A photo page need not be fetched again: its photo is stored, or never will be."""
@@ -104,6 +104,19 @@ class Sightings(Part):
         """The sightings at these addresses, of any person."""
         with self._catalog.open() as con:
             return _sightings(con, "url IN (SELECT unnest($urls))", {"urls": list(urls)})
+
+    def stored_validators(self, keys: Sequence[str]) -> dict[str, set[Validators]]:
+        """The validators of the stored photos at the addresses with these sha256s, by the address's sha256."""
+        with self._catalog.open() as con:
+            rows = con.execute(
+                """SELECT sha256(url), etag, last_modified FROM sightings
+                   WHERE state = 'stored' AND sha256(url) IN (SELECT unnest($keys))""",
+                {"keys": list(keys)},
+            ).fetchall()
+        validators: dict[str, set[Validators]] = {}
+        for key, etag, last_modified in rows:
+            validators.setdefault(key, set()).add(Validators(etag, last_modified))
+        return validators
 
     def average_bytes(self) -> float | None:
         """The mean size of the photos."""
