@@ -81,6 +81,13 @@ _EMBEDDED = {
         "MIT",
         _REINSTALL,
     ),
+    "synthetic-body": _Embedded(
+        "bolid_data",
+        "synthetic/weights/body.safetensors",
+        (("", "bb9360781c281cb94a21244f80fa49fe74970cb9fb0e406bb9ea8864b6b2fa7b"),),
+        "CC0-1.0 and Apache-2.0",
+        _REINSTALL,
+    ),
     "small-sdxl": _embedded(
         "bolid_train", "embedded/weights/sdxl", "5b379b06a650d6c7287faa6e3f8680677c1fa5c27f639a1bf532982d39e16350"
     ),
