@@ -87,17 +87,22 @@ class BodyModel:
         return table
 
     def coefficients(self, phenotypes: dict[str, float]) -> Floats:
-        """(R,) coefficients of the basis for phenotypes by name (0 to 1; missing ones are 0.5)."""
+        """(R,) coefficients of the basis for phenotypes by name (0 to 1; missing ones are 0.5).
+
+        Beyond its range a phenotype is extrapolated, as anny does if asked to.
+        """
         values = {name: phenotypes.get(name, 0.5) for name in (*_VARIATIONS, *_RACES)}
         races = np.array([values[name] for name in _RACES])
         parts = [races / races.sum() if races.sum() else np.full(3, 1 / 3)]
         for name, anchors in _VARIATIONS.items():
-            index = np.arange(len(anchors))
-            place = np.interp(values[name], anchors, index)
-            parts.append(np.clip(1 - np.abs(place - index), 0, 1))
+            parts.append(_shares(values[name], anchors))
         mask = self["mask"]
         products = np.prod(np.where(mask == 1, np.concatenate(parts)[None], 1.0), axis=1)
         return (products.astype(np.float32) - self["product_mean"]) @ self["product_map"]
+
+    def rest_vertices(self, phenotypes: dict[str, float]) -> Floats:
+        """(V, 3) vertices of the rest shape of phenotypes."""
+        return self["vertices"] + np.tensordot(self.coefficients(phenotypes), self["vertices_shapes"], 1)
 
     def rest(self, phenotypes: dict[str, float]) -> Rest:
         """The rest shape of phenotypes."""
@@ -136,6 +141,15 @@ class BodyModel:
     def keypoints(self, vertices: Floats) -> Floats:
         """(17, 3) COCO's keypoints of a body's vertices (V, 3)."""
         return np.einsum("ks,ksd->kd", self["keypoint_weights"], vertices[self["keypoint_vertices"]]).astype(np.float32)
+
+
+def _shares(value: float, anchors: tuple[float, ...]) -> Floats:
+    """The weights of the anchors in a linear interpolation at a value; beyond their ends, in the extrapolation."""
+    low = int(np.clip(np.searchsorted(anchors, value) - 1, 0, len(anchors) - 2))
+    shares = np.zeros(len(anchors), np.float32)
+    shares[low + 1] = (value - anchors[low]) / (anchors[low + 1] - anchors[low])
+    shares[low] = 1 - shares[low + 1]
+    return shares
 
 
 def skin_vertices(vertices: Floats, skin: Floats, posed: Posed) -> Floats:

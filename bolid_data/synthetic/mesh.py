@@ -15,8 +15,9 @@ class Mesh:
     vertices: Floats  # (N, 3) metres, world
     faces: Ints  # (F, 3)
     texture: Floats  # (N, 3) where a vertex is on the mean adult at rest, or on its own object
-    materials: Ints  # (F,) index into a scene's materials
-    parts: Ints  # (F,) index into `truth.PARTS`
+    materials: Ints  # (F,) index into the materials of what the mesh is part of
+    parts: Ints  # (F,) index into `fields.PARTS`
+    surfaces: Ints  # (F,) index into `pieces.SURFACES`
     normals: Floats | None = None  # (N, 3); None: of the faces around
 
 
@@ -45,6 +46,7 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
         np.concatenate([mesh.texture for mesh in meshes]).astype(np.float32),
         np.concatenate([mesh.materials for mesh in meshes]),
         np.concatenate([mesh.parts for mesh in meshes]),
+        np.concatenate([mesh.surfaces for mesh in meshes]),
         np.concatenate([m.normals if m.normals is not None else vertex_normals(m.vertices, m.faces) for m in meshes]),
     )
 

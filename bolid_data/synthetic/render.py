@@ -1,0 +1,199 @@
+"""Rays: what a camera sees of figures and place, and the light on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+
+from bolid_data.synthetic.body import Floats, Ints
+from bolid_data.synthetic.camera import Camera
+from bolid_data.synthetic.light import Light
+from bolid_data.synthetic.materials import Material
+from bolid_data.synthetic.mesh import Mesh
+from bolid_data.synthetic.noise import wave_slopes
+
+_LIFT = 0.003  # metres by which rays start off a surface
+_SOFT = 0.15  # from this softness on shadows are computed at vertices
+_NEAR = 0.5  # metres within which surfaces darken each other
+
+
+class Traced:
+    """A mesh that rays can hit."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        self._scene = EmbreeScene()
+        TriangleMesh(self._scene, np.ascontiguousarray(mesh.vertices, np.float32), mesh.faces.astype(np.int32))
+
+    def hits(self, origins: Floats, directions: Floats) -> "Hits":
+        """The first hits of rays."""
+        out = self._scene.run(origins, directions, query="INTERSECT", output=True)
+        rays = np.flatnonzero(out["primID"] >= 0)
+        return Hits(rays, out["primID"][rays].astype(np.int64), out["u"][rays], out["v"][rays], out["tfar"][rays])
+
+    def blocked(self, origins: Floats, directions: Floats, within: float = 1e9) -> np.ndarray:
+        """(N,) bool: whether something is on a ray."""
+        reach = np.full(len(origins), within, np.float32)
+        return self._scene.run(np.ascontiguousarray(origins, np.float32), np.ascontiguousarray(directions, np.float32), dists=reach, query="OCCLUDED") == 0  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Where rays hit: ray numbers, faces, barycentric coordinates, distances."""
+
+    rays: Ints
+    faces: Ints
+    u: Floats
+    v: Floats
+    distance: Floats
+
+    def at(self, mesh: Mesh, values: Floats) -> Floats:
+        """(N, …) values at a mesh's vertices, interpolated."""
+        a, b, c = (values[mesh.faces[self.faces, corner]] for corner in range(3))
+        shape = (-1, *[1] * (values.ndim - 1))
+        u, v = self.u.reshape(shape), self.v.reshape(shape)
+        return a + (b - a) * u + (c - a) * v
+
+    def take(self, chosen: np.ndarray) -> "Hits":
+        return Hits(self.rays[chosen], self.faces[chosen], self.u[chosen], self.v[chosen], self.distance[chosen])
+
+
+def hemisphere(rng: np.random.Generator, normals: Floats) -> Floats:
+    """(N, 3) directions around normals, more often near them (cosine-weighted)."""
+    ball = rng.standard_normal((len(normals), 3), dtype=np.float32)
+    ball /= np.linalg.norm(ball, axis=1, keepdims=True)
+    directions = normals + 0.999 * ball
+    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def towards(rng: np.random.Generator, light: Light, count: int) -> Floats:
+    """(count, 3) directions to points of the light's source."""
+    directions = light.direction + light.softness * rng.standard_normal((count, 3), dtype=np.float32) * 0.6
+    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class VertexLight:
+    """Per vertex: how much of the surroundings it sees, and of a soft source."""
+
+    open: Floats
+    source: Floats | None
+
+
+def vertex_light(traced: Traced, faces: Ints, light: Light, rng: np.random.Generator, rays: int) -> VertexLight:
+    """What the vertices of the faces in view (K,) see; others see everything."""
+    mesh = traced.mesh
+    seen = np.zeros(len(mesh.vertices), bool)
+    seen[mesh.faces[np.unique(faces)]] = True
+    chosen = np.flatnonzero(seen)
+    normals = mesh.normals[chosen]  # type: ignore[index]
+    origins = np.repeat(mesh.vertices[chosen] + normals * _LIFT, rays, 0)
+    around = hemisphere(rng, np.repeat(normals, rays, 0))
+    free = 1 - traced.blocked(origins, around, _NEAR).reshape(-1, rays).mean(1)
+    values = [free]
+    if light.softness > _SOFT:
+        shadow = traced.blocked(origins, towards(rng, light, len(origins)), 3.0).reshape(-1, rays).mean(1)
+        values.append(1 - shadow)
+    result = []
+    for value in values:
+        whole = np.ones(len(mesh.vertices), np.float32)
+        whole[chosen] = value
+        result.append(_spread(whole, mesh.faces))
+    return VertexLight(result[0], result[1] if len(result) > 1 else None)
+
+
+def _spread(values: Floats, faces: Ints) -> Floats:
+    """Values at vertices, averaged with those of the faces around."""
+    count = np.maximum(np.bincount(faces.reshape(-1), minlength=len(values)), 1)
+    for _ in range(2):
+        mean = values[faces].mean(1)
+        values = np.bincount(faces.reshape(-1), np.repeat(mean, 3), len(values)) / count
+    return values.astype(np.float32)
+
+
+def shade(
+    traced: Traced, materials: Sequence[Material], hits: Hits, directions: Floats, light: Light, lit: VertexLight,
+    rng: np.random.Generator, focal: float,
+) -> Floats:  # fmt: skip
+    """(N, 3) the light that comes from hits along rays of `directions` (M, 3); `focal`: pixels."""
+    mesh = traced.mesh
+    view = -directions[hits.rays]
+    normals = hits.at(mesh, mesh.normals)  # type: ignore[arg-type]
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
+    facing = (normals * view).sum(1, keepdims=True)
+    normals = np.where(facing < -0.15, -normals, normals)  # the inside of sleeves and skirts
+    texture = hits.at(mesh, mesh.texture)
+    position = hits.at(mesh, mesh.vertices)
+    kinds = mesh.materials[hits.faces]
+    albedo = np.empty_like(normals)
+    wrap = np.zeros_like(normals)
+    shine, gloss = np.zeros(len(kinds), np.float32), np.ones(len(kinds), np.float32)
+    strands = np.zeros(len(kinds), bool)
+    size = float(np.median(hits.distance)) / focal if len(hits.rays) else 1.0
+    for kind in np.unique(kinds):
+        here = np.flatnonzero(kinds == kind)
+        material = materials[kind]
+        albedo[here] = material.colours(texture[here], size)
+        wrap[here] = material.wrap
+        shine[here], gloss[here], strands[here] = material.shine, material.gloss, material.strands
+        if material.bumps:
+            slopes = wave_slopes(texture[here], 42.0, 1) + 0.6 * wave_slopes(texture[here] * [1, 1, 1.6], 95.0, 2)
+            bent = normals[here] - material.bumps * 0.35 * slopes
+            normals[here] = bent / np.linalg.norm(bent, axis=1, keepdims=True)
+    direct = (normals @ light.direction)[:, None]
+    source = _source(traced, hits, position, normals, direct[:, 0], light, lit, rng)
+    diffuse = np.clip((direct + wrap) / (1 + wrap), 0, 1) * source[:, None]
+    free = hits.at(mesh, lit.open)[:, None]
+    free = free * (0.55 + 0.45 * free)
+    # Light that bounced off the same surface keeps crevices from turning grey.
+    free = free / (1 - 0.6 * albedo * (1 - free))
+    result = albedo * (diffuse * light.colour + light.ambient(normals) * free)
+    glossy = np.flatnonzero(shine > 0)
+    if len(glossy):
+        half = view[glossy] + light.direction
+        half /= np.linalg.norm(half, axis=1, keepdims=True)
+        peak = (normals[glossy] * half).sum(1)
+        down = np.array([0, 0, -1.0]) - normals[glossy] * -normals[glossy][:, 2:]
+        down /= np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-3)
+        along = (down * half).sum(1)
+        peak = np.where(strands[glossy], np.sqrt(np.maximum(1 - along * along, 0)) * (direct[glossy, 0] > 0), np.maximum(peak, 0))
+        bright = shine[glossy] * peak ** gloss[glossy] * (0.25 + source[glossy])
+        result[glossy] += bright[:, None] * light.colour
+    return result.astype(np.float32)
+
+
+def _source(
+    traced: Traced, hits: Hits, position: Floats, normals: Floats, direct: Floats, light: Light, lit: VertexLight,
+    rng: np.random.Generator,
+) -> Floats:  # fmt: skip
+    """(N,) the share of the light's source that hits see."""
+    if lit.source is not None:
+        return hits.at(traced.mesh, lit.source)
+    result = np.ones(len(position), np.float32)
+    lit_side = np.flatnonzero(direct > -0.3)
+    origins = position[lit_side] + normals[lit_side] * _LIFT
+    result[lit_side] = 1 - traced.blocked(origins, towards(rng, light, len(lit_side)))
+    return result
+
+
+def sample_grid(camera: Camera, factor: float) -> tuple[Floats, int, int]:
+    """Rays through the middles of a grid's cells, `factor` cells per pixel, and the grid's height and width."""
+    height, width = round(camera.height * factor), round(camera.width * factor)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    rays = camera.rays((x.ravel() + 0.5) * (camera.width / width), (y.ravel() + 0.5) * (camera.height / height))
+    return rays, height, width
+
+
+def from_camera(camera: Camera, count: int) -> Floats:
+    return np.broadcast_to(camera.place.astype(np.float32), (count, 3)).copy()
+
+
+def resize(picture: Floats, width: int, height: int) -> Floats:
+    """The picture at another size; smaller ones are averages."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    smaller = width < picture.shape[1]
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
