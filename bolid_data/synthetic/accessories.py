@@ -118,7 +118,7 @@ def _strap_cut(kind: int) -> Cut:
     body, field = body_model(), fields()
     x, y, z = body.template.T
     if kind == 0:  # two, over the shoulders to the armpits
-        band = np.maximum(np.abs(np.abs(x) - 0.105) - 0.018, 0.40 - z)
+        band = np.maximum(np.abs(np.abs(x) - 0.105 - np.clip(0.58 - z, 0, 1) * 0.28) - 0.018, 0.40 - z)
     else:  # one, from the right shoulder to the left hip
         line = (x + 0.085) * 0.83 - (0.62 - z) * 0.42
         band = np.maximum.reduce([np.abs(line) - 0.014, 0.10 - z])

@@ -140,7 +140,8 @@ class BodyModel:
 
     def keypoints(self, vertices: Floats) -> Floats:
         """(17, 3) COCO's keypoints of a body's vertices (V, 3)."""
-        return np.einsum("ks,ksd->kd", self["keypoint_weights"], vertices[self["keypoint_vertices"]]).astype(np.float32)
+        weights_, chosen = self["keypoint_weights"][:17], self["keypoint_vertices"][:17]  # feet follow in the file
+        return np.einsum("ks,ksd->kd", weights_, vertices[chosen]).astype(np.float32)
 
 
 def _shares(value: float, anchors: tuple[float, ...]) -> Floats:

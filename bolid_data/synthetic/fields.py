@@ -35,6 +35,12 @@ class Fields:
     render: np.ndarray  # (F,) bool: faces that can be seen
 
 
+@cache
+def face_parts() -> Ints:
+    """(F,) index into `PARTS` of the body's faces."""
+    return np.median(fields().parts[body_model().faces], axis=1).astype(np.int64)
+
+
 def _smoothstep(low: float, high: float, value: Floats) -> Floats:
     share = np.clip((value - low) / (high - low), 0, 1)
     return share * share * (3 - 2 * share)

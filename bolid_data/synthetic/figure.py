@@ -1,13 +1,13 @@
 """A person in a look and a pose, as one mesh in the world."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from bolid_data.synthetic.accessories import accessories
 from bolid_data.synthetic.body import Floats, body_model
-from bolid_data.synthetic.fields import PARTS, fields
+from bolid_data.synthetic.fields import PARTS, face_parts, fields
 from bolid_data.synthetic.garments import dress
 from bolid_data.synthetic.hair import hair, hair_mask
 from bolid_data.synthetic.looks import Look
@@ -50,7 +50,7 @@ class _Worn:
 def figure(person: Person, look: Look, pose: Pose, yaw: float, place: tuple[float, float] = (0.0, 0.0)) -> Figure:
     """Puts a person on the ground at `place`, turned by `yaw` degrees: 0 faces the camera, 90 the picture's right."""
     standing = stand(person, pose)
-    worn = _worn(person, look)
+    worn = _worn(person, _sat_on(look) if pose.stance == "sitting" else look)
     body = body_model()
     clothes = standing.skinned(worn.rest, worn.skin)
     heading = about("z", yaw)
@@ -58,8 +58,7 @@ def figure(person: Person, look: Look, pose: Pose, yaw: float, place: tuple[floa
     ground = min(float(np.percentile(v[:, 2], 0.1)) for v in everything)
     shift = np.array([*place, -ground], np.float32)
     body_vertices, clothes = ((v @ heading.T + shift).astype(np.float32) for v in everything)
-    parts = np.median(fields().parts[worn.body_faces], axis=1).astype(np.int64)
-    eyes = body.face_parts[worn.body_kept] > 0
+    parts, eyes = face_parts()[worn.body_kept], body.face_parts[worn.body_kept] > 0
     meshes = [
         Mesh(
             body_vertices, worn.body_faces, body.template,
@@ -76,6 +75,12 @@ def figure(person: Person, look: Look, pose: Pose, yaw: float, place: tuple[floa
     materials.append(Material(_wood, 0.05, 20))
     joints = standing.joints @ heading.T + shift
     return Figure(person, look, standing, join(meshes), materials, joints.astype(np.float32))
+
+
+def _sat_on(look: Look) -> Look:
+    """The look with skirts that lie along the thighs."""
+    tops = tuple(replace(top, flare=min(top.flare, 0.01)) for top in look.tops)
+    return replace(look, tops=tops, bottom=look.bottom and replace(look.bottom, flare=min(look.bottom.flare, 0.01)))
 
 
 @lru_cache(maxsize=16)

@@ -63,7 +63,7 @@ def top_field(top: Top) -> Floats:
     plane = z - (0.648 + _NECKS[top.neck] + (y - 0.03) * 0.62)
     radius = 0.088 if top.neck == "scoop" else 0.078
     neck = np.minimum(plane, radius - reach) if top.neck != "high" else plane
-    neck = np.maximum(neck, z - 0.715)
+    neck = np.maximum.reduce([neck, z - 0.715, np.minimum(plane - 0.02, 2 * (z - 0.655))])
     if top.neck == "v":
         vee = np.minimum((z - 0.515) * 0.42 - np.abs(x), -(y + 0.01))
         neck = np.maximum(neck, vee)
@@ -81,9 +81,9 @@ def _cut_top(top: Top) -> Cut:
 def _cut_collar() -> Cut:
     _, y, z = body_model().template.T
     plane = z - (0.648 + (y - 0.03) * 0.62)
-    gap = 0.02 - np.abs(body_model().template[:, 0]) - np.clip(plane, 0, 1) * -0.4
+    gap = 0.02 - np.abs(body_model().template[:, 0]) + np.clip(plane, 0, 1) * 0.4
     front = np.where(y < -0.05, gap - 0.012, -1.0)
-    field = np.maximum.reduce([-plane - 0.004, plane - 0.042, front])
+    field = np.maximum.reduce([-plane - 0.004, plane - 0.034, front])
     return _cut(np.where(fields().arm < 0.1, field, 1.0))
 
 

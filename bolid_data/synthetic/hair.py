@@ -6,10 +6,10 @@ import numpy as np
 
 from bolid_data.synthetic.body import Floats, body_model
 from bolid_data.synthetic.fields import HAIR_CENTRE, fields
-from bolid_data.synthetic.mesh import Cut, cut
+from bolid_data.synthetic.mesh import Cut, cut, smooth
 from bolid_data.synthetic.noise import waves
 from bolid_data.synthetic.people import Person
-from bolid_data.synthetic.pieces import Bound, Piece, bind, grid_faces, layer, part
+from bolid_data.synthetic.pieces import Bound, Piece, bind, grid_faces, layer, part, smoothed
 
 _THICKNESS = {  # metres at the sides and on top, and how uneven
     "crop": (0.004, 0.007, 0.0), "short": (0.008, 0.022, 0.15), "curly": (0.024, 0.036, 0.45), "bob": (0.016, 0.022, 0.08),
@@ -28,7 +28,7 @@ def hair(person: Person, under_hat: bool = False) -> list[Piece]:
         if under_hat:
             side, top, uneven = min(side, 0.012), 0.004, 0.0
         offset = _shell(cut_name, person.seed, side, top, uneven)
-        pieces.append(layer(person, _scalp(), offset, 3, "hair", "hair"))
+        pieces.append(_shell_piece(person, offset, 0.85 if cut_name in ("curly", "afro") else 0.35))
     rng = np.random.default_rng((*person.seed, 5))
     if cut_name in ("bob", "long"):
         end = rng.uniform(*(_BOB_END if cut_name == "bob" else _LONG_END))
@@ -58,12 +58,32 @@ def _scalp() -> Cut:
     return Cut(piece.start, piece.end, piece.share, piece.faces, faces[piece.origin])
 
 
+def _shell_piece(person: Person, offset: Floats, radial: float) -> Piece:
+    """The shell; thick hair stands off the middle of the head rather than off every bump."""
+    body, scalp = body_model(), _scalp()
+    base, normals = smoothed(person, 3)
+    out = base - _on_head(person, HAIR_CENTRE)
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    directions = smooth(normals * (1 - radial) + out * radial, body.neighbours, 4)
+    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-6)
+    outer = base + directions * smooth(offset, body.neighbours, 1)[:, None]
+    parts = np.full(len(scalp.faces), 1)
+    return Piece(scalp.of(outer), scalp.of(body.skin), scalp.faces, scalp.of(body.template), "hair", "hair", parts)
+
+
+def _on_head(person: Person, point: Floats) -> Floats:
+    """A point of the mean adult's head on a person's, by the bones of the head and the eyes."""
+    mean, body = body_model()["heads"], body_model()
+    head = body.bone["head"]
+    return person.rest.heads[head] + (point - mean[head]) * person.measures.head / 0.237
+
+
 def _shell(cut_name: str, seed: tuple[int, ...], side: float, top: float, uneven: float) -> Floats:
     """(V,) metres of hair above the scalp."""
     template = body_model().template
     high = np.clip((template[:, 2] - 0.845) / 0.07, 0, 1)
     thickness = side + (top - side) * high
-    depth = np.clip(-fields().hairline / (0.03 if cut_name in ("crop", "short") else 0.022), 0, 1)
+    depth = np.clip(-fields().hairline / {"afro": 0.06, "curly": 0.035}.get(cut_name, 0.025), 0, 1)
     lumps = 1 + uneven * waves(template, 70.0 if cut_name != "short" else 45.0, seed=sum(seed))
     if cut_name == "short":  # combed to one side
         lumps = lumps + 0.35 * np.clip(template[:, 0] * 14, -1, 1) * high
@@ -104,7 +124,8 @@ def _curtain(cut_name: str, end: float, side: float) -> tuple[Bound, Floats, np.
     rows = np.linspace(0.885, end, 26 if cut_name == "long" else 16)
     columns = np.linspace(-1, 1, 41)
     back = template[(np.abs(template[:, 0]) < 0.2) & (template[:, 1] > -0.03) & (template[:, 2] < 0.8)]
-    points, inner = [], []
+    points = []
+    lengths = 0.012 * np.sin(columns * 23) + 0.008 * np.sin(columns * 47 + 1) - 0.02 * np.abs(columns) ** 3
     for height in rows:
         front = np.interp(height, (0.60, 0.68, 0.735, 0.80, 0.86, 0.885), (128, 122, 84, 64, 60, 66))
         angles = np.radians(180 - (180 - front) * np.abs(columns)) * np.sign(columns)
@@ -120,14 +141,12 @@ def _curtain(cut_name: str, end: float, side: float) -> tuple[Bound, Floats, np.
                 column = near[np.abs(near[:, 0] - x[index]) < 0.03]
                 if len(column):
                     y[index] = max(y[index], column[:, 1].max() + 0.016)
-        points.append(np.stack([x, y, np.full(len(x), height)], 1))
-        inner.append(points[-1] + np.stack([-x * 0.10, -(y + 0.03) * 0.10, np.zeros(len(x))], 1))
+        low = np.clip((0.885 - height) / (0.885 - end), 0, 1)
+        points.append(np.stack([x, y, height - lengths * low**2], 1))
     outer = np.concatenate(points)
     near_body = (fields().head > 0.3) | ((template[:, 1] > 0.0) & (template[:, 2] > 0.35) & (fields().arm < 0.2))
     faces = grid_faces(len(rows), len(columns), closed=False)
-    both = np.concatenate([outer, np.concatenate(inner)])
-    faces = np.concatenate([faces, faces[:, ::-1] + len(outer)])
-    return bind(both, near_body), both.astype(np.float32), faces
+    return bind(outer, near_body), outer.astype(np.float32), faces
 
 
 @lru_cache(maxsize=64)

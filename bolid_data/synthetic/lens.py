@@ -22,7 +22,7 @@ def develop(light: Floats, rng: np.random.Generator) -> Pixels:
     """(H, W, 3) uint8 sRGB of linear light: white balance, tone, vignette, blur and noise of a random camera."""
     height, width = light.shape[:2]
     warmth, gain = rng.normal(0, 0.025), float(np.exp(rng.normal(0, 0.08)))
-    blur, noise = float(rng.uniform(0.0, 0.55)), float(rng.uniform(0.7, 3.2))
+    blur, noise = float(rng.uniform(0.0, 0.55)), float(rng.uniform(0.4, 2.0))
     vignette = float(rng.uniform(0, 0.18))
     large = max(height, width) >= 400
     tint = np.array([1 + warmth, 1.0, 1 - warmth], np.float32) * np.float32(gain)
@@ -31,14 +31,10 @@ def develop(light: Floats, rng: np.random.Generator) -> Pixels:
     picture = cv2.LUT(_codes(light * (fall[:, :, None] * tint)), _TONE)
     if blur > 0.25 and large:
         picture = cv2.GaussianBlur(picture, (0, 0), blur * max(height, width) / 1200 + 0.2)
-    grain = np.empty((height, width), np.float32)
     grain = rng.standard_normal((height, width), dtype=np.float32) * np.float32(noise)
     if large:
         grain = cv2.GaussianBlur(grain, (0, 0), 0.6) * 1.6
     return cv2.add(picture, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
-
-
-_SCALE = 4095 / 1.6
 
 
 def _codes(light: Floats) -> NDArray[np.uint8]:

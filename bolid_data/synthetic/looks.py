@@ -146,28 +146,28 @@ def _top(rng: np.random.Generator, kind: str) -> Top:
     neck = str(rng.choice(["crew", "v", "scoop"], p=(0.6, 0.25, 0.15)))
     hem = between(0.07, 0.17)
     if kind == "t-shirt":
-        return Top(kind, "top", between(0.4, 0.75), hem, neck, 0.003, between(0.006, 0.02), 5)
+        return Top(kind, "top", between(0.4, 0.75), hem, neck, 0.003, between(0.006, 0.02), 14)
     if kind == "long-sleeved top":
-        return Top(kind, "top", 1.93, hem, neck, 0.003, between(0.004, 0.014), 4)
+        return Top(kind, "top", 1.93, hem, neck, 0.003, between(0.004, 0.014), 10)
     if kind == "sleeveless top":
-        return Top(kind, "top", 0.0, hem, "scoop" if rng.random() < 0.6 else "crew", 0.003, between(0.004, 0.012), 4)
+        return Top(kind, "top", 0.0, hem, "scoop" if rng.random() < 0.6 else "crew", 0.003, between(0.004, 0.012), 8)
     if kind == "shirt":
         sleeve = 1.95 if rng.random() < 0.7 else between(0.5, 0.8)
-        return Top(kind, "top", sleeve, between(0.04, 0.14), "crew", 0.004, between(0.01, 0.022), 6, collar=True)
+        return Top(kind, "top", sleeve, between(0.04, 0.14), "crew", 0.004, between(0.01, 0.022), 18, collar=True)
     if kind == "sweater":
-        return Top(kind, "top", 1.95, between(0.06, 0.14), "high" if rng.random() < 0.3 else "crew", 0.010, between(0.01, 0.022), 8)
+        return Top(kind, "top", 1.95, between(0.06, 0.14), "high" if rng.random() < 0.3 else "crew", 0.010, between(0.01, 0.022), 20)
     if kind == "jacket":
         front = round(float(rng.uniform(0.03, 0.07)), 3)
-        return Top(kind, "top", 1.95, between(0.02, 0.13), "crew", 0.013, between(0.012, 0.02), 8, True, front)
+        return Top(kind, "top", 1.95, between(0.02, 0.13), "crew", 0.014, between(0.012, 0.02), 24, True, front)
     if kind == "coat":
-        return Top(kind, "top", 1.95, 0.2, "crew", 0.016, 0.014, 10, True, 0.0, between(-0.42, -0.1), between(0.06, 0.14))
+        return Top(kind, "top", 1.95, 0.2, "crew", 0.018, 0.014, 24, True, 0.0, between(-0.42, -0.1), between(0.06, 0.14))
     sleeve = float(rng.choice([0.0, 0.5, 1.0, 1.93]))
-    return Top(kind, "top", sleeve, 0.2, neck, 0.003, 0.004, 4, False, 0.0, between(-0.52, -0.18), between(0.08, 0.3))
+    return Top(kind, "top", sleeve, 0.2, neck, 0.003, 0.004, 10, False, 0.0, between(-0.52, -0.18), between(0.08, 0.3))
 
 
 def _under(rng: np.random.Generator) -> Top:
     """A thin top under a jacket."""
-    return Top("t-shirt", "inner", 0.5, round(float(rng.uniform(0.08, 0.16)), 2), "crew", 0.002, 0.004, 5)
+    return Top("t-shirt", "inner", 0.5, round(float(rng.uniform(0.08, 0.16)), 2), "crew", 0.002, 0.004, 14)
 
 
 def _bottom(rng: np.random.Generator, kind: str) -> Bottom:

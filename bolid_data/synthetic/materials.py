@@ -43,7 +43,7 @@ def materials_of(person: Person, look: Look) -> dict[str, Material]:
         "glasses": Material(lambda at, size: _plain(at, to_linear((0.10, 0.09, 0.09))), 0.4, 60),
     }
     for name, cloth in look.cloth.items():
-        heavy = 0.22 if name != "bottom" else 0.16
+        heavy = 0.30 if name != "bottom" else 0.22
         found[name] = Material(lambda at, size, cloth=cloth, name=name: cloth_colours(at, size, cloth, name, look), 0.0, bumps=heavy)  # type: ignore[misc]
     return found
 
@@ -144,9 +144,16 @@ def _hair(at: Floats, size: float, colour: Floats) -> Floats:
     angle = np.arctan2(x, -y) / (2 * np.pi)
     bend = 0.02 * look_up(tile(), angle, z)
     wide = look_up(tile(), angle * 6 + bend, z * 0.35)
-    fine = look_up(grain(), angle * 3 + bend * 2, z * 0.10 + 0.3 * np.hypot(x, y)) if size < 0.003 else 0.0
-    shade = np.clip(0.92 + 0.16 * wide + 0.13 * fine, 0.35, 1.6)
+    fine = look_up(grain(), angle * 3 + bend * 2, z * 0.10 + 0.3 * np.hypot(x, y)) if size < 0.004 else 0.0
+    shade = np.clip(0.95 + 0.20 * wide + 0.16 * fine, 0.3, 1.7)
     return colour * shade[:, None]
+
+
+def strand_bumps(at: Floats) -> Floats:
+    """(N,) how far strands turn a surface of hair sideways, about -1 to 1, at texture coordinates (N, 3)."""
+    x, y, z = (at - HAIR_CENTRE).T
+    angle = np.arctan2(x, -y) / (2 * np.pi)
+    return 0.6 * look_up(tile(), angle * 4 + 0.3, z * 0.4) + 0.25 * look_up(grain(), angle * 1.3, z * 0.07)
 
 
 def _shoes(at: Floats, size: float, look: Look) -> Floats:

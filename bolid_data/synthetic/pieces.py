@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from bolid_data.synthetic.body import Floats, Ints, body_model
-from bolid_data.synthetic.fields import PARTS, fields
+from bolid_data.synthetic.fields import PARTS, face_parts, fields
 from bolid_data.synthetic.mesh import Cut, smooth, vertex_normals
 from bolid_data.synthetic.people import Person
 
@@ -42,8 +42,12 @@ def layer(
     The weights of bones of loose clothes are smoothed too, in `loose` steps.
     """
     body = body_model()
-    base, normals = smoothed(person, steps)
-    outer = base + normals * np.asarray(offset, np.float32).reshape(-1, 1)
+    base, _ = smoothed(person, steps)
+    _, normals = smoothed(person, 0)
+    # Cloth bridges hollows, and lies on what stands out.
+    gap = ((base - person.rest.vertices) * normals).sum(1)
+    distance = smooth(np.maximum(offset, gap).astype(np.float32), body.neighbours, 2 if steps > 3 else 0)
+    outer = person.rest.vertices + smooth(normals, body.neighbours, min(steps, 8)) * distance[:, None]
     skin = piece.of(_smooth_skin(loose) if loose else body.skin)
     texture = fields().cloth if surface in ("top", "bottom") else body.template
     return Piece(
@@ -57,7 +61,7 @@ def _smooth_skin(steps: int) -> Floats:
 
 
 def _parts(piece: Cut) -> Ints:
-    return np.median(fields().parts[body_model().faces[piece.origin]], axis=1).astype(np.int64)
+    return face_parts()[piece.origin]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Poses: trunk, arms and legs of a body by a few angles and targets, within the limits of joints, on the ground."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -119,6 +121,7 @@ def stand(person: Person, pose: Pose) -> Stand:
     scale = person.measures.stature / 1.7
     shapes = [amount * body["expressions"][body.names["expressions"].index(name)] for name, amount in pose.expression]
     face = rest.vertices + sum(shapes, np.zeros(3)) * scale
+    room = 0.0
     for _ in range(5):
         turns = np.tile(np.eye(3, dtype=np.float32), (len(body.parents), 1, 1))
         _trunk(turns, pose)
@@ -127,13 +130,13 @@ def stand(person: Person, pose: Pose) -> Stand:
         posed = body.pose(rest, turns)
         rng = np.random.default_rng(pose.seed)
         for left in (True, False):
-            _arm(turns, posed, person, pose, rng, left)
+            _arm(turns, posed, person, pose, rng, left, room)
         _fingers(turns, pose)
         posed = body.pose(rest, turns)
         vertices = skin_vertices(face, body.skin, posed)
         if _depth_in_trunk(vertices) < 0.012:
             break
-        pose = replace(pose, looseness=pose.looseness + 0.035)
+        room += 0.03
     lowest = np.percentile(vertices[:, 2], 0.2)
     shift = np.array([-vertices[:, 0].mean(), -vertices[:, 1].mean(), -lowest], np.float32)
     posed = Posed(np.concatenate([posed.transforms[:, :, :3], posed.transforms[:, :, 3:] + shift[None, :, None]], 2), posed.heads + shift)
@@ -168,7 +171,7 @@ def _leg(turns: Floats, pose: Pose, left: bool) -> None:
     turns[bone[f"foot.{end}"]] = about("x", foot) @ about("y", sign * pose.spread[index] * 0.6)
 
 
-def _arm(turns: Floats, posed: Posed, person: Person, pose: Pose, rng: np.random.Generator, left: bool) -> None:
+def _arm(turns: Floats, posed: Posed, person: Person, pose: Pose, rng: np.random.Generator, left: bool, room: float) -> None:
     """Turns an arm so that its hand is where `_target` says, the elbow towards a side."""
     body, end, sign = body_model(), "L" if left else "R", 1.0 if left else -1.0
     bone = body.bone
@@ -176,7 +179,7 @@ def _arm(turns: Floats, posed: Posed, person: Person, pose: Pose, rng: np.random
     chest = posed.transforms[bone["spine01"], :, :3]  # from the rest pose's axes to those of the posed trunk
     shoulder = posed.heads[upper]
     first, second = person.measures.upper_arm, person.measures.forearm
-    target, pole = _target(posed, person, pose, rng, left)
+    target, pole = _target(posed, person, pose, rng, left, room)
     reach = target - shoulder
     distance = np.clip(np.linalg.norm(reach), 0.3 * (first + second), 0.995 * (first + second))
     reach = unit(reach)
@@ -215,7 +218,7 @@ def about_half(rotation: Floats) -> Floats:
 
 
 def _target(
-    posed: Posed, person: Person, pose: Pose, rng: np.random.Generator, left: bool
+    posed: Posed, person: Person, pose: Pose, rng: np.random.Generator, left: bool, room: float
 ) -> tuple[Floats, Floats]:
     """Where a wrist goes, and to which side the elbow points; world axes of the posed body, metres."""
     body, sign = body_model(), 1.0 if left else -1.0
@@ -234,7 +237,7 @@ def _target(
     if name in ("waving", "one hand on the hip", "holding a phone", "hand at the chin") and not active:
         name = "down"
     hip_side = hip + pelvis @ [sign * (width["hips"] - abs(hip[0] - heads[0][0])), 0, 0]
-    down = hip_side + out * (pose.looseness) - up * (length * 0.99 - np.linalg.norm(shoulder - hip) - 0.005) * 0.8
+    down = hip_side + out * (pose.looseness + room) - up * (length * 0.99 - np.linalg.norm(shoulder - hip) - 0.005) * 0.8
     if name == "raised":
         return shoulder + up * length * 0.9 + out * length * (0.16 + abs(jitter[0]) * 8) + front * 0.05, out + front * 0.3
     if name == "waving":
@@ -243,20 +246,21 @@ def _target(
         return shoulder + out * length * 0.97 + up * length * rng.uniform(-0.12, 0.2) + front * 0.05, -up - front * 0.3
     if name in ("on hips", "one hand on the hip"):
         waist = heads[bone["spine04"]]
-        return waist + out * (width["waist"] + 0.055) - up * 0.01 + front * 0.02 + jitter, out * 1.0 - front * 0.55
+        return waist + out * (width["waist"] + 0.055 + room) - up * 0.01 + front * 0.02 + jitter, out * 1.0 - front * 0.55
     if name == "folded":
         high = 0.0 if active else -0.045
-        return chest - out * 0.05 + front * (width["depth"] + (0.075 if active else 0.045)) + up * (high - 0.06), -up + out * 0.6
+        ahead = width["depth"] + room + (0.085 if active else 0.05)
+        return chest + out * 0.005 + front * ahead + up * (high - 0.05), -up * 0.8 + out
     if name == "in pockets":
-        return hip_side + out * 0.012 + front * 0.035 + up * 0.045, out * 0.8 - front
+        return hip_side + out * (0.012 + room) + front * 0.035 + up * 0.045, out * 0.8 - front
     if name == "behind the back":
-        return heads[bone["spine04"]] + out * 0.06 - front * (width["back"] + 0.06) - up * 0.02, out - front * 0.6
+        return heads[bone["spine04"]] + out * 0.06 - front * (width["back"] + 0.06 + room) - up * 0.02, out - front * 0.6
     if name == "holding a phone":
-        return chest + front * (width["depth"] + 0.22) + out * 0.07 + up * rng.uniform(-0.02, 0.1), out * 0.5 - up
+        return chest + front * (width["depth"] + 0.22 + room) + out * 0.07 + up * rng.uniform(-0.02, 0.1), out * 0.5 - up
     if name == "hand at the chin":
-        return neck + front * 0.15 + out * 0.05 - up * 0.055, -up + out * 0.4 + front * 0.3
+        return neck + front * (0.15 + room) + out * 0.05 - up * 0.055, -up + out * 0.4 + front * 0.3
     if name == "clasped":
-        return hip + out * -(abs(hip[0] - heads[0][0]) - 0.035) + front * (width["belly"] + 0.06) + up * rng.uniform(-0.03, 0.08), out - front * 0.2
+        return hip + out * -(abs(hip[0] - heads[0][0]) - 0.035) + front * (width["belly"] + 0.06 + room) + up * rng.uniform(-0.03, 0.08), out - front * 0.2
     if name == "on knees":
         knee = heads[bone[f"lowerleg01.{'L' if left else 'R'}"]]
         return knee + (hip - knee) * 0.28 + np.array([0, 0, 0.09]) + out * 0.01, out - up * 0.2
@@ -264,10 +268,11 @@ def _target(
         forward = pose.hips[1 if left else 0] / 25  # against the legs
         return down + front * forward * 0.24 + up * abs(forward) * 0.05 + out * 0.01, -front + out * 0.2
     if pose.stance == "sitting":
-        return down + front * 0.16 + up * 0.13 + out * 0.03, out * 0.6 - front
+        return down + front * 0.16 + up * 0.13 + out * (0.03 + room), out * 0.6 - front
     return down + front * rng.uniform(0.0, 0.06) + jitter * [1, 1, 0.3], out * 0.35 - front
 
 
+@lru_cache(maxsize=64)
 def _half_width(person: Person) -> dict[str, float]:
     """Half-widths and depths of the trunk at rest, metres: how far hands must stay from the body's axis."""
     body, vertices = body_model(), person.rest.vertices
@@ -283,7 +288,7 @@ def _half_width(person: Person) -> dict[str, float]:
     return {
         "waist": float(np.abs(waist[:, 0]).max()),
         "hips": float(np.abs(hips[:, 0]).max()),
-        "depth": float(middle["spine02"] - chest[:, 1].min()),
+        "depth": float(middle["spine02"] - min(chest[:, 1].min(), waist[:, 1].min() + 0.02)),
         "back": float(waist[:, 1].max() - middle["spine04"]),
         "belly": float(middle["upperleg01.L"] - min(hips[:, 1].min(), waist[:, 1].min())),
     }
@@ -303,6 +308,7 @@ def _fingers(turns: Floats, pose: Pose) -> None:
                 turns[body.bone[f"finger{finger}-{part}.{end}"]] = Axis(axis).turn(curl * (0.7 if part == 1 else 0.8))
 
 
+@cache
 def _trunk_vertices() -> np.ndarray:
     """(V,) bool: hips, waist and chest."""
     body = body_model()
@@ -313,20 +319,24 @@ def _trunk_vertices() -> np.ndarray:
 def _depth_in_trunk(vertices: Floats) -> float:
     """Metres by which forearms and hands are inside of the trunk."""
     body = body_model()
+    limbs, chosen, faces = _limbs_and_trunk()
+    limb, trunk = vertices[limbs], vertices[chosen]
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    normals = np.cross(b - a, c - a)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    nearest = ((trunk**2).sum(1) - 2 * limb @ trunk.T).argmin(1)
+    offset = limb - trunk[nearest]
+    depth = -(offset * normals[nearest]).sum(1)
+    return float(depth[(offset**2).sum(1) < 0.12**2].max(initial=0.0))
+
+
+@cache
+def _limbs_and_trunk() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Some vertices of forearms and hands, some of the trunk, and a face at each of the latter."""
+    body = body_model()
     arms = [i for name, i in body.bone.items() if name.startswith(("lowerarm", "wrist", "metacarpal", "finger"))]
-    limb = vertices[np.flatnonzero(body.skin[:, arms].sum(1) > 0.9)[::7]]
-    chosen = np.flatnonzero(_trunk_vertices())[::2]
-    around = vertices[body.neighbours[chosen][:, :3]]
-    trunk = vertices[chosen]
-    normals = _outward(vertices)[chosen]
-    del around
-    distance = ((limb[:, None] - trunk[None]) ** 2).sum(2)
-    nearest = distance.argmin(1)
-    depth = -((limb - trunk[nearest]) * normals[nearest]).sum(1)
-    return float(depth[distance.min(1) < 0.08**2].max(initial=0.0))
-
-
-def _outward(vertices: Floats) -> Floats:
-    from bolid_data.synthetic.mesh import vertex_normals
-
-    return vertex_normals(vertices, body_model().faces)
+    limbs = np.flatnonzero(body.skin[:, arms].sum(1) > 0.9)[::9]
+    chosen = np.flatnonzero(_trunk_vertices())[::3]
+    face_of = np.zeros(len(body.template), np.int64)
+    face_of[body.faces.reshape(-1)] = np.repeat(np.arange(len(body.faces)), 3)
+    return limbs, chosen, body.faces[face_of[chosen]]

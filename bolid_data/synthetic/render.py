@@ -11,7 +11,7 @@ from embreex.rtcore_scene import EmbreeScene
 from bolid_data.synthetic.body import Floats, Ints
 from bolid_data.synthetic.camera import Camera
 from bolid_data.synthetic.light import Light
-from bolid_data.synthetic.materials import Material
+from bolid_data.synthetic.materials import Material, strand_bumps
 from bolid_data.synthetic.mesh import Mesh
 from bolid_data.synthetic.noise import wave_slopes
 
@@ -140,8 +140,14 @@ def shade(
         wrap[here] = material.wrap
         shine[here], gloss[here], strands[here] = material.shine, material.gloss, material.strands
         if material.bumps:
-            slopes = wave_slopes(texture[here], 42.0, 1) + 0.6 * wave_slopes(texture[here] * [1, 1, 1.6], 95.0, 2)
-            bent = normals[here] - material.bumps * 0.35 * slopes
+            at = texture[here]
+            at = at + np.float32(0.012) * wave_slopes(at, 30.0, 4)  # folds are not straight
+            slopes = wave_slopes(at, 24.0, 1) + 0.7 * wave_slopes(at * np.array([1, 1, 0.7], np.float32), 57.0, 2)
+            bent = normals[here] - np.float32(material.bumps * 0.25) * slopes
+            normals[here] = bent / np.linalg.norm(bent, axis=1, keepdims=True)
+        if material.strands:
+            across = np.cross(normals[here], [0, 0, 1.0])
+            bent = normals[here] + across * (0.30 * strand_bumps(texture[here]))[:, None]
             normals[here] = bent / np.linalg.norm(bent, axis=1, keepdims=True)
     direct = (normals @ light.direction)[:, None]
     source = _source(traced, hits, position, normals, direct[:, 0], light, lit, rng)
