@@ -80,7 +80,8 @@ def hairline_of(points: Floats) -> Floats:
     offset = points - HAIR_CENTRE
     angle = np.degrees(np.arctan2(np.abs(offset[:, 0]), -offset[:, 1]))
     line = np.interp(angle, *_HAIRLINE)
-    return np.where(points[:, 2] > 0.70, line - points[:, 2], 1.0).astype(np.float32)
+    ears = np.minimum(2 * (np.abs(points[:, 0]) - 0.0768), 2 * (0.862 - points[:, 2]))
+    return np.where(points[:, 2] > 0.70, np.maximum(line - points[:, 2], ears), 1.0).astype(np.float32)
 
 
 def _parts(template: Floats, arm: Floats, head: Floats, share) -> Ints:  # type: ignore[no-untyped-def]

@@ -60,8 +60,8 @@ def top_field(top: Top) -> Floats:
         arms = np.where((z > 0.42) | (field.arm > 0.3), arms, -1.0)
     lower = np.where(field.arm > 0.5, -1.0, top.hem - z)
     reach = np.hypot(x, (y + 0.012) * 0.9)
-    plane = z - (0.648 + _NECKS[top.neck] + (y - 0.03) * 0.62)
-    radius = 0.088 if top.neck == "scoop" else 0.078
+    plane = z - (0.652 + _NECKS[top.neck] + y * 0.57)
+    radius = 0.092 if top.neck == "scoop" else 0.074
     neck = np.minimum(plane, radius - reach) if top.neck != "high" else plane
     neck = np.maximum.reduce([neck, z - 0.715, np.minimum(plane - 0.02, 2 * (z - 0.655))])
     if top.neck == "v":
@@ -80,7 +80,7 @@ def _cut_top(top: Top) -> Cut:
 @lru_cache(maxsize=4)
 def _cut_collar() -> Cut:
     _, y, z = body_model().template.T
-    plane = z - (0.648 + (y - 0.03) * 0.62)
+    plane = z - (0.652 + y * 0.57)
     gap = 0.02 - np.abs(body_model().template[:, 0]) + np.clip(plane, 0, 1) * 0.4
     front = np.where(y < -0.05, gap - 0.012, -1.0)
     field = np.maximum.reduce([-plane - 0.004, plane - 0.034, front])
@@ -126,9 +126,10 @@ def _shoe_field(kind: str) -> Floats:
     return (body_model().template[:, 2] - _SHOE_TOP[kind]).astype(np.float32)
 
 
-@lru_cache(maxsize=8)
-def _cut_shoe(kind: str) -> Cut:
-    return _cut(_shoe_field(kind))
+@lru_cache(maxsize=1)
+def _cut_shaft() -> Cut:
+    z = body_model().template[:, 2]
+    return _cut(np.maximum(z - _SHOE_TOP["boots"], -0.745 - z))
 
 
 @lru_cache(maxsize=4)
@@ -138,17 +139,54 @@ def _cut_sock() -> Cut:
 
 
 def _shoes(person: Person, look: Look) -> list[Piece]:
-    body = body_model()
-    z = body.template[:, 2]
-    shoe = layer(person, _cut_shoe(look.shoes.kind), 0.007 + 0.006 * (z < -0.76), 10, "shoes", "shoes")
-    bottom = person.rest.vertices[:, 2].min()
-    low = np.clip((bottom + 0.022 - shoe.rest[:, 2]) / 0.022, 0, 1)  # a flat sole, 2 cm thick
-    shoe.rest[:, 2] -= low * (0.012 + np.clip(shoe.rest[:, 2] - bottom, 0, 0.02) * 0.5)
-    shoe.rest[:, 2] = np.maximum(shoe.rest[:, 2], bottom - 0.02)
-    pieces = [shoe]
+    pieces = [_shoe(person, left) for left in (True, False)]
+    if look.shoes.kind == "boots":
+        pieces.append(layer(person, _cut_shaft(), 0.012, 8, "shoes", "shoes"))
     if look.shoes.socks:
         pieces.append(layer(person, _cut_sock(), 0.003, 1, "socks", "shoes"))
     return pieces
+
+
+_STATIONS, _AROUND = 18, 22
+_SOLE = 0.02  # metres
+
+
+def _shoe(person: Person, left: bool) -> Piece:
+    """A closed shell around a foot, from heel to toe, with a flat sole."""
+    body, sign = body_model(), 1 if left else -1
+    x, _, z = body.template.T
+    foot = person.rest.vertices[(x * sign > 0) & (z < _SHOE_TOP["shoes"])]
+    floor = foot[:, 2].min()
+    ground = foot[:, :2] - foot[:, :2].mean(0)
+    along = np.linalg.svd(ground, full_matrices=False)[2][0]
+    along = along * -np.sign(along[1])  # to the toes
+    across = np.array([-along[1], along[0]])
+    place, side = foot[:, :2] @ along, foot[:, :2] @ across
+    low, high = place.min() - 0.010, place.max() + 0.014
+    stations = low + (high - low) * (1 - np.cos(np.linspace(0, np.pi, _STATIONS))) / 2
+    angles = np.linspace(0, 2 * np.pi, _AROUND, endpoint=False)
+    directions = np.stack([np.cos(angles), np.sin(angles)], 1)
+    rings, texture = [], []
+    for station in stations:
+        inside = np.clip(station, place.min() + 0.012, place.max() - 0.012)
+        band = np.abs(place - inside) < 0.014
+        section = np.stack([side[band], foot[band, 2]], 1)
+        middle = (section.max(0) + section.min(0)) / 2
+        radius = ((section - middle) @ directions.T).max(0) + 0.006
+        end = max(np.clip((place.min() + 0.012 - station) / 0.022, 0, 1), np.clip((station - place.max() + 0.012) / 0.026, 0, 1))
+        radius = radius * np.sqrt(max(1 - end**2, 0.0004))
+        points = middle + directions * radius[:, None]
+        points[:, 1] = np.maximum(np.where(points[:, 1] < middle[1], points[:, 1] - 0.012, points[:, 1]), floor - _SOLE)
+        points[points[:, 1] < floor + 0.012, 1] -= 0.010
+        points[:, 1] = np.maximum(points[:, 1], floor - _SOLE)
+        rings.append(np.concatenate([station * along + points[:, :1] * across, points[:, 1:]], 1))
+        texture.append(np.stack([points[:, 0], np.full(_AROUND, station - high), points[:, 1] - floor], 1))
+    vertices = np.concatenate(rings).astype(np.float32)
+    skin = np.zeros((len(vertices), len(body.parents)), np.float32)
+    skin[:, body.bone[f"foot.{'L' if left else 'R'}"]] = 1
+    faces = grid_faces(_STATIONS, _AROUND, closed=True)
+    parts = np.full(len(faces), PARTS.index(f"{'left' if left else 'right'} foot"))
+    return Piece(vertices, skin, faces, np.concatenate(texture).astype(np.float32), "shoes", "shoes", parts)
 
 
 def _skirt(

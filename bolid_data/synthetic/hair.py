@@ -12,8 +12,8 @@ from bolid_data.synthetic.people import Person
 from bolid_data.synthetic.pieces import Bound, Piece, bind, grid_faces, layer, part, smoothed
 
 _THICKNESS = {  # metres at the sides and on top, and how uneven
-    "crop": (0.004, 0.007, 0.0), "short": (0.008, 0.022, 0.15), "curly": (0.024, 0.036, 0.45), "bob": (0.016, 0.022, 0.08),
-    "long": (0.013, 0.020, 0.06), "ponytail": (0.007, 0.011, 0.05), "bun": (0.007, 0.011, 0.05), "afro": (0.058, 0.068, 0.22),
+    "crop": (0.004, 0.010, 0.05), "short": (0.010, 0.030, 0.2), "curly": (0.024, 0.036, 0.45), "bob": (0.016, 0.022, 0.08),
+    "long": (0.013, 0.020, 0.06), "ponytail": (0.010, 0.017, 0.08), "bun": (0.010, 0.017, 0.08), "afro": (0.058, 0.068, 0.22),
 }  # fmt: skip
 COVERS_EARS = frozenset({"bob", "long", "afro"})
 _BOB_END, _LONG_END = (0.70, 0.735), (0.42, 0.60)

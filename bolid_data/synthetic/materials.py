@@ -43,7 +43,7 @@ def materials_of(person: Person, look: Look) -> dict[str, Material]:
         "glasses": Material(lambda at, size: _plain(at, to_linear((0.10, 0.09, 0.09))), 0.4, 60),
     }
     for name, cloth in look.cloth.items():
-        heavy = 0.30 if name != "bottom" else 0.22
+        heavy = 0.55 if name != "bottom" else 0.42
         found[name] = Material(lambda at, size, cloth=cloth, name=name: cloth_colours(at, size, cloth, name, look), 0.0, bumps=heavy)  # type: ignore[misc]
     return found
 
@@ -76,7 +76,7 @@ def _skin(at: Floats, size: float, person: Person) -> Floats:
 
 def _scalp(at: Floats, colour: Floats, person: Person) -> Floats:
     """Roots of the hair, so that its edge is no line."""
-    amount = _soft(-hairline_of(at) + 0.001 + 0.003 * waves(at, 500.0, 6), 0.004) * 0.75
+    amount = _soft(-hairline_of(at) - 0.003 + 0.003 * waves(at, 500.0, 6), 0.003) * 0.75
     return colour * (1 - amount[:, None]) + to_linear(HAIR[person.hair]) * amount[:, None]
 
 
@@ -159,8 +159,9 @@ def strand_bumps(at: Floats) -> Floats:
 def _shoes(at: Floats, size: float, look: Look) -> Floats:
     z = at[:, 2]
     colour = np.broadcast_to(to_linear(look.shoes.colour), at.shape).copy()
-    laces = (np.sin(z * 420 + at[:, 1] * 300) > 0.4) & (np.abs(np.abs(at[:, 0]) - 0.185) < 0.018) & (z > -0.785) & (z < -0.735) & (at[:, 1] < -0.04)
+    ahead = at[:, 1]  # 0 at the toes; the third coordinate is 0 where the foot stands
+    laces = (np.sin(ahead * 420) > 0.3) & (ahead < -0.09) & (ahead > -0.17) & (z > 0.05)
     if look.shoes.kind == "trainers":
         colour[laces] = to_linear((0.85, 0.85, 0.85))
-    sole = _soft(-0.801 - z, 0.002)[:, None]
+    sole = (_soft(0.008 - z, 0.002) * (z > -0.1))[:, None]
     return colour * (1 - sole) + to_linear(look.shoes.sole) * sole

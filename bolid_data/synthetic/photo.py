@@ -1,7 +1,7 @@
 """One photo: people, looks, poses, place, light and camera, drawn by seed or given; its picture and its truth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -18,12 +18,13 @@ from bolid_data.synthetic.people import Person
 from bolid_data.synthetic.place import OUTDOORS, Place, build_place
 from bolid_data.synthetic.pose import ARMS, Pose, draw_pose
 from bolid_data.synthetic.render import (
-    Traced, VertexLight, from_camera, hemisphere, resize, sample_grid, shade, towards, vertex_light,
+    Traced, VertexLight, from_camera, hemisphere, resize, sample_grid, shade, towards, unit_rows, vertex_light,
 )  # fmt: skip
 from bolid_data.synthetic.truth import Truth, tell
 
-_LARGE, _SMALL = 500, 200
-"""Sides in pixels: from the first, edges alone are sampled more than once; below the second, everything is, most."""
+_SAMPLES = ((900, 0.72), (500, 1.0), (200, 2.0), (0, 3.0))
+"""Samples per pixel along a side, by the picture's longer side: large pictures are enlarged a little, which leaves them
+about as soft as photos are; up to 1, edges are sampled five times."""
 _FRAMING = (0.42, 0.24, 0.2, 0.14)
 _WIDE_ARMS = {"raised", "spread", "waving"}
 
@@ -142,7 +143,7 @@ class _Film:
 
 def _render(rng: np.random.Generator, figures: Sequence[Figure], place: Place, light: Light, camera: Camera) -> _Film:
     longest = max(camera.width, camera.height)
-    factor = 1.0 if longest >= _LARGE else 2.0 if longest >= _SMALL else 3.0
+    factor = next(factor for side, factor in _SAMPLES if longest >= side)
     traced = _trace(figures)
     width, height = camera.width, camera.height
     parts = np.zeros((height, width), np.uint8)
@@ -151,8 +152,10 @@ def _render(rng: np.random.Generator, figures: Sequence[Figure], place: Place, l
     if traced is None:
         return _Film(film, parts, surfaces, owners)
     rays, rows, columns = sample_grid(camera, factor)
-    hits = traced.hits(from_camera(camera, len(rays)), rays)
-    lit = vertex_light(traced, hits.faces, light, rng, 12 if factor == 1 else 5)
+    near = _around(traced.mesh, camera, rows, columns)
+    hits = traced.hits(from_camera(camera, len(near)), rays[near])
+    hits = replace(hits, rays=near[hits.rays])
+    lit = vertex_light(traced, hits.faces, light, rng, 12 if factor <= 1 else 5)
     materials = [material for made in figures for material in made.materials]
     colours = np.zeros((rows * columns, 4), np.float32)
     colours[hits.rays, :3] = shade(traced, materials, hits, rays, light, lit, rng, camera.focal * factor)
@@ -160,8 +163,8 @@ def _render(rng: np.random.Generator, figures: Sequence[Figure], place: Place, l
     ids = np.zeros(rows * columns, np.int64)
     ids[hits.rays] = hits.faces + 1
     grid = colours.reshape(rows, columns, 4)
-    if factor == 1:
-        _refine_edges(grid, ids.reshape(rows, columns), traced, materials, camera, light, lit, rng)
+    if factor <= 1:
+        _refine_edges(grid, ids.reshape(rows, columns), traced, materials, camera, factor, light, lit, rng)
     ends = np.cumsum([len(made.mesh.faces) for made in figures])
     middle = ids.reshape(rows, columns)[_centres(rows, height)][:, _centres(columns, width)]
     seen = middle > 0
@@ -170,6 +173,17 @@ def _render(rng: np.random.Generator, figures: Sequence[Figure], place: Place, l
     owners[seen] = np.searchsorted(ends, faces, side="right") + 1
     small = resize(grid, width, height)
     return _Film(film * (1 - small[:, :, 3:]) + small[:, :, :3], parts, surfaces, owners)
+
+
+def _around(mesh: Mesh, camera: Camera, rows: int, columns: int) -> np.ndarray:
+    """The cells of a grid in which a mesh can be seen."""
+    seen = camera.project(mesh.vertices)
+    if seen[:, 2].min() < 0.1:
+        return np.arange(rows * columns)
+    x, y = seen[:, 0] * (columns / camera.width), seen[:, 1] * (rows / camera.height)
+    left, right = max(int(x.min()), 0), min(int(x.max()) + 1, columns)
+    top, bottom = max(int(y.min()), 0), min(int(y.max()) + 1, rows)
+    return (np.arange(top, bottom)[:, None] * columns + np.arange(left, right)).ravel()
 
 
 def _centres(cells: int, pixels: int) -> np.ndarray:
@@ -189,8 +203,8 @@ def _trace(figures: Sequence[Figure]) -> Traced | None:
 
 
 def _refine_edges(
-    grid: Floats, ids: np.ndarray, traced: Traced, materials: list, camera: Camera, light: Light, lit: VertexLight,
-    rng: np.random.Generator,
+    grid: Floats, ids: np.ndarray, traced: Traced, materials: list, camera: Camera, factor: float,
+    light: Light, lit: VertexLight, rng: np.random.Generator,
 ) -> None:  # fmt: skip
     """Averages four samples where a silhouette, or a border between materials, crosses a pixel."""
     kinds = np.zeros(ids.shape, np.int32)
@@ -206,13 +220,13 @@ def _refine_edges(
     y, x = np.nonzero(edge)
     if not len(y):
         return
-    total = grid[y, x] * 0.2
-    for dx, dy in ((-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)):
-        rays = camera.rays((x + 0.5 + dx).astype(np.float32), (y + 0.5 + dy).astype(np.float32))
-        hits = traced.hits(from_camera(camera, len(rays)), rays)
-        total[hits.rays, :3] += 0.2 * shade(traced, materials, hits, rays, light, lit, rng, camera.focal)
-        total[hits.rays, 3] += 0.2
-    grid[y, x] = total
+    offsets = np.array([(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)], np.float32) + 0.5
+    rays = camera.rays((x + offsets[:, :1]).ravel() / factor, (y + offsets[:, 1:]).ravel() / factor)
+    hits = traced.hits(from_camera(camera, len(rays)), rays)
+    more = np.zeros((len(rays), 4), np.float32)
+    more[hits.rays, :3] = shade(traced, materials, hits, rays, light, lit, rng, camera.focal * factor)
+    more[hits.rays, 3] = 1
+    grid[y, x] = 0.2 * (grid[y, x] + more.reshape(4, -1, 4).sum(0))
 
 
 def _place_layer(
@@ -220,15 +234,18 @@ def _place_layer(
     figures: Sequence[Figure], factor: float,
 ) -> Floats:  # fmt: skip
     """(H, W, 3) the place without people, but with their shadows; out of focus far behind them."""
-    rays, rows, columns = sample_grid(camera, factor / 2 if factor != 3 else 1.5)
+    rays, rows, columns = sample_grid(camera, max(factor / 2, 0.5))
     traced = Traced(place.mesh)
     hits = traced.hits(from_camera(camera, len(rays)), rays)
-    result = np.array(place.sky(rays), np.float32)
+    result = np.empty_like(rays)
+    missed = np.ones(len(rays), bool)
+    missed[hits.rays] = False
+    result[missed] = place.sky(rays[missed])
     mesh = place.mesh
-    normals = hits.at(mesh, mesh.normals)  # type: ignore[arg-type]
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-    normals = np.where((normals * rays[hits.rays]).sum(1, keepdims=True) > 0, -normals, normals)
-    position, texture = hits.at(mesh, mesh.vertices), hits.at(mesh, mesh.texture)
+    packed = np.concatenate([mesh.normals, mesh.vertices, mesh.texture], 1)  # type: ignore[list-item]
+    values = hits.at(mesh, packed)
+    normals, position, texture = unit_rows(values[:, :3]), values[:, 3:6], values[:, 6:]
+    normals[np.einsum("ij,ij->i", normals, rays[hits.rays]) > 0] *= -1
     kinds = mesh.materials[hits.faces]
     albedo, glows = np.empty_like(normals), np.zeros(len(kinds), bool)
     for kind in np.unique(kinds):

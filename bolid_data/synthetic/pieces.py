@@ -1,7 +1,7 @@
 """What a person wears or carries, as meshes at rest with weights of bones: layers over the body, and lofted shapes."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -42,17 +42,51 @@ def layer(
     The weights of bones of loose clothes are smoothed too, in `loose` steps.
     """
     body = body_model()
-    base, _ = smoothed(person, steps)
+    base, _ = smoothed(person, min(steps, 10))
+    if steps > 10:
+        base = _bridged(base)
     _, normals = smoothed(person, 0)
     # Cloth bridges hollows, and lies on what stands out.
     gap = ((base - person.rest.vertices) * normals).sum(1)
     distance = smooth(np.maximum(offset, gap).astype(np.float32), body.neighbours, 2 if steps > 3 else 0)
-    outer = person.rest.vertices + smooth(normals, body.neighbours, min(steps, 8)) * distance[:, None]
+    outer = person.rest.vertices + _soft_normals(person, min(steps, 8)) * distance[:, None]
     skin = piece.of(_smooth_skin(loose) if loose else body.skin)
     texture = fields().cloth if surface in ("top", "bottom") else body.template
     return Piece(
         piece.of(outer), skin, piece.faces, piece.of(texture), material, surface, _parts(piece),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=64)
+def _soft_normals(person: Person, steps: int) -> Floats:
+    return smooth(smoothed(person, 0)[1], body_model().neighbours, steps)
+
+
+def _bridged(base: Floats) -> Floats:
+    """(V, 3) with the chest smoothed much more, as cloth hangs over it."""
+    chest, operator = _chest_operator()
+    base = base.copy()
+    base[chest] = operator @ base[chest]
+    return base
+
+
+@cache
+def _chest_operator() -> tuple[Ints, Floats]:
+    """The vertices (K,) of the chest, and the matrix (K, K) that smooths them in many steps, their edge held."""
+    body, field = body_model(), fields()
+    inside = (field.arm < 0.35) & (body.template[:, 2] > 0.2) & (body.template[:, 2] < 0.6)
+    chest = np.flatnonzero(inside)
+    place = np.full(len(body.template), -1)
+    place[chest] = np.arange(len(chest))
+    near = place[body.neighbours[chest]]
+    edge = (near < 0).any(1)
+    step = np.zeros((len(chest), len(chest)), np.float32)
+    np.add.at(step, (np.arange(len(chest))[:, None], np.maximum(near, 0)), 0.5 / near.shape[1])
+    step += 0.5 * np.eye(len(chest), dtype=np.float32)
+    step[edge] = np.eye(len(chest), dtype=np.float32)[edge]
+    for _ in range(7):
+        step = step @ step
+    return chest, step
 
 
 @lru_cache(maxsize=4)

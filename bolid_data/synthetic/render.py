@@ -61,18 +61,21 @@ class Hits:
         return Hits(self.rays[chosen], self.faces[chosen], self.u[chosen], self.v[chosen], self.distance[chosen])
 
 
+def unit_rows(vectors: Floats) -> Floats:
+    """(N, 3) the vectors' directions."""
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return (vectors / np.maximum(length, 1e-9)[:, None]).astype(np.float32, copy=False)
+
+
 def hemisphere(rng: np.random.Generator, normals: Floats) -> Floats:
     """(N, 3) directions around normals, more often near them (cosine-weighted)."""
     ball = rng.standard_normal((len(normals), 3), dtype=np.float32)
-    ball /= np.linalg.norm(ball, axis=1, keepdims=True)
-    directions = normals + 0.999 * ball
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return unit_rows(normals + np.float32(0.999) * unit_rows(ball))
 
 
 def towards(rng: np.random.Generator, light: Light, count: int) -> Floats:
     """(count, 3) directions to points of the light's source."""
-    directions = light.direction + light.softness * rng.standard_normal((count, 3), dtype=np.float32) * 0.6
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return unit_rows(light.direction + np.float32(0.6 * light.softness) * rng.standard_normal((count, 3), dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,12 @@ def shade(
     """(N, 3) the light that comes from hits along rays of `directions` (M, 3); `focal`: pixels."""
     mesh = traced.mesh
     view = -directions[hits.rays]
-    normals = hits.at(mesh, mesh.normals)  # type: ignore[arg-type]
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-    facing = (normals * view).sum(1, keepdims=True)
-    normals = np.where(facing < -0.15, -normals, normals)  # the inside of sleeves and skirts
-    texture = hits.at(mesh, mesh.texture)
-    position = hits.at(mesh, mesh.vertices)
+    source_at = lit.open if lit.source is None else lit.source
+    packed = np.concatenate([mesh.normals, mesh.texture, mesh.vertices, lit.open[:, None], source_at[:, None]], 1)  # type: ignore[list-item]
+    values = hits.at(mesh, packed)
+    normals, texture, position = unit_rows(values[:, :3]), values[:, 3:6], values[:, 6:9]
+    inside = np.einsum("ij,ij->i", normals, view) < -0.15  # of sleeves and skirts
+    normals[inside] *= -1
     kinds = mesh.materials[hits.faces]
     albedo = np.empty_like(normals)
     wrap = np.zeros_like(normals)
@@ -144,15 +147,15 @@ def shade(
             at = at + np.float32(0.012) * wave_slopes(at, 30.0, 4)  # folds are not straight
             slopes = wave_slopes(at, 24.0, 1) + 0.7 * wave_slopes(at * np.array([1, 1, 0.7], np.float32), 57.0, 2)
             bent = normals[here] - np.float32(material.bumps * 0.25) * slopes
-            normals[here] = bent / np.linalg.norm(bent, axis=1, keepdims=True)
+            normals[here] = unit_rows(bent)
         if material.strands:
             across = np.cross(normals[here], [0, 0, 1.0])
             bent = normals[here] + across * (0.30 * strand_bumps(texture[here]))[:, None]
-            normals[here] = bent / np.linalg.norm(bent, axis=1, keepdims=True)
+            normals[here] = unit_rows(bent)
     direct = (normals @ light.direction)[:, None]
-    source = _source(traced, hits, position, normals, direct[:, 0], light, lit, rng)
+    source = values[:, 10] if lit.source is not None else _source(traced, position, normals, direct[:, 0], light, rng)
     diffuse = np.clip((direct + wrap) / (1 + wrap), 0, 1) * source[:, None]
-    free = hits.at(mesh, lit.open)[:, None]
+    free = values[:, 9:10]
     free = free * (0.55 + 0.45 * free)
     # Light that bounced off the same surface keeps crevices from turning grey.
     free = free / (1 - 0.6 * albedo * (1 - free))
@@ -160,8 +163,8 @@ def shade(
     glossy = np.flatnonzero(shine > 0)
     if len(glossy):
         half = view[glossy] + light.direction
-        half /= np.linalg.norm(half, axis=1, keepdims=True)
-        peak = (normals[glossy] * half).sum(1)
+        half = unit_rows(half)
+        peak = np.einsum("ij,ij->i", normals[glossy], half)
         down = np.array([0, 0, -1.0]) - normals[glossy] * -normals[glossy][:, 2:]
         down /= np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-3)
         along = (down * half).sum(1)
@@ -172,12 +175,9 @@ def shade(
 
 
 def _source(
-    traced: Traced, hits: Hits, position: Floats, normals: Floats, direct: Floats, light: Light, lit: VertexLight,
-    rng: np.random.Generator,
-) -> Floats:  # fmt: skip
+    traced: Traced, position: Floats, normals: Floats, direct: Floats, light: Light, rng: np.random.Generator
+) -> Floats:
     """(N,) the share of the light's source that hits see."""
-    if lit.source is not None:
-        return hits.at(traced.mesh, lit.source)
     result = np.ones(len(position), np.float32)
     lit_side = np.flatnonzero(direct > -0.3)
     origins = position[lit_side] + normals[lit_side] * _LIFT
@@ -188,9 +188,13 @@ def _source(
 def sample_grid(camera: Camera, factor: float) -> tuple[Floats, int, int]:
     """Rays through the middles of a grid's cells, `factor` cells per pixel, and the grid's height and width."""
     height, width = round(camera.height * factor), round(camera.width * factor)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    rays = camera.rays((x.ravel() + 0.5) * (camera.width / width), (y.ravel() + 0.5) * (camera.height / height))
-    return rays, height, width
+    x = (np.arange(width) + 0.5) * (camera.width / width)
+    y = (np.arange(height) + 0.5) * (camera.height / height)
+    across = ((x - camera.width / 2 - camera.shift[0]) / camera.focal).astype(np.float32)
+    down = ((y - camera.height / 2 - camera.shift[1]) / camera.focal).astype(np.float32)
+    rays = (across[:, None] * camera.axes[0])[None] + (down[:, None] * camera.axes[1] + camera.axes[2])[:, None]
+    rays /= np.sqrt(1 + across**2 + down[:, None] ** 2)[:, :, None]
+    return rays.reshape(-1, 3), height, width
 
 
 def from_camera(camera: Camera, count: int) -> Floats:
@@ -202,4 +206,4 @@ def resize(picture: Floats, width: int, height: int) -> Floats:
     if picture.shape[:2] == (height, width):
         return picture
     smaller = width < picture.shape[1]
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
