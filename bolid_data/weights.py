@@ -84,7 +84,7 @@ _EMBEDDED = {
     "synthetic-body": _Embedded(
         "bolid_data",
         "synthetic/weights/body.safetensors",
-        (("", "bb9360781c281cb94a21244f80fa49fe74970cb9fb0e406bb9ea8864b6b2fa7b"),),
+        (("", "02fe83dcdf53de757ac760643dfd7317f046f71f2cef223633eb8fd44ccab5f3"),),
         "CC0-1.0 and Apache-2.0",
         _REINSTALL,
     ),

@@ -8,6 +8,7 @@ from bolid_data.synthetic.body import Floats
 from bolid_data.synthetic.turns import about, unit
 
 FRAMINGS = ("full", "knees_up", "waist_up", "bust")
+_NEAREST = 1.3  # metres
 _MARGINS = {"full": (0.04, 0.09), "knees_up": (0.04, 0.09), "waist_up": (0.05, 0.11), "bust": (0.06, 0.13)}
 
 
@@ -60,6 +61,8 @@ def frame_people(
     down = np.cross(forward, right)
     axes = np.stack([right, down, forward]) @ roll.T
     distance = (shown[:, 2].max() - low) * focal / (height * (1 - top - bottom))
+    if distance < _NEAREST:  # nobody is photographed from so near: a longer lens
+        focal *= _NEAREST / distance
     side = 0.07 if whole else -0.02
     camera = Camera(middle, axes, focal, width, height, (0.0, 0.0))
     for _ in range(4):

@@ -34,12 +34,11 @@ def dress(person: Person, look: Look) -> tuple[list[Piece], np.ndarray]:
             covered = np.minimum(covered, inside)
         if top.skirt is not None:
             pieces.append(_skirt(person, top.skirt, top.thickness + 0.012, top.flare, top.material, "top", look.seed))
-            covered = np.minimum(covered, np.maximum(top.skirt + 0.03 - body.template[:, 2], field.arm - 0.5))
+            covered = np.minimum(covered, _below_waist(top.skirt))
     bottom = look.bottom
     if bottom is not None and bottom.kind == "skirt":
         pieces.append(_skirt(person, bottom.hem, 0.008, bottom.flare, bottom.material, "bottom", look.seed))
-        hidden = np.maximum(bottom.hem + 0.04 - body.template[:, 2], body.template[:, 2] - WAIST)
-        covered = np.minimum(covered, np.where(field.arm < 0.5, hidden, 1))
+        covered = np.minimum(covered, _below_waist(bottom.hem))
     elif bottom is not None:
         inside = bottom_field(bottom.hem)
         pieces.append(layer(person, _cut_bottom(bottom.hem), _bottom_offset(bottom.width), 4, bottom.material, "bottom", loose=2))
@@ -48,6 +47,12 @@ def dress(person: Person, look: Look) -> tuple[list[Piece], np.ndarray]:
     covered = np.minimum(covered, _shoe_field(look.shoes.kind))
     hidden_vertices = covered < -_HIDDEN
     return pieces, field.render & ~hidden_vertices[body.faces].all(1)
+
+
+def _below_waist(hem: float) -> Floats:
+    """(V,) negative where a skirt hides the body."""
+    z = body_model().template[:, 2]
+    return np.where(fields().arm < 0.5, np.maximum(hem + 0.04 - z, z - WAIST), 1.0).astype(np.float32)
 
 
 def top_field(top: Top) -> Floats:
@@ -63,7 +68,7 @@ def top_field(top: Top) -> Floats:
     plane = z - (0.652 + _NECKS[top.neck] + y * 0.57)
     radius = 0.092 if top.neck == "scoop" else 0.074
     neck = np.minimum(plane, radius - reach) if top.neck != "high" else plane
-    neck = np.maximum.reduce([neck, z - 0.715, np.minimum(plane - 0.02, 2 * (z - 0.655))])
+    neck = np.maximum.reduce([neck, z - 0.715, np.minimum(plane - 0.02, np.minimum(2 * (z - 0.655), 0.066 - np.abs(x)))])
     if top.neck == "v":
         vee = np.minimum((z - 0.515) * 0.42 - np.abs(x), -(y + 0.01))
         neck = np.maximum(neck, vee)

@@ -84,7 +84,7 @@ def _chest_operator() -> tuple[Ints, Floats]:
     np.add.at(step, (np.arange(len(chest))[:, None], np.maximum(near, 0)), 0.5 / near.shape[1])
     step += 0.5 * np.eye(len(chest), dtype=np.float32)
     step[edge] = np.eye(len(chest), dtype=np.float32)[edge]
-    for _ in range(7):
+    for _ in range(9):
         step = step @ step
     return chest, step
 

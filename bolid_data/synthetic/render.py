@@ -15,7 +15,7 @@ from bolid_data.synthetic.materials import Material, strand_bumps
 from bolid_data.synthetic.mesh import Mesh
 from bolid_data.synthetic.noise import wave_slopes
 
-_LIFT = 0.003  # metres by which rays start off a surface
+_LIFT = 0.006  # metres by which rays start off a surface
 _SOFT = 0.15  # from this softness on shadows are computed at vertices
 _NEAR = 0.5  # metres within which surfaces darken each other
 

@@ -18,6 +18,8 @@ from bolid_data import weights
 
 RANK = 48
 _SAMPLES = 6000
+_KEYPOINT_VERTICES = 128
+"""Vertices of which a keypoint is the weighted mean; the others share less than a thousandth of the weight."""
 _SHAPE_WEIGHTS = {"vertices": 1.0, "heads": 1.0, "frames": 1e-2}
 """Of mean squared errors in the fit: vertices and bone heads in m², bones' orientation matrices without unit."""
 _EXPRESSIONS = {
@@ -55,7 +57,9 @@ def bake() -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
     for index, name in enumerate(_FACE_PARTS):
         if index:
             parts[get_face_segmentation_mask(model, [name]).numpy()] = index
-    order = np.argsort(-keypoints.regression_weights.numpy(), axis=1)[:, :32]
+    regressors = keypoints.regression_weights.numpy()
+    order = np.argsort(-regressors, axis=1)[:, :_KEYPOINT_VERTICES]
+    shares = np.take_along_axis(regressors, order, 1)
     tensors = {
         **_shapes(model),
         "faces": model.faces.numpy().astype(np.uint16),
@@ -65,7 +69,7 @@ def bake() -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
         "skin_bones": model.vertex_bone_indices.numpy().astype(np.uint8),
         "skin_weights": model.vertex_bone_weights.numpy().astype(np.float16),
         "keypoint_vertices": order.astype(np.uint16),
-        "keypoint_weights": np.take_along_axis(keypoints.regression_weights.numpy(), order, 1).astype(np.float32),
+        "keypoint_weights": (shares / shares.sum(1, keepdims=True)).astype(np.float32),
         "waist_vertices": np.array([original.index(vertex) for vertex in BASE_MESH_WAIST_VERTICES], np.uint16),
         "expressions": _expressions(original),
         **_distribution(model),
