@@ -9,7 +9,7 @@ from bolid_data.synthetic.fields import HAIR_CENTRE, fields
 from bolid_data.synthetic.looks import Look
 from bolid_data.synthetic.mesh import Cut, cut
 from bolid_data.synthetic.people import Person
-from bolid_data.synthetic.pieces import Bound, Piece, bind, grid_faces, layer, part
+from bolid_data.synthetic.pieces import Bound, Piece, bind, grid_faces, layer, outwards, part
 
 _EYE = np.array([0.0305, -0.150, 0.8305])
 
@@ -77,15 +77,31 @@ def _glasses(shape: int) -> tuple[Bound, Floats, np.ndarray]:
         c, s = np.cos(angles), np.sin(angles)
         x = np.sign(c) * np.abs(c) ** (2 / power) * wide
         z = np.sign(s) * np.abs(s) ** (2 / power) * high
-        paths.append(np.stack([sign * (_EYE[0] + 0.001) + x, _EYE[1] - 0.012 + 6.0 * (sign * _EYE[0] + x) ** 2, _EYE[2] - 0.003 + z], 1))
-        hinge = np.array([sign * (_EYE[0] + wide + 0.001), _EYE[1] - 0.012 + 6.0 * (_EYE[0] + wide) ** 2, _EYE[2] + 0.005])
+        paths.append(
+            np.stack(
+                [sign * (_EYE[0] + 0.001) + x, _EYE[1] - 0.012 + 6.0 * (sign * _EYE[0] + x) ** 2, _EYE[2] - 0.003 + z],
+                1,
+            )
+        )
+        hinge = np.array(
+            [sign * (_EYE[0] + wide + 0.001), _EYE[1] - 0.012 + 6.0 * (_EYE[0] + wide) ** 2, _EYE[2] + 0.005]
+        )
         paths.append(np.linspace(hinge, [sign * 0.0745, -0.058, 0.836], 6))
-    paths.append(np.stack([np.linspace(-0.011, 0.011, 5), np.full(5, _EYE[1] - 0.0125), _EYE[2] + 0.003 + 0.002 * np.cos(np.linspace(-1.5, 1.5, 5))], 1))
+    paths.append(
+        np.stack(
+            [
+                np.linspace(-0.011, 0.011, 5),
+                np.full(5, _EYE[1] - 0.0125),
+                _EYE[2] + 0.003 + 0.002 * np.cos(np.linspace(-1.5, 1.5, 5)),
+            ],
+            1,
+        )
+    )
     points, faces, count = [], [], 0
     for path in paths:
         tube = _thin_tube(path, 0.0013)
         points.append(tube)
-        faces.append(grid_faces(len(path), 5, closed=True) + count)
+        faces.append(outwards(tube, grid_faces(len(path), 5, closed=True)) + count)
         count += len(tube)
     whole = np.concatenate(points)
     return bind(whole, fields().head > 0.9), whole.astype(np.float32), np.concatenate(faces)
@@ -98,7 +114,9 @@ def _thin_tube(path: Floats, radius: float) -> Floats:
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     other = np.cross(along, across)
     angles = np.linspace(0, 2 * np.pi, 5, endpoint=False)
-    return (path[:, None] + radius * (np.cos(angles)[:, None] * across[:, None] + np.sin(angles)[:, None] * other[:, None])).reshape(-1, 3)
+    return (
+        path[:, None] + radius * (np.cos(angles)[:, None] * across[:, None] + np.sin(angles)[:, None] * other[:, None])
+    ).reshape(-1, 3)
 
 
 @lru_cache(maxsize=4)
@@ -110,13 +128,13 @@ def _box(centre: tuple[float, float, float], half: tuple[float, float, float]) -
     rounded = np.sign(unit) * np.abs(unit) ** 0.38
     points = np.array(centre) + rounded * np.array(half)
     trunk = (fields().arm < 0.1) & (body_model().template[:, 2] > 0.05) & (body_model().template[:, 2] < 0.62)
-    return bind(points, trunk), points.astype(np.float32), grid_faces(12, 24, closed=True)
+    return bind(points, trunk), points.astype(np.float32), outwards(points, grid_faces(12, 24, closed=True))
 
 
 @lru_cache(maxsize=2)
 def _strap_cut(kind: int) -> Cut:
     body, field = body_model(), fields()
-    x, y, z = body.template.T
+    x, _, z = body.template.T
     if kind == 0:  # two, over the shoulders to the armpits
         band = np.maximum(np.abs(np.abs(x) - 0.105 - np.clip(0.58 - z, 0, 1) * 0.28) - 0.018, 0.40 - z)
     else:  # one, from the right shoulder to the left hip

@@ -4,6 +4,7 @@ looks along -y, its left is +x."""
 import json
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from safetensors import safe_open
 
 from bolid_data import weights
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
 ADULT = (20.0, 70.0)

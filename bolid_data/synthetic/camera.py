@@ -79,7 +79,14 @@ def frame_people(
     left, right_edge = seen[:, 0].min(), seen[:, 0].max()
     slack = max(width * 0.96 - (right_edge - left), 0) / 2
     across = width / 2 - (left + right_edge) / 2 + float(rng.uniform(-1, 1)) * min(slack, 0.09 * width)
-    return Camera(camera.place.astype(np.float32), unit_rows(axes), focal, width, height, (across, height * top - seen[:, 1].min()))
+    return Camera(
+        camera.place.astype(np.float32),
+        unit_rows(axes),
+        focal,
+        width,
+        height,
+        (across, height * top - seen[:, 1].min()),
+    )
 
 
 def unit_rows(axes: Floats) -> Floats:

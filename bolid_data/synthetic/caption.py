@@ -16,6 +16,10 @@ HEIGHTS, WEIGHTS = ("short", "", "tall"), ("slim", "", "stout")
 _HEIGHT_CUTS = {"man": (1.69, 1.82), "woman": (1.56, 1.69)}
 _BMI_CUTS = (21.0, 29.0)
 _FULL_SLEEVE = 1.3
+_ARMS = {
+    "on hips": "hands on the hips", "in pockets": "hands at the pockets", "behind the back": "hands behind the back",
+    "clasped": "hands clasped", "on knees": "hands on the knees", "waving": "one arm raised",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ class Description:
         sleeves = f"{self.sleeves} " if self.sleeves else ""
         legs = f" and {'a ' if self.legs == 'skirt' else ''}{self.bottom} {self.legs}" if self.legs else ""
         return (
-            f"a {self.framing} photo of {person} {self.facing}, with {self.hair} hair, in a {sleeves}{self.top} {self.garment}{legs}, "
-            f"{self.stance}, {self.arms}, {self.place}"
+            f"a {self.framing} photo of {person} {self.facing}, with {self.hair} hair, "
+            f"in a {sleeves}{self.top} {self.garment}{legs}, {self.stance}, {self.arms}, {self.place}"
         )
 
 
@@ -50,7 +54,9 @@ def describe(made: Figure, framing: str, place: str, yaw: float) -> Description:
     """The description of one person on a photo."""
     look = made.look
     top = look.tops[-1]
-    shown = framing in ("full", "knees_up") or (framing == "waist_up" and look.bottom is not None and look.bottom.kind == "skirt")
+    shown = framing in ("full", "knees_up") or (
+        framing == "waist_up" and look.bottom is not None and look.bottom.kind == "skirt"
+    )
     legs = look.bottom if shown and top.skirt is None else None
     turn = abs((yaw + 180) % 360 - 180)
     sleeved = top.kind in ("t-shirt", "shirt", "dress")
@@ -61,11 +67,11 @@ def describe(made: Figure, framing: str, place: str, yaw: float) -> Description:
         hair="no" if made.person.haircut == "bald" else made.person.hair,
         sleeves=_sleeves(top.sleeve) if sleeved else "",
         top=_colour(look, top.material),
-        garment={"long-sleeved top": "long-sleeved top"}.get(top.kind, top.kind),
+        garment=top.kind,
         bottom=_colour(look, "bottom") if legs else "",
         legs=legs.kind if legs else "",
         stance={"contrapposto": "standing"}.get(made.stand.pose.stance, made.stand.pose.stance),
-        arms="arms " + made.stand.pose.arms if made.stand.pose.arms in ("down", "raised", "folded", "spread", "swinging") else made.stand.pose.arms,
+        arms=_arms(made.stand.pose.arms),
         place=PLACE[place],
     )  # fmt: skip
 
@@ -75,6 +81,10 @@ def _build(made: Figure) -> str:
     height = HEIGHTS[int(np.searchsorted(_HEIGHT_CUTS[made.person.sex], measures.stature))]
     weight = WEIGHTS[int(np.searchsorted(_BMI_CUTS, measures.bmi))]
     return " and ".join(word for word in (height, weight) if word)
+
+
+def _arms(name: str) -> str:
+    return f"arms {name}" if name in ("down", "raised", "folded", "spread", "swinging") else _ARMS.get(name, name)
 
 
 def _sleeves(length: float) -> str:

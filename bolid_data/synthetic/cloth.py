@@ -48,13 +48,14 @@ def _pattern(u: Floats, v: Floats, x: Floats, y: Floats, cloth: Cloth, size: flo
     if cloth.pattern == "melange":
         return np.clip(0.16 + 0.13 * look_up(grain(), u * 4, v * 4) * (size < 0.004), 0, 1)
     if cloth.pattern == "print":
-        motif = int(cloth.size * 1000) % 3
-        height = v - 0.43
-        reach = (
-            np.abs(np.hypot(x, height) - 0.045) - 0.012 if motif == 0
-            else np.maximum(np.abs(x) - 0.07, np.abs((height % 0.03) - 0.015) - 0.008) + 10 * (np.abs(height) > 0.045) if motif == 1
-            else np.abs(x) * 0.8 + np.abs(height) - 0.05
-        )  # fmt: skip
+        motif, height = int(cloth.size * 1000) % 3, v - 0.43
+        if motif == 0:
+            reach = np.abs(np.hypot(x, height) - 0.045) - 0.012
+        elif motif == 1:
+            bars = np.maximum(np.abs(x) - 0.07, np.abs((height % 0.03) - 0.015) - 0.008)
+            reach = bars + 10 * (np.abs(height) > 0.045)
+        else:
+            reach = np.abs(x) * 0.8 + np.abs(height) - 0.05
         return np.clip(0.5 - reach / edge, 0, 1) * (y < -0.02)
     if cloth.pattern == "blocks":
         return np.clip(0.5 + (v - 0.42) / edge, 0, 1)

@@ -9,8 +9,9 @@ import numpy as np
 from bolid_data.synthetic.body import Floats, Ints, body_model
 
 PARTS = (
-    "background", "head", "neck", "chest", "hips", "left upper arm", "right upper arm", "left forearm", "right forearm",
-    "left hand", "right hand", "left thigh", "right thigh", "left shin", "right shin", "left foot", "right foot", "thing",
+    "background", "head", "neck", "chest", "hips", "left upper arm", "right upper arm", "left forearm",
+    "right forearm", "left hand", "right hand", "left thigh", "right thigh", "left shin", "right shin", "left foot",
+    "right foot", "thing",
 )  # fmt: skip
 """What a pixel may show of a person, clothes counted as what they cover; "thing" is what is carried or sat on. The
 neck includes the collar bones, above a height of 0.5."""
@@ -72,7 +73,9 @@ def fields() -> Fields:
         cloth = cloth * (1 - on_arm) + arm_cloth * on_arm
     along *= _smoothstep(0.02, 0.6, arm)
     head = share("head", "neck0", "eye")
-    return Fields(arm, along, head, hairline_of(template), cloth.astype(np.float32), _parts(template, arm, head, share), _render())
+    return Fields(
+        arm, along, head, hairline_of(template), cloth.astype(np.float32), _parts(template, arm, head, share), _render()
+    )
 
 
 def hairline_of(points: Floats) -> Floats:
@@ -106,5 +109,7 @@ def _parts(template: Floats, arm: Floats, head: Floats, share) -> Ints:  # type:
 
 def _render() -> np.ndarray:
     body = body_model()
-    hidden = [i for i, name in enumerate(body.names["face_parts"]) if name not in ("body", "eye_front.L", "eye_front.R")]
+    hidden = [
+        i for i, name in enumerate(body.names["face_parts"]) if name not in ("body", "eye_front.L", "eye_front.R")
+    ]
     return ~np.isin(body.face_parts, hidden)

@@ -13,9 +13,11 @@ from bolid_data.synthetic.hair import hair, hair_mask
 from bolid_data.synthetic.looks import Look
 from bolid_data.synthetic.materials import Material, materials_of
 from bolid_data.synthetic.mesh import Mesh, join
+from bolid_data.synthetic.noise import look_up, tile
 from bolid_data.synthetic.people import Person
-from bolid_data.synthetic.pieces import SURFACES, Piece
-from bolid_data.synthetic.pose import Pose, Stand, stand
+from bolid_data.synthetic.pieces import SURFACES
+from bolid_data.synthetic.pose import Pose
+from bolid_data.synthetic.stand import Stand, stand
 from bolid_data.synthetic.turns import about
 
 
@@ -49,6 +51,8 @@ class _Worn:
 
 def figure(person: Person, look: Look, pose: Pose, yaw: float, place: tuple[float, float] = (0.0, 0.0)) -> Figure:
     """Puts a person on the ground at `place`, turned by `yaw` degrees: 0 faces the camera, 90 the picture's right."""
+    if pose.stance == "leaning" and (1 if pose.side else -1) * np.sin(np.radians(yaw)) < -0.2:
+        pose = replace(pose, side=1 - pose.side, tilt=-pose.tilt)  # the pillar must not stand before the camera
     standing = stand(person, pose)
     worn = _worn(person, _sat_on(look) if pose.stance == "sitting" else look)
     body = body_model()
@@ -139,8 +143,6 @@ def _furniture(standing: Stand, look: Look, heading: Floats, shift: Floats, mate
 
 
 def _wood(at: Floats, size: float) -> Floats:
-    from bolid_data.synthetic.noise import look_up, tile
-
     shade = 1 + 0.12 * look_up(tile(), at[:, 0] * 3 + at[:, 1] * 2, at[:, 2] * 0.25)
     return np.array([0.23, 0.17, 0.12]) * shade[:, None]
 
@@ -151,12 +153,13 @@ _SIDES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), 
 
 def boxes_mesh(boxes: list[tuple[tuple[float, float, float], tuple[float, float, float]]], material: int) -> Mesh:
     """Boxes by centre and half-sizes, with sharp edges."""
-    vertices, faces = [], []
+    vertices: list[Floats] = []
+    faces: list[list[int]] = []
     for centre, half in boxes:
         for side in _SIDES:
             first = 4 * len(vertices)
             vertices.append(_CORNERS[list(side)] * half + np.array(centre))
-            faces.append([[first, first + 1, first + 2], [first, first + 2, first + 3]])
+            faces += [[first, first + 1, first + 2], [first, first + 2, first + 3]]
     points = np.concatenate(vertices).astype(np.float32)
     triangles = np.array(faces, np.int64).reshape(-1, 3)
     count = len(triangles)

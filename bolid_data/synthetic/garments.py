@@ -9,7 +9,7 @@ from bolid_data.synthetic.fields import PARTS, fields
 from bolid_data.synthetic.looks import Look, Top
 from bolid_data.synthetic.mesh import Cut, cut
 from bolid_data.synthetic.people import Person
-from bolid_data.synthetic.pieces import Piece, grid_faces, layer
+from bolid_data.synthetic.pieces import Piece, grid_faces, layer, outwards
 
 WAIST = 0.235
 """Where trousers and skirts begin."""
@@ -37,11 +37,17 @@ def dress(person: Person, look: Look) -> tuple[list[Piece], np.ndarray]:
             covered = np.minimum(covered, _below_waist(top.skirt))
     bottom = look.bottom
     if bottom is not None and bottom.kind == "skirt":
-        pieces.append(_skirt(person, bottom.hem, 0.008, bottom.flare, bottom.material, "bottom", look.seed))
+        pieces.append(
+            _skirt(
+                person, bottom.hem, 0.012 + look.tops[-1].thickness, bottom.flare, bottom.material, "bottom", look.seed
+            )
+        )
         covered = np.minimum(covered, _below_waist(bottom.hem))
     elif bottom is not None:
         inside = bottom_field(bottom.hem)
-        pieces.append(layer(person, _cut_bottom(bottom.hem), _bottom_offset(bottom.width), 4, bottom.material, "bottom", loose=2))
+        pieces.append(
+            layer(person, _cut_bottom(bottom.hem), _bottom_offset(bottom.width), 4, bottom.material, "bottom", loose=2)
+        )
         covered = np.minimum(covered, inside)
     pieces += _shoes(person, look)
     covered = np.minimum(covered, _shoe_field(look.shoes.kind))
@@ -68,7 +74,9 @@ def top_field(top: Top) -> Floats:
     plane = z - (0.652 + _NECKS[top.neck] + y * 0.57)
     radius = 0.092 if top.neck == "scoop" else 0.074
     neck = np.minimum(plane, radius - reach) if top.neck != "high" else plane
-    neck = np.maximum.reduce([neck, z - 0.715, np.minimum(plane - 0.02, np.minimum(2 * (z - 0.655), 0.066 - np.abs(x)))])
+    neck = np.maximum.reduce(
+        [neck, z - 0.715, np.minimum(plane - 0.02, np.minimum(2 * (z - 0.655), 0.066 - np.abs(x)))]
+    )
     if top.neck == "v":
         vee = np.minimum((z - 0.515) * 0.42 - np.abs(x), -(y + 0.01))
         neck = np.maximum(neck, vee)
@@ -106,7 +114,12 @@ def _top_offset(top: Top) -> Floats:
     low = np.clip((0.45 - z) / 0.4, 0, 1) * (field.arm < 0.5)
     sleeve = np.clip(field.along_arm, 0, 2) * 0.5
     cuff = np.clip(1 - np.abs(field.along_arm - top.sleeve) / 0.12, 0, 1) * (top.sleeve > 1.5)
-    return 0.005 + top.thickness + top.loose * (low + 0.45 * sleeve * (top.sleeve < 1.2) + 0.5 * sleeve) - 0.5 * top.loose * cuff
+    return (
+        0.005
+        + top.thickness
+        + top.loose * (low + 0.45 * sleeve * (top.sleeve < 1.2) + 0.5 * sleeve)
+        - 0.5 * top.loose * cuff
+    )
 
 
 def bottom_field(hem: float) -> Floats:
@@ -156,6 +169,7 @@ _STATIONS, _AROUND = 18, 22
 _SOLE = 0.02  # metres
 
 
+@lru_cache(maxsize=64)
 def _shoe(person: Person, left: bool) -> Piece:
     """A closed shell around a foot, from heel to toe, with a flat sole."""
     body, sign = body_model(), 1 if left else -1
@@ -178,7 +192,10 @@ def _shoe(person: Person, left: bool) -> Piece:
         section = np.stack([side[band], foot[band, 2]], 1)
         middle = (section.max(0) + section.min(0)) / 2
         radius = ((section - middle) @ directions.T).max(0) + 0.006
-        end = max(np.clip((place.min() + 0.012 - station) / 0.022, 0, 1), np.clip((station - place.max() + 0.012) / 0.026, 0, 1))
+        end = max(
+            np.clip((place.min() + 0.012 - station) / 0.022, 0, 1),
+            np.clip((station - place.max() + 0.012) / 0.026, 0, 1),
+        )
         radius = radius * np.sqrt(max(1 - end**2, 0.0004))
         points = middle + directions * radius[:, None]
         points[:, 1] = np.maximum(np.where(points[:, 1] < middle[1], points[:, 1] - 0.012, points[:, 1]), floor - _SOLE)
@@ -189,14 +206,12 @@ def _shoe(person: Person, left: bool) -> Piece:
     vertices = np.concatenate(rings).astype(np.float32)
     skin = np.zeros((len(vertices), len(body.parents)), np.float32)
     skin[:, body.bone[f"foot.{'L' if left else 'R'}"]] = 1
-    faces = grid_faces(_STATIONS, _AROUND, closed=True)
+    faces = outwards(vertices, grid_faces(_STATIONS, _AROUND, closed=True))
     parts = np.full(len(faces), PARTS.index(f"{'left' if left else 'right'} foot"))
     return Piece(vertices, skin, faces, np.concatenate(texture).astype(np.float32), "shoes", "shoes", parts)
 
 
-def _skirt(
-    person: Person, hem: float, offset: float, flare: float, material: str, surface: str, seed: int
-) -> Piece:
+def _skirt(person: Person, hem: float, offset: float, flare: float, material: str, surface: str, seed: int) -> Piece:
     """A tube around hips and legs from the waist to a hem at a height of the mean adult, in folds."""
     body, field = body_model(), fields()
     rest, mean = person.rest, body["heads"]
@@ -212,7 +227,8 @@ def _skirt(
     rng = np.random.default_rng((seed, 3))
     folds = sum(np.cos(angles * n + rng.uniform(0, 6.28)) * rng.uniform(0.3, 1) for n in (5, 7, 9, 12))
     hip = rest.heads[body.bone["upperleg01.L"], 2]
-    radii, rings = np.zeros(_ANGLES), []
+    radii = np.zeros(_ANGLES)
+    rings: list[tuple[Floats, Floats]] = []
     for height in heights:
         band = vertices[np.abs(vertices[:, 2] - height) < 0.025]
         middle = np.array([0.0, band[:, 1].mean()]) if len(band) else rings[-1][0]
@@ -228,7 +244,7 @@ def _skirt(
             for (middle, radius), height in zip(rings, heights, strict=True)
         ]
     ).astype(np.float32)
-    faces = grid_faces(len(heights), _ANGLES, closed=True)[:, ::-1]
+    faces = outwards(points, grid_faces(len(heights), _ANGLES, closed=True))
     texture = np.stack(
         [np.tile(np.sin(angles) * 0.17, len(heights)), np.tile(-np.cos(angles) * 0.17, len(heights)),
          np.repeat(np.linspace(WAIST, hem, len(heights)), _ANGLES)], 1

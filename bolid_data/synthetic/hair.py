@@ -9,17 +9,20 @@ from bolid_data.synthetic.fields import HAIR_CENTRE, fields
 from bolid_data.synthetic.mesh import Cut, cut, smooth
 from bolid_data.synthetic.noise import waves
 from bolid_data.synthetic.people import Person
-from bolid_data.synthetic.pieces import Bound, Piece, bind, grid_faces, layer, part, smoothed
+from bolid_data.synthetic.pieces import Bound, Piece, bind, grid_faces, layer, outwards, part, smoothed
 
 _THICKNESS = {  # metres at the sides and on top, and how uneven
-    "crop": (0.004, 0.010, 0.05), "short": (0.010, 0.030, 0.2), "curly": (0.024, 0.036, 0.45), "bob": (0.016, 0.022, 0.08),
-    "long": (0.013, 0.020, 0.06), "ponytail": (0.010, 0.017, 0.08), "bun": (0.010, 0.017, 0.08), "afro": (0.058, 0.068, 0.22),
+    "crop": (0.004, 0.010, 0.05), "short": (0.010, 0.030, 0.2), "curly": (0.024, 0.036, 0.45),
+    "bob": (0.016, 0.022, 0.08),
+    "long": (0.013, 0.020, 0.06), "ponytail": (0.010, 0.017, 0.08),
+    "bun": (0.010, 0.017, 0.08), "afro": (0.058, 0.068, 0.22),
 }  # fmt: skip
 COVERS_EARS = frozenset({"bob", "long", "afro"})
 _BOB_END, _LONG_END = (0.70, 0.735), (0.42, 0.60)
 
 
-def hair(person: Person, under_hat: bool = False) -> list[Piece]:
+@lru_cache(maxsize=32)
+def hair(person: Person, under_hat: bool = False) -> tuple[Piece, ...]:
     """The pieces of a person's hair and beard at rest; a hat presses hair flat and hides what stands on top."""
     pieces = []
     cut_name = person.haircut
@@ -39,14 +42,14 @@ def hair(person: Person, under_hat: bool = False) -> list[Piece]:
         pieces.append(_bound(person, *_bun(person.sex == "man")))
     if person.beard == "full":
         pieces.append(layer(person, _beard(), np.clip(-_beard_field() * 0.5, 0.0008, 0.009), 1, "beard", "hair"))
-    return pieces
+    return tuple(pieces)
 
 
 def hair_mask(person: Person) -> np.ndarray:
     """(F,) bool: faces of the body that hair covers completely."""
     if person.haircut in ("bald", "crop"):
         return np.zeros(len(body_model().faces), bool)
-    return (fields().hairline < -0.02)[body_model().faces].all(1)
+    return np.all((fields().hairline < -0.02)[body_model().faces], axis=1)
 
 
 @lru_cache(maxsize=2)
@@ -83,6 +86,8 @@ def _shell(cut_name: str, seed: tuple[int, ...], side: float, top: float, uneven
     template = body_model().template
     high = np.clip((template[:, 2] - 0.845) / 0.07, 0, 1)
     thickness = side + (top - side) * high
+    if cut_name == "afro":  # round, however the head is shaped
+        thickness = np.clip(0.158 - np.linalg.norm(template - HAIR_CENTRE, axis=1), 0.015, 0.085)
     depth = np.clip(-fields().hairline / {"afro": 0.06, "curly": 0.035}.get(cut_name, 0.025), 0, 1)
     lumps = 1 + uneven * waves(template, 70.0 if cut_name != "short" else 45.0, seed=sum(seed))
     if cut_name == "short":  # combed to one side
@@ -125,12 +130,14 @@ def _curtain(cut_name: str, end: float, side: float) -> tuple[Bound, Floats, np.
     columns = np.linspace(-1, 1, 41)
     back = template[(np.abs(template[:, 0]) < 0.2) & (template[:, 1] > -0.03) & (template[:, 2] < 0.8)]
     points = []
-    lengths = 0.012 * np.sin(columns * 23) + 0.008 * np.sin(columns * 47 + 1) - 0.02 * np.abs(columns) ** 3
+    lengths = 0.008 * np.sin(columns * 17) + 0.004 * np.sin(columns * 41 + 1) - 0.02 * np.abs(columns) ** 3
     for height in rows:
         front = np.interp(height, (0.60, 0.68, 0.735, 0.80, 0.86, 0.885), (128, 122, 84, 64, 60, 66))
         angles = np.radians(180 - (180 - front) * np.abs(columns)) * np.sign(columns)
-        wide = np.interp(height, (0.42, 0.62, 0.68, 0.74, 0.80, 0.87, 0.89), (0.098, 0.10, 0.099, 0.097, 0.096, 0.089, 0.083))
-        deep = np.interp(height, (0.68, 0.76, 0.82, 0.87, 0.89), (0.088, 0.098, 0.115, 0.118, 0.112))
+        wide = np.interp(
+            height, (0.42, 0.62, 0.68, 0.74, 0.80, 0.87, 0.89), (0.098, 0.10, 0.099, 0.097, 0.096, 0.086, 0.074)
+        )
+        deep = np.interp(height, (0.68, 0.76, 0.82, 0.87, 0.89), (0.088, 0.098, 0.115, 0.114, 0.100))
         strands = 1 + 0.02 * np.sin(columns * 31 + height * 14) + 0.012 * np.sin(columns * 67)
         ends = 1 - 0.10 * np.clip((end + 0.05 - height) / 0.05, 0, 1) * (cut_name == "bob")
         x = np.sin(angles) * (wide + side * 0.35) * strands * ends
@@ -146,7 +153,7 @@ def _curtain(cut_name: str, end: float, side: float) -> tuple[Bound, Floats, np.
     outer = np.concatenate(points)
     near_body = (fields().head > 0.3) | ((template[:, 1] > 0.0) & (template[:, 2] > 0.35) & (fields().arm < 0.2))
     faces = grid_faces(len(rows), len(columns), closed=False)
-    return bind(outer, near_body), outer.astype(np.float32), faces
+    return bind(outer, near_body), outer.astype(np.float32), outwards(outer, faces)
 
 
 @lru_cache(maxsize=64)
@@ -157,7 +164,7 @@ def _tail(end: float) -> tuple[Bound, Floats, np.ndarray]:
     radius = np.interp(steps, (0, 0.1, 0.35, 0.8, 1), (0.014, 0.019, 0.027, 0.018, 0.003))
     points = _tube(path, radius)
     head = fields().head > 0.6
-    return bind(points, head), points.astype(np.float32), grid_faces(16, 14, closed=True)
+    return bind(points, head), points.astype(np.float32), outwards(points, grid_faces(16, 14, closed=True))
 
 
 @lru_cache(maxsize=2)
@@ -169,7 +176,11 @@ def _bun(high: bool) -> tuple[Bound, Floats, np.ndarray]:
     path = centre + np.stack([np.zeros(12), np.zeros(12), size * np.cos(steps)], 1)
     points = _tube(path, np.sin(steps) * size * 1.1 + 0.0005)
     points += (0.002 * waves(points.astype(np.float32), 160.0, seed=4))[:, None]
-    return bind(points, fields().head > 0.9), points.astype(np.float32), grid_faces(12, 14, closed=True)
+    return (
+        bind(points, fields().head > 0.9),
+        points.astype(np.float32),
+        outwards(points, grid_faces(12, 14, closed=True)),
+    )
 
 
 def _tube(path: Floats, radius: Floats) -> Floats:

@@ -34,7 +34,7 @@ def develop(light: Floats, rng: np.random.Generator) -> Pixels:
     grain = rng.standard_normal((height, width), dtype=np.float32) * np.float32(noise)
     if large:
         grain = cv2.GaussianBlur(grain, (0, 0), 0.6) * 1.6
-    return cv2.add(picture, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
+    return np.asarray(cv2.add(picture, cv2.merge([grain] * 3), dtype=cv2.CV_8U), np.uint8)
 
 
 def _codes(light: Floats) -> NDArray[np.uint8]:

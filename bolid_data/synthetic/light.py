@@ -37,7 +37,7 @@ def draw_light(rng: np.random.Generator, outdoors: bool, open_sky: bool = True) 
     if not outdoors:
         strength = rng.uniform(0.45, 0.7)
     colour = strength * np.array([1 + warm, 1.0, 1 - 1.4 * warm])
-    rest = 1.02 - strength
+    rest = 1.1 - strength
     cool = rng.uniform(0.0, 0.07) * (outdoors and not overcast)
     above = rest * np.array([1 - cool, 1.0, 1 + cool]) * rng.uniform(0.95, 1.15)
     softness = rng.uniform(0.25, 0.5) if overcast or not outdoors else rng.uniform(0.02, 0.08)

@@ -1,7 +1,7 @@
 """Looks: what a person wears on a photo. Colours, patterns and lengths are independent of the body; dresses and skirts
 are worn by women."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,6 +85,12 @@ class Look:
     seed: int
 
     @property
+    def has_skirt(self) -> bool:
+        """Whether a skirt, dress or coat hangs around the legs."""
+        lower = self.bottom is not None and self.bottom.kind == "skirt"
+        return lower or any(top.skirt is not None for top in self.tops)
+
+    @property
     def cloth(self) -> dict[str, Cloth]:
         return dict(self.cloths)
 
@@ -106,13 +112,17 @@ def draw_look(
     lower = str(rng.choice(["blue", "navy", "black", "grey"] if legs == "jeans" else others))
     cloths = {
         "top": _cloth(rng, colour, pattern or str(rng.choice(PATTERNS, p=(0.46, 0.14, 0.1, 0.07, 0.08, 0.1, 0.05)))),
-        "bottom": _cloth(rng, lower, "denim" if legs == "jeans" else str(rng.choice(["plain", "checks"], p=(0.93, 0.07)))),
+        "bottom": _cloth(
+            rng, lower, "denim" if legs == "jeans" else str(rng.choice(["plain", "checks"], p=(0.93, 0.07)))
+        ),
     }
     tops = [_top(rng, top)]
+    if legs == "skirt" and tops[0].skirt is None:  # tucked in, or short
+        tops = [replace(tops[0], hem=0.215, loose=0.004)]
     if top in ("jacket", "coat") and tops[0].front > 0:
         inner = str(rng.choice([name for name in CLOTHES if name != colour]))
         cloths["inner"] = _cloth(rng, inner, str(rng.choice(["plain", "stripes"], p=(0.8, 0.2))))
-        tops.insert(0, _under(rng))
+        tops.insert(0, replace(_under(rng), hem=tops[0].hem + 0.01 if legs == "skirt" else 0.1))
     grey = float(rng.uniform(0.05, 0.8))
     warm = float(rng.uniform(0.75, 1.0))
     shoe = shoes or str(rng.choice(SHOES, p=(0.4, 0.42, 0.18)))
@@ -132,7 +142,9 @@ def draw_look(
 
 def _cloth(rng: np.random.Generator, colour: str, pattern: str) -> Cloth:
     light = colour in ("white", "yellow", "beige", "pink")
-    seconds = ("navy", "black", "red", "blue", "green", "brown") if light else ("white", "grey", "beige", "yellow", "black")
+    seconds = (
+        ("navy", "black", "red", "blue", "green", "brown") if light else ("white", "grey", "beige", "yellow", "black")
+    )
     second = str(rng.choice([name for name in seconds if name != colour]))
     return Cloth(colour, pattern, second, float(rng.uniform(0.012, 0.05)), float(rng.uniform(0.2, 1)))
 
@@ -155,12 +167,23 @@ def _top(rng: np.random.Generator, kind: str) -> Top:
         sleeve = 1.95 if rng.random() < 0.7 else between(0.5, 0.8)
         return Top(kind, "top", sleeve, between(0.04, 0.14), "crew", 0.004, between(0.01, 0.022), 18, collar=True)
     if kind == "sweater":
-        return Top(kind, "top", 1.95, between(0.06, 0.14), "high" if rng.random() < 0.3 else "crew", 0.010, between(0.01, 0.022), 20)
+        return Top(
+            kind,
+            "top",
+            1.95,
+            between(0.06, 0.14),
+            "high" if rng.random() < 0.3 else "crew",
+            0.010,
+            between(0.01, 0.022),
+            20,
+        )
     if kind == "jacket":
         front = round(float(rng.uniform(0.03, 0.07)), 3)
         return Top(kind, "top", 1.95, between(0.02, 0.13), "crew", 0.014, between(0.012, 0.02), 24, True, front)
     if kind == "coat":
-        return Top(kind, "top", 1.95, 0.2, "crew", 0.018, 0.014, 24, True, 0.0, between(-0.42, -0.1), between(0.06, 0.14))
+        return Top(
+            kind, "top", 1.95, 0.2, "crew", 0.018, 0.014, 24, True, 0.0, between(-0.42, -0.1), between(0.06, 0.14)
+        )
     sleeve = float(rng.choice([0.0, 0.5, 1.0, 1.93]))
     return Top(kind, "top", sleeve, 0.2, neck, 0.003, 0.004, 10, False, 0.0, between(-0.52, -0.18), between(0.08, 0.3))
 
@@ -172,8 +195,12 @@ def _under(rng: np.random.Generator) -> Top:
 
 def _bottom(rng: np.random.Generator, kind: str) -> Bottom:
     if kind == "skirt":
-        return Bottom(kind, "bottom", round(float(rng.uniform(-0.52, -0.16)), 2), flare=round(float(rng.uniform(0.03, 0.28)), 2))
+        return Bottom(
+            kind, "bottom", round(float(rng.uniform(-0.52, -0.16)), 2), flare=round(float(rng.uniform(0.03, 0.28)), 2)
+        )
     if kind == "shorts":
-        return Bottom(kind, "bottom", round(float(rng.uniform(-0.30, -0.14)), 2), width=round(float(rng.uniform(0.02, 0.05)), 3))
+        return Bottom(
+            kind, "bottom", round(float(rng.uniform(-0.30, -0.14)), 2), width=round(float(rng.uniform(0.02, 0.05)), 3)
+        )
     width = rng.uniform(0.004, 0.016) if kind == "jeans" else rng.uniform(0.006, 0.042)
     return Bottom(kind, "bottom", round(float(rng.uniform(-0.765, -0.715)), 3), width=round(float(width), 3))

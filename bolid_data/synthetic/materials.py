@@ -1,4 +1,4 @@
-"""Colours of surfaces at points, from where these lie on the mean adult: skin with a face, eyes, hair, shoes, things."""
+"""Colours of surfaces at points, from where these lie on the mean adult: skin with a face, eyes, hair, shoes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bolid_data.synthetic.cloth import cloth_colours
 from bolid_data.synthetic.fields import HAIR_CENTRE, hairline_of
 from bolid_data.synthetic.hair import beard_line
 from bolid_data.synthetic.lens import to_linear
-from bolid_data.synthetic.looks import CLOTHES, Look
+from bolid_data.synthetic.looks import CLOTHES, Cloth, Look
 from bolid_data.synthetic.noise import grain, look_up, tile, waves
 from bolid_data.synthetic.people import HAIR, Person
 
@@ -44,8 +44,12 @@ def materials_of(person: Person, look: Look) -> dict[str, Material]:
     }
     for name, cloth in look.cloth.items():
         heavy = 0.55 if name != "bottom" else 0.42
-        found[name] = Material(lambda at, size, cloth=cloth, name=name: cloth_colours(at, size, cloth, name, look), 0.0, bumps=heavy)  # type: ignore[misc]
+        found[name] = Material(_cloth(cloth, name, look), bumps=heavy)
     return found
+
+
+def _cloth(cloth: Cloth, name: str, look: Look) -> Callable[[Floats, float], Floats]:
+    return lambda at, size: cloth_colours(at, size, cloth, name, look)
 
 
 def _plain(at: Floats, colour: Floats) -> Floats:
@@ -84,10 +88,14 @@ def _face(at: Floats, colour: Floats, size: float, person: Person) -> Floats:
     x, y, z = at.T
     side = np.abs(x)
     front = np.clip((-0.085 - y) / 0.02, 0, 1)
-    red = 0.5 * _blob(np.hypot((side - 0.043) / 0.020, (z - 0.792) / 0.018)) + 0.7 * _blob(np.hypot(x / 0.016, (z - 0.795) / 0.014)) * (y < -0.165)
+    red = 0.5 * _blob(np.hypot((side - 0.043) / 0.020, (z - 0.792) / 0.018)) + 0.7 * _blob(
+        np.hypot(x / 0.016, (z - 0.795) / 0.014)
+    ) * (y < -0.165)
     red = (red + 0.35 * _blob(np.hypot(x / 0.02, (z - 0.725) / 0.012))) * front
     colour = colour * (1 + red[:, None] * np.array([0.06, -0.13, -0.12]))
-    colour *= 1 - 0.16 * (_blob(np.hypot((side - 0.030) / 0.021, (z - 0.829) / 0.014)) * front)[:, None] * np.array([0.8, 1.0, 1.0])
+    colour *= 1 - 0.16 * (_blob(np.hypot((side - 0.030) / 0.021, (z - 0.829) / 0.014)) * front)[:, None] * np.array(
+        [0.8, 1.0, 1.0]
+    )
     # Lips: two arcs around the line of the mouth.
     u = np.clip(1 - (x / 0.0262) ** 2, 0, 1)
     upper = 0.7600 + 0.0070 * u**0.75 - 0.0012 * _blob(x / 0.0045)

@@ -56,9 +56,7 @@ def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     normals = np.cross(b - a, c - a)
     corners, count = faces.T.reshape(-1), len(vertices)
-    total = np.stack(
-        [np.bincount(corners, np.tile(normals[:, axis], 3), count) for axis in range(3)], axis=1
-    )
+    total = np.stack([np.bincount(corners, np.tile(normals[:, axis], 3), count) for axis in range(3)], axis=1)
     return (total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 

@@ -26,14 +26,22 @@ HAIR: dict[str, Colour] = {
 }  # fmt: skip
 HAIRCUTS = ("bald", "crop", "short", "curly", "bob", "long", "ponytail", "bun", "afro")
 _CUTS = {
-    "man": {"bald": 0.08, "crop": 0.24, "short": 0.36, "curly": 0.12, "afro": 0.06, "bob": 0.05, "long": 0.05, "bun": 0.04},
-    "woman": {"crop": 0.05, "short": 0.12, "curly": 0.1, "afro": 0.06, "bob": 0.2, "long": 0.25, "ponytail": 0.12, "bun": 0.1},
+    "man": {"bald": 0.08, "crop": 0.24, "short": 0.36, "curly": 0.12, "afro": 0.06, "bob": 0.05, "long": 0.05,
+            "bun": 0.04},
+    "woman": {"crop": 0.05, "short": 0.12, "curly": 0.1, "afro": 0.06, "bob": 0.2, "long": 0.25, "ponytail": 0.12,
+              "bun": 0.1},
 }  # fmt: skip
 SKINS: tuple[Colour, ...] = (
     (0.93, 0.77, 0.68), (0.90, 0.71, 0.59), (0.84, 0.64, 0.51), (0.74, 0.54, 0.41), (0.60, 0.42, 0.31),
     (0.46, 0.31, 0.23), (0.35, 0.23, 0.17),
 )  # fmt: skip
-_EYES: tuple[Colour, ...] = ((0.25, 0.15, 0.09), (0.30, 0.18, 0.09), (0.32, 0.45, 0.56), (0.33, 0.42, 0.28), (0.42, 0.31, 0.16))
+_EYES: tuple[Colour, ...] = (
+    (0.25, 0.15, 0.09),
+    (0.30, 0.18, 0.09),
+    (0.32, 0.45, 0.56),
+    (0.33, 0.42, 0.28),
+    (0.42, 0.31, 0.16),
+)
 _GREY_FROM = 42.0  # years
 
 

@@ -139,6 +139,13 @@ def grid_faces(rows: int, columns: int, closed: bool) -> Ints:
     return faces.astype(np.int64)
 
 
+def outwards(points: Floats, faces: Ints) -> Ints:
+    """The faces of a shape, all turned if most of them look to its middle."""
+    a, b, c = (points[faces[:, corner]] for corner in range(3))
+    out = (a + b + c) / 3 - points.mean(0)
+    return faces if float((np.cross(b - a, c - a) * out).sum()) > 0 else faces[:, ::-1]
+
+
 def part(name: str, count: int) -> Ints:
     """(F,) the same part for all faces."""
     return np.full(count, PARTS.index(name))

@@ -1,7 +1,7 @@
 """Places: ground, walls and what stands around, by name; the person stands at the origin, the camera looks along +y."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from bolid_data.synthetic import textures
 from bolid_data.synthetic.body import Floats
 from bolid_data.synthetic.figure import boxes_mesh
 from bolid_data.synthetic.mesh import Mesh, join
-from bolid_data.synthetic.pieces import grid_faces
+from bolid_data.synthetic.pieces import grid_faces, outwards
 from bolid_data.synthetic.textures import Paint
 from bolid_data.synthetic.turns import about
 
@@ -50,13 +50,16 @@ class _Builder:
         lumps = 1 + rough * self.rng.normal(size=(len(unit), 1))
         self._smooth(unit * lumps * half + np.array(centre), grid_faces(14, 22, closed=True), paint)
 
-    def column(self, x: float, y: float, low: float, high: float, radius: float, paint: Paint, taper: float = 1.0) -> None:
+    def column(
+        self, x: float, y: float, low: float, high: float, radius: float, paint: Paint, taper: float = 1.0
+    ) -> None:
         angles = np.linspace(0, 2 * np.pi, 14, endpoint=False)
         ring = np.stack([np.cos(angles), np.sin(angles), np.zeros(14)], 1)
         points = np.concatenate([ring * radius + [x, y, low], ring * radius * taper + [x, y, high]])
         self._smooth(points, grid_faces(2, 14, closed=True)[:, ::-1], paint)
 
     def _smooth(self, points: Floats, faces: np.ndarray, paint: Paint) -> None:
+        faces = outwards(points, faces)
         none = np.zeros(len(faces), np.int64)
         self.add(Mesh(points.astype(np.float32), faces, points.astype(np.float32), none, none, none), paint)
 
@@ -78,8 +81,8 @@ def build_place(rng: np.random.Generator, name: str | None = None) -> Place:
     mesh = join(builder.meshes)
     turn = about("z", float(rng.normal(0, 9 if name != "studio" else 0)))
     assert mesh.normals is not None
-    mesh = Mesh((mesh.vertices @ turn.T).astype(np.float32), mesh.faces, mesh.texture, mesh.materials, mesh.parts, mesh.surfaces,
-                (mesh.normals @ turn.T).astype(np.float32))  # fmt: skip
+    vertices, normals = ((values @ turn.T).astype(np.float32) for values in (mesh.vertices, mesh.normals))
+    mesh = replace(mesh, vertices=vertices, normals=normals)
     return Place(name, mesh, builder.paints, sky)
 
 
@@ -96,10 +99,17 @@ def _studio(b: _Builder) -> Callable[[Floats], Floats]:
 
 def _room(b: _Builder) -> Callable[[Floats], Floats]:
     back, left, right, high = b.uniform(0.9, 3.2), -b.uniform(1.8, 3.4), b.uniform(1.8, 3.4), b.uniform(2.4, 3.0)
-    floors = (textures.planks(b.colour(0.25, 0.7, 0.4), b.uniform(0.09, 0.2)), textures.tiles(b.colour(0.4, 0.85, 0.8), b.uniform(0.25, 0.6)),
-              textures.carpet(b.colour(0.25, 0.75, 0.55)))  # fmt: skip
+    floors = (
+        textures.planks(b.colour(0.25, 0.7, 0.4), b.uniform(0.09, 0.2)),
+        textures.tiles(b.colour(0.4, 0.85, 0.8), b.uniform(0.25, 0.6)),
+        textures.carpet(b.colour(0.25, 0.75, 0.55)),
+    )
     b.box((0, back - 5, -0.05), (8, 5.1, 0.05), floors[int(b.rng.integers(3))])
-    wall = textures.wall(b.colour(0.45, 0.92, 0.65), b.colour(0.4, 0.9, 0.6), str(b.rng.choice(["plain", "plain", "stripes", "bricks", "panels"])))
+    wall = textures.wall(
+        b.colour(0.45, 0.92, 0.65),
+        b.colour(0.4, 0.9, 0.6),
+        str(b.rng.choice(["plain", "plain", "stripes", "bricks", "panels"])),
+    )
     b.box((0, back + 0.05, high / 2), (8, 0.05, high / 2), wall)
     b.box((left - 0.05, back - 5, high / 2), (0.05, 5, high / 2), wall)
     b.box((right + 0.05, back - 5, high / 2), (0.05, 5, high / 2), wall)
@@ -113,7 +123,11 @@ def _room(b: _Builder) -> Callable[[Floats], Floats]:
         for _ in range(int(b.rng.integers(1, 4))):
             x, z, w, h = b.uniform(-1.9, 1.9), b.uniform(1.35, 1.85), b.uniform(0.15, 0.42), b.uniform(0.15, 0.36)
             b.box((x, back - 0.012, z), (w + 0.025, 0.012, h + 0.025), textures.plain(b.colour(0.1, 0.5, 0.7)))
-            b.box((x, back - 0.02, z), (w, 0.012, h), textures.picture(b.colour(), b.colour(), b.colour(), int(b.rng.integers(1000))))
+            b.box(
+                (x, back - 0.02, z),
+                (w, 0.012, h),
+                textures.picture(b.colour(), b.colour(), b.colour(), int(b.rng.integers(1000))),
+            )
     for _ in range(int(b.rng.integers(1, 4))):
         _furnish(b, back)
     return lambda d: np.broadcast_to(np.array([0.5, 0.5, 0.5], np.float32), d.shape)
@@ -131,12 +145,21 @@ def _furnish(b: _Builder, back: float) -> None:
             b.box((x + sign * 0.9, back - 0.45, 0.34), (0.09, 0.42, 0.3), cloth)
     elif kind == 1:  # shelves with books
         wide, high = b.uniform(0.35, 0.7), b.uniform(1.3, 2.1)
-        b.box((x, back - 0.16, high / 2), (wide, 0.14, high / 2), textures.shelf(b.colour(0.2, 0.7, 0.5), int(b.rng.integers(1000))))
+        b.box(
+            (x, back - 0.16, high / 2),
+            (wide, 0.14, high / 2),
+            textures.shelf(b.colour(0.2, 0.7, 0.5), int(b.rng.integers(1000))),
+        )
     elif kind == 2:  # a plant
         b.column(x, back - 0.4, 0, 0.32, 0.15, textures.plain(b.colour(0.3, 0.8, 0.4)), 1.25)
         leaves = textures.leaves((0.18, 0.36, 0.14))
         for _ in range(7):
-            b.ball((x + b.uniform(-0.22, 0.22), back - 0.4 + b.uniform(-0.15, 0.15), b.uniform(0.45, 1.15)), (0.16, 0.14, 0.15), leaves, 0.12)
+            b.ball(
+                (x + b.uniform(-0.22, 0.22), back - 0.4 + b.uniform(-0.15, 0.15), b.uniform(0.45, 1.15)),
+                (0.16, 0.14, 0.15),
+                leaves,
+                0.12,
+            )
     elif kind == 3:  # a sideboard with a lamp
         b.box((x, back - 0.25, 0.38), (0.6, 0.22, 0.38), textures.planks(b.colour(0.2, 0.6, 0.35), 0.3))
         b.column(x + 0.25, back - 0.25, 0.76, 1.0, 0.03, textures.plain((0.3, 0.28, 0.25)))
@@ -146,9 +169,15 @@ def _furnish(b: _Builder, back: float) -> None:
 
 
 def _garden(b: _Builder) -> Callable[[Floats], Floats]:
-    b.box((0, 0, -0.05), (80, 80, 0.05), textures.grass((b.uniform(0.22, 0.36), b.uniform(0.38, 0.5), b.uniform(0.12, 0.2))))
+    b.box(
+        (0, 0, -0.05),
+        (80, 80, 0.05),
+        textures.grass((b.uniform(0.22, 0.36), b.uniform(0.38, 0.5), b.uniform(0.12, 0.2))),
+    )
     if b.rng.random() < 0.5:
-        b.box((b.uniform(-2, 2), 0, -0.04), (b.uniform(0.5, 1.1), 60, 0.045), textures.gravel(b.colour(0.5, 0.75, 0.75)))
+        b.box(
+            (b.uniform(-2, 2), 0, -0.04), (b.uniform(0.5, 1.1), 60, 0.045), textures.gravel(b.colour(0.5, 0.75, 0.75))
+        )
     far = b.uniform(4, 11)
     kind = int(b.rng.integers(3))
     if kind == 0:
@@ -168,20 +197,39 @@ def _garden(b: _Builder) -> Callable[[Floats], Floats]:
             high = b.uniform(1.6, 2.8)
             b.column(x, y, 0, high + 0.4, b.uniform(0.09, 0.2), textures.bark(), 0.75)
             for _ in range(6):
-                b.ball((x + b.uniform(-0.9, 0.9), y + b.uniform(-0.9, 0.9), high + b.uniform(0.2, 1.9)), (0.95, 0.95, 0.8), green, 0.09)
+                b.ball(
+                    (x + b.uniform(-0.9, 0.9), y + b.uniform(-0.9, 0.9), high + b.uniform(0.2, 1.9)),
+                    (0.95, 0.95, 0.8),
+                    green,
+                    0.09,
+                )
         else:
             for _ in range(4):
-                b.ball((x + b.uniform(-0.5, 0.5), y + b.uniform(-0.4, 0.4), b.uniform(0.25, 0.6)), (0.5, 0.45, 0.4), green, 0.09)
+                b.ball(
+                    (x + b.uniform(-0.5, 0.5), y + b.uniform(-0.4, 0.4), b.uniform(0.25, 0.6)),
+                    (0.5, 0.45, 0.4),
+                    green,
+                    0.09,
+                )
     return textures.sky(b.rng)
 
 
 def _sea(b: _Builder) -> Callable[[Floats], Floats]:
     shore = b.uniform(3, 9)
     b.box((0, shore - 40, -0.05), (120, 40, 0.05), textures.sand(b.colour(0.68, 0.85, 0.8), shore))
-    b.box((0, shore + 290, -0.12), (900, 290, 0.05), textures.water((b.uniform(0.10, 0.22), b.uniform(0.32, 0.45), b.uniform(0.42, 0.56))))
+    b.box(
+        (0, shore + 290, -0.12),
+        (900, 290, 0.05),
+        textures.water((b.uniform(0.10, 0.22), b.uniform(0.32, 0.45), b.uniform(0.42, 0.56))),
+    )
     for _ in range(int(b.rng.integers(0, 4))):
         size = b.uniform(0.25, 0.8)
-        b.ball((b.uniform(-6, 6), b.uniform(2.0, shore + 2), 0), (size, size * 0.8, size * 0.6), textures.gravel(b.colour(0.3, 0.5, 0.85)), 0.06)
+        b.ball(
+            (b.uniform(-6, 6), b.uniform(2.0, shore + 2), 0),
+            (size, size * 0.8, size * 0.6),
+            textures.gravel(b.colour(0.3, 0.5, 0.85)),
+            0.06,
+        )
     if b.rng.random() < 0.45:
         x, y = b.uniform(1.4, 3.4) * (1 if b.rng.random() < 0.5 else -1), b.uniform(1.5, 4)
         b.column(x, y, 0, 2.1, 0.025, textures.plain((0.9, 0.9, 0.88)))
@@ -201,7 +249,13 @@ def _street(b: _Builder) -> Callable[[Floats], Floats]:
         x = -30.0
         while x < 30:
             wide = b.uniform(4, 9)
-            b.box((x + wide / 2, far + 3, 5), (wide / 2, 3, b.uniform(4, 8)), textures.facade(b.colour(0.4, 0.88, 0.6), int(b.rng.integers(1000)), str(b.rng.choice(["plain", "bricks", "plain"]))))
+            b.box(
+                (x + wide / 2, far + 3, 5),
+                (wide / 2, 3, b.uniform(4, 8)),
+                textures.facade(
+                    b.colour(0.4, 0.88, 0.6), int(b.rng.integers(1000)), str(b.rng.choice(["plain", "bricks", "plain"]))
+                ),
+            )
             x += wide
         if kind == 1:
             b.box((0, (far + 2) / 2 + 1.5, -0.03), (60, (far - 5) / 2 + 0.5, 0.032), textures.asphalt())
@@ -212,7 +266,16 @@ def _street(b: _Builder) -> Callable[[Floats], Floats]:
             y = -6.0
             while y < 50:
                 deep = b.uniform(5, 10)
-                b.box((sign * (b.uniform(3.2, 4.2) + 4), y + deep / 2, 5), (4, deep / 2, b.uniform(4, 8)), textures.facade(b.colour(0.4, 0.88, 0.6), int(b.rng.integers(1000)), str(b.rng.choice(["plain", "bricks"])), axis=1))
+                b.box(
+                    (sign * (b.uniform(3.2, 4.2) + 4), y + deep / 2, 5),
+                    (4, deep / 2, b.uniform(4, 8)),
+                    textures.facade(
+                        b.colour(0.4, 0.88, 0.6),
+                        int(b.rng.integers(1000)),
+                        str(b.rng.choice(["plain", "bricks"])),
+                        axis=1,
+                    ),
+                )
                 y += deep
         _car(b, b.uniform(-2.2, 2.2), b.uniform(6, 14), along=True)
     for _ in range(int(b.rng.integers(0, 3))):
@@ -222,7 +285,12 @@ def _street(b: _Builder) -> Callable[[Floats], Floats]:
         x, y = b.uniform(1.5, 3) * (1 if b.rng.random() < 0.5 else -1), b.uniform(1.2, 2.5)
         b.column(x, y, 0, 2.6, 0.1, textures.bark(), 0.8)
         for _ in range(6):
-            b.ball((x + b.uniform(-0.7, 0.7), y + b.uniform(-0.6, 0.6), b.uniform(2.4, 3.7)), (0.75, 0.75, 0.6), textures.leaves((0.22, 0.36, 0.12)), 0.09)
+            b.ball(
+                (x + b.uniform(-0.7, 0.7), y + b.uniform(-0.6, 0.6), b.uniform(2.4, 3.7)),
+                (0.75, 0.75, 0.6),
+                textures.leaves((0.22, 0.36, 0.12)),
+                0.09,
+            )
     return textures.sky(b.rng)
 
 

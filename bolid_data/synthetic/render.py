@@ -37,7 +37,8 @@ class Traced:
     def blocked(self, origins: Floats, directions: Floats, within: float = 1e9) -> np.ndarray:
         """(N,) bool: whether something is on a ray."""
         reach = np.full(len(origins), within, np.float32)
-        return self._scene.run(np.ascontiguousarray(origins, np.float32), np.ascontiguousarray(directions, np.float32), dists=reach, query="OCCLUDED") == 0  # fmt: skip
+        start, way = (np.ascontiguousarray(values, np.float32) for values in (origins, directions))
+        return self._scene.run(start, way, dists=reach, query="OCCLUDED") == 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ def hemisphere(rng: np.random.Generator, normals: Floats) -> Floats:
 
 def towards(rng: np.random.Generator, light: Light, count: int) -> Floats:
     """(count, 3) directions to points of the light's source."""
-    return unit_rows(light.direction + np.float32(0.6 * light.softness) * rng.standard_normal((count, 3), dtype=np.float32))
+    return unit_rows(
+        light.direction + np.float32(0.6 * light.softness) * rng.standard_normal((count, 3), dtype=np.float32)
+    )
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def shade(
     mesh = traced.mesh
     view = -directions[hits.rays]
     source_at = lit.open if lit.source is None else lit.source
-    packed = np.concatenate([mesh.normals, mesh.texture, mesh.vertices, lit.open[:, None], source_at[:, None]], 1)  # type: ignore[list-item]
+    packed = np.concatenate([mesh.normals, mesh.texture, mesh.vertices, lit.open[:, None], source_at[:, None]], 1)
     values = hits.at(mesh, packed)
     normals, texture, position = unit_rows(values[:, :3]), values[:, 3:6], values[:, 6:9]
     inside = np.einsum("ij,ij->i", normals, view) < -0.15  # of sleeves and skirts
@@ -162,13 +165,14 @@ def shade(
     result = albedo * (diffuse * light.colour + light.ambient(normals) * free)
     glossy = np.flatnonzero(shine > 0)
     if len(glossy):
-        half = view[glossy] + light.direction
-        half = unit_rows(half)
+        half = unit_rows(view[glossy] + light.direction)
         peak = np.einsum("ij,ij->i", normals[glossy], half)
-        down = np.array([0, 0, -1.0]) - normals[glossy] * -normals[glossy][:, 2:]
+        down: Floats = np.array([0, 0, -1.0]) - normals[glossy] * -normals[glossy][:, 2:]
         down /= np.maximum(np.linalg.norm(down, axis=1, keepdims=True), 1e-3)
         along = (down * half).sum(1)
-        peak = np.where(strands[glossy], np.sqrt(np.maximum(1 - along * along, 0)) * (direct[glossy, 0] > 0), np.maximum(peak, 0))
+        peak = np.where(
+            strands[glossy], np.sqrt(np.maximum(1 - along * along, 0)) * (direct[glossy, 0] > 0), np.maximum(peak, 0)
+        )
         bright = shine[glossy] * peak ** gloss[glossy] * (0.25 + source[glossy])
         result[glossy] += bright[:, None] * light.colour
     return result.astype(np.float32)
@@ -206,4 +210,6 @@ def resize(picture: Floats, width: int, height: int) -> Floats:
     if picture.shape[:2] == (height, width):
         return picture
     smaller = width < picture.shape[1]
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    return np.asarray(
+        cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC), np.float32
+    )

@@ -32,7 +32,9 @@ def _fine(distance: Floats, reach: float) -> Floats:
 
 def plain(colour: Colour) -> Paint:
     base = to_linear(colour)
-    return Paint(lambda at, far: _shaded(base, 1 + 0.03 * look_up(tile(), at[:, 0] + at[:, 1], at[:, 2] + at[:, 1] * 0.5)))
+    return Paint(
+        lambda at, far: _shaded(base, 1 + 0.03 * look_up(tile(), at[:, 0] + at[:, 1], at[:, 2] + at[:, 1] * 0.5))
+    )
 
 
 def paper(colour: Colour) -> Paint:
@@ -67,7 +69,9 @@ def tiles(colour: Colour, size: float) -> Paint:
         u, v = at[:, 0] / size, at[:, 1] / size
         tone = 0.07 * look_up(grain(), np.floor(u) * 0.13, np.floor(v) * 0.17)
         joint = np.maximum(np.abs(u % 1 - 0.5), np.abs(v % 1 - 0.5)) > 0.5 - 0.006 / size
-        dirt = 0.10 * look_up(tile(), at[:, 0] * 0.3, at[:, 1] * 0.3) + 0.04 * look_up(grain(), at[:, 0] * 2, at[:, 1] * 2) * _fine(far, 4)
+        dirt = 0.10 * look_up(tile(), at[:, 0] * 0.3, at[:, 1] * 0.3) + 0.04 * look_up(
+            grain(), at[:, 0] * 2, at[:, 1] * 2
+        ) * _fine(far, 4)
         return _shaded(base, (1 + tone + dirt) * np.where(joint, 1 - 0.45 * _fine(far, 7), 1))
 
     return Paint(colours)
@@ -75,8 +79,13 @@ def tiles(colour: Colour, size: float) -> Paint:
 
 def carpet(colour: Colour) -> Paint:
     base = to_linear(colour)
-    return Paint(lambda at, far: _shaded(base, 1 + 0.06 * look_up(tile(), at[:, 0] * 0.7, (at[:, 1] + at[:, 2]) * 0.7)
-                                         + 0.10 * look_up(grain(), at[:, 0] * 1.7, (at[:, 1] + at[:, 2]) * 1.7) * _fine(far, 4)))  # fmt: skip
+
+    def colours(at: Floats, far: Floats) -> Floats:
+        along = at[:, 1] + at[:, 2]
+        pile = 0.10 * look_up(grain(), at[:, 0] * 1.7, along * 1.7) * _fine(far, 4)
+        return _shaded(base, 1 + 0.06 * look_up(tile(), at[:, 0] * 0.7, along * 0.7) + pile)
+
+    return Paint(colours)
 
 
 def wall(colour: Colour, second: Colour, pattern: str) -> Paint:
@@ -134,7 +143,10 @@ def shelf(colour: Colour, seed: int) -> Paint:
         row, book = np.floor(at[:, 2] / 0.32), np.floor(at[:, 0] / 0.035)
         height = 0.72 + 0.10 * look_up(grain(), book * 0.137 + seed, row * 0.31)
         inside = (at[:, 2] / 0.32 % 1) < height
-        shade = [0.10 + 0.12 * np.abs(look_up(grain(), book * p + seed * 0.1, row * q)) for p, q in ((0.11, 0.53), (0.29, 0.17), (0.43, 0.71))]
+        shade = [
+            0.10 + 0.12 * np.abs(look_up(grain(), book * p + seed * 0.1, row * q))
+            for p, q in ((0.11, 0.53), (0.29, 0.17), (0.43, 0.71))
+        ]
         board = (at[:, 2] / 0.32 % 1) > 0.93
         return np.where(board[:, None], base, np.where(inside[:, None], np.stack(shade, 1), base * 0.25))
 
@@ -146,7 +158,10 @@ def leaves(colour: Colour) -> Paint:
     tint = np.array([1.25, 1.05, 0.8])
 
     def colours(at: Floats, far: Floats) -> Floats:
-        near, wide = look_up(grain(), (at[:, 0] + at[:, 1]) * 0.55, (at[:, 2] + 0.3 * at[:, 1]) * 0.55), look_up(tile(), at[:, 0] * 0.8 + at[:, 1], at[:, 2])
+        near, wide = (
+            look_up(grain(), (at[:, 0] + at[:, 1]) * 0.55, (at[:, 2] + 0.3 * at[:, 1]) * 0.55),
+            look_up(tile(), at[:, 0] * 0.8 + at[:, 1], at[:, 2]),
+        )
         shade = np.clip(0.95 + 0.28 * near * _fine(far, 14) + 0.22 * wide, 0.25, 1.8)[:, None]
         return base * shade * (1 + (tint - 1) * np.clip(shade - 1, 0, 1))
 
@@ -154,7 +169,11 @@ def leaves(colour: Colour) -> Paint:
 
 
 def bark() -> Paint:
-    return Paint(lambda at, far: _shaded(to_linear((0.36, 0.28, 0.21)), 1 + 0.25 * look_up(tile(), at[:, 0] * 5 + at[:, 1] * 5, at[:, 2] * 0.6)))
+    return Paint(
+        lambda at, far: _shaded(
+            to_linear((0.36, 0.28, 0.21)), 1 + 0.25 * look_up(tile(), at[:, 0] * 5 + at[:, 1] * 5, at[:, 2] * 0.6)
+        )
+    )
 
 
 def grass(colour: Colour) -> Paint:
@@ -170,11 +189,25 @@ def grass(colour: Colour) -> Paint:
 
 def gravel(colour: Colour) -> Paint:
     base = to_linear(colour)
-    return Paint(lambda at, far: _shaded(base, 1 + 0.14 * look_up(grain(), at[:, 0] * 1.5, at[:, 1] * 1.5) * _fine(far, 6) + 0.12 * look_up(tile(), at[:, 0] * 0.6, at[:, 1] * 0.6 + at[:, 2])))
+    return Paint(
+        lambda at, far: _shaded(
+            base,
+            1
+            + 0.14 * look_up(grain(), at[:, 0] * 1.5, at[:, 1] * 1.5) * _fine(far, 6)
+            + 0.12 * look_up(tile(), at[:, 0] * 0.6, at[:, 1] * 0.6 + at[:, 2]),
+        )
+    )
 
 
 def asphalt() -> Paint:
-    return Paint(lambda at, far: _shaded(to_linear((0.30, 0.30, 0.31)), 1 + 0.08 * look_up(grain(), at[:, 0] * 2, at[:, 1] * 2) * _fine(far, 6) + 0.08 * look_up(tile(), at[:, 0] * 0.2, at[:, 1] * 0.2)))
+    return Paint(
+        lambda at, far: _shaded(
+            to_linear((0.30, 0.30, 0.31)),
+            1
+            + 0.08 * look_up(grain(), at[:, 0] * 2, at[:, 1] * 2) * _fine(far, 6)
+            + 0.08 * look_up(tile(), at[:, 0] * 0.2, at[:, 1] * 0.2),
+        )
+    )
 
 
 def sand(colour: Colour, shore: float) -> Paint:
@@ -182,7 +215,9 @@ def sand(colour: Colour, shore: float) -> Paint:
 
     def colours(at: Floats, far: Floats) -> Floats:
         wet = np.clip((at[:, 1] - shore + 1.2 + 0.3 * look_up(tile(), at[:, 0] * 0.1, 0 * at[:, 1])) / 0.5, 0, 1)
-        ripples = 0.10 * look_up(tile(), at[:, 0] * 0.5, at[:, 1] * 1.1) + 0.06 * look_up(grain(), at[:, 0] * 2, at[:, 1] * 2) * _fine(far, 5)
+        ripples = 0.10 * look_up(tile(), at[:, 0] * 0.5, at[:, 1] * 1.1) + 0.06 * look_up(
+            grain(), at[:, 0] * 2, at[:, 1] * 2
+        ) * _fine(far, 5)
         return _shaded(base, (1 + ripples) * (1 - 0.45 * wet))
 
     return Paint(colours)
@@ -203,24 +238,41 @@ def water(colour: Colour) -> Paint:
 
 def segments(first: Colour, second: Colour) -> Paint:
     a, b = to_linear(first), to_linear(second)
-    return Paint(lambda at, far: np.where((np.floor(np.arctan2(at[:, 1] - at[:, 1].mean(), at[:, 0] - at[:, 0].mean()) * 1.3) % 2 == 0)[:, None], a, b))
+    return Paint(
+        lambda at, far: np.where(
+            (np.floor(np.arctan2(at[:, 1] - at[:, 1].mean(), at[:, 0] - at[:, 0].mean()) * 1.3) % 2 == 0)[:, None], a, b
+        )
+    )
 
 
 def facade(colour: Colour, seed: int, pattern: str, axis: int = 0) -> Paint:
     base = to_linear(colour)
     rng = np.random.default_rng((seed, 5))
-    wide, high, across, up = rng.uniform(1.4, 2.6), rng.uniform(2.7, 3.3), rng.uniform(0.22, 0.36), rng.uniform(0.25, 0.36)
+    wide, high, across, up = (
+        rng.uniform(1.4, 2.6),
+        rng.uniform(2.7, 3.3),
+        rng.uniform(0.22, 0.36),
+        rng.uniform(0.25, 0.36),
+    )
     glass, frame_ = to_linear(tuple(rng.uniform(0.18, 0.42, 3))), to_linear(tuple([rng.uniform(0.5, 0.95)] * 3))
     plinth = rng.uniform(0.4, 0.9)
 
     def colours(at: Floats, far: Floats) -> Floats:
         u, v = at[:, axis] / wide, at[:, 2] / high
         x, z = np.abs(u % 1 - 0.5), np.abs((v - 0.05) % 1 - 0.5)
-        wall_ = _bricks(at[:, axis], at[:, 2], base, far) if pattern == "bricks" else _shaded(base, 1 + 0.05 * look_up(tile(), at[:, axis] * 0.3, at[:, 2] * 0.3))
+        wall_ = (
+            _bricks(at[:, axis], at[:, 2], base, far)
+            if pattern == "bricks"
+            else _shaded(base, 1 + 0.05 * look_up(tile(), at[:, axis] * 0.3, at[:, 2] * 0.3))
+        )
         wall_ = np.where((at[:, 2] < plinth)[:, None], wall_ * 0.72, wall_)
         pane = (x < across) & (z < up)
         edge = pane & ((x > across - 0.035) | (z > up - 0.025) | (x < 0.012))
-        tone = 1 + 0.5 * look_up(grain(), np.floor(u) * 0.21 + seed, np.floor(v) * 0.37) + 0.3 * look_up(tile(), u * 0.3, v * 0.4)
+        tone = (
+            1
+            + 0.5 * look_up(grain(), np.floor(u) * 0.21 + seed, np.floor(v) * 0.37)
+            + 0.3 * look_up(tile(), u * 0.3, v * 0.4)
+        )
         result = np.where(pane[:, None], _shaded(glass, tone), wall_)
         return np.where(edge[:, None], frame_, result)
 
@@ -239,7 +291,11 @@ def sky(rng: np.random.Generator) -> Callable[[Floats], Floats]:
         share = np.clip(up * 2.2, 0, 1)[:, None] ** 0.6
         base = horizon * (1 - share) + zenith * share
         place = directions[:, :2] / up[:, None]
-        cover = np.clip((look_up(tile(), place[:, 0] * 0.045 + shift[0], place[:, 1] * 0.045 + shift[1]) - 0.3) * 0.8 * clouds, 0, 0.85)[:, None]
+        cover = np.clip(
+            (look_up(tile(), place[:, 0] * 0.045 + shift[0], place[:, 1] * 0.045 + shift[1]) - 0.3) * 0.8 * clouds,
+            0,
+            0.85,
+        )[:, None]
         cover = cover * np.clip(up * 8, 0, 1)[:, None]
         return base * (1 - cover) + np.array([0.97, 0.97, 0.98]) * cover
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bolid_data.synthetic.body import Floats, body_model
+from bolid_data.synthetic.body import Floats
 from bolid_data.synthetic.camera import Camera
 from bolid_data.synthetic.caption import Description, describe
 from bolid_data.synthetic.fields import PARTS
@@ -107,14 +107,8 @@ def _visible(seen: Floats, camera: Camera, parts: NDArray[np.uint8], mine: NDArr
     half = abs(seen[3, 2] - seen[4, 2]) / 2
     for joint in range(_HEAD_JOINTS):
         behind = seen[joint, 2] - middle
-        if joint < 3 and facing > 0.0:
-            visible[joint] = 0
-        elif joint in (1, 2) and behind > 0.01:
-            visible[joint] = 0
-        elif joint >= 3 and behind > 0.045 and half > 0.045:
+        hidden_face = facing > 0.0 or (joint > 0 and behind > 0.01)
+        hidden_ear = behind > 0.045 and half > 0.045
+        if hidden_face if joint < 3 else hidden_ear:
             visible[joint] = 0
     return visible
-
-
-def bone_names() -> list[str]:
-    return body_model().names["bones"]
