@@ -5,7 +5,9 @@ from functools import lru_cache
 import numpy as np
 
 from bolid_data.synthetic.body import Floats, body_model
+from bolid_data.synthetic.drape import flare_of
 from bolid_data.synthetic.fields import HAIR_CENTRE, fields
+from bolid_data.synthetic.garments import top_offset
 from bolid_data.synthetic.looks import Look
 from bolid_data.synthetic.mesh import Cut, cut
 from bolid_data.synthetic.people import Person
@@ -25,9 +27,9 @@ def accessories(person: Person, look: Look) -> list[Piece]:
         pieces.append(layer(person, _crown(0.893), 0.014, 4, "hat", "accessory"))
         pieces.append(_head_piece(person, *_brim(), "hat"))
     if look.bag == "backpack":
-        pieces += [_strap(person, 0), _body_piece(person, *_box((0.0, 0.175, 0.36), (0.145, 0.06, 0.2)), "bag")]
+        pieces += [_strap(person, look, 0), _body_piece(person, *_box((0.0, 0.175, 0.36), (0.145, 0.06, 0.2)), "bag")]
     elif look.bag == "shoulder bag":
-        pieces += [_strap(person, 1), _body_piece(person, *_box((0.20, 0.03, 0.06), (0.035, 0.12, 0.10)), "bag")]
+        pieces += [_strap(person, look, 1), _body_piece(person, *_box((0.20, 0.03, 0.06), (0.035, 0.12, 0.10)), "bag")]
     return pieces
 
 
@@ -145,6 +147,8 @@ def _strap_cut(kind: int) -> Cut:
     return Cut(piece.start, piece.end, piece.share, piece.faces, faces[piece.origin])
 
 
-def _strap(person: Person, kind: int) -> Piece:
-    z = body_model().template[:, 2]
-    return layer(person, _strap_cut(kind), 0.024 + 0.014 * np.clip((0.45 - z) / 0.35, 0, 1), 8, "bag", "accessory")
+def _strap(person: Person, look: Look, kind: int) -> Piece:
+    """Straps lie on the outermost top."""
+    top = look.tops[-1]
+    cut_ = _strap_cut(kind)
+    return layer(person, cut_, top_offset(top) + 0.007, top.smooth, "bag", "accessory", 3, flare_of(top.loose))

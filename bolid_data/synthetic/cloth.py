@@ -23,7 +23,8 @@ def cloth_colours(at: Floats, size: float, cloth: Cloth, name: str, look: Look) 
     if size < 0.0022:  # finer than pixels, a weave would only be noise
         shade += 0.05 * cloth.knit * look_up(grain(), around * 6, z * 6)
         shade += 0.05 * cloth.knit * np.sin(z * 2 * np.pi / 0.005) * (cloth.knit > 0.7)
-    if cloth.pattern == "denim":
+    if cloth.pattern == "denim":  # duller than the colour itself
+        colour = 0.55 * colour + 0.45 * colour.mean(1, keepdims=True) * np.array([0.8, 0.95, 1.2])
         shade += 0.06 * np.sin((around + z) * 2 * np.pi / 0.006) * (size < 0.002)
         shade += 0.20 * np.exp(-np.square((z + 0.14) / 0.14)) * np.exp(-np.square((np.abs(x) - 0.13) / 0.05)) * (y < 0)
     return colour * (np.clip(shade, 0.5, 1.6) * _details(at, around, name, look, size))[:, None]

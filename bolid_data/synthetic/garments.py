@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from bolid_data.synthetic.body import Floats, body_model
+from bolid_data.synthetic.drape import flare_of
 from bolid_data.synthetic.fields import PARTS, fields
 from bolid_data.synthetic.looks import Look, Top
 from bolid_data.synthetic.mesh import Cut, cut
@@ -27,7 +28,10 @@ def dress(person: Person, look: Look) -> tuple[list[Piece], np.ndarray]:
     pieces = []
     for top in look.tops:
         inside = top_field(top)
-        pieces.append(layer(person, _cut_top(top), _top_offset(top), top.smooth, top.material, "top", loose=3))
+        flare = flare_of(top.loose)
+        pieces.append(
+            layer(person, _cut_top(top), top_offset(top), top.smooth, top.material, "top", loose=3, flare=flare)
+        )
         if top.collar:
             pieces.append(layer(person, _cut_collar(), 0.006 + top.thickness * 1.3, 2, top.material, "top"))
         if top.front == 0:  # an open jacket covers nothing by itself
@@ -108,7 +112,7 @@ def _cut(field: Floats) -> Cut:
     return Cut(piece.start, piece.end, piece.share, piece.faces, faces[piece.origin])
 
 
-def _top_offset(top: Top) -> Floats:
+def top_offset(top: Top) -> Floats:
     """(V,) metres: looser towards hem and cuffs."""
     field, z = fields(), body_model().template[:, 2]
     low = np.clip((0.45 - z) / 0.4, 0, 1) * (field.arm < 0.5)

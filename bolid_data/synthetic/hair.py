@@ -18,6 +18,7 @@ _THICKNESS = {  # metres at the sides and on top, and how uneven
     "bun": (0.010, 0.017, 0.08), "afro": (0.058, 0.068, 0.22),
 }  # fmt: skip
 COVERS_EARS = frozenset({"bob", "long", "afro"})
+_TOP = 0.93  # where hanging hair comes out of the shell
 _BOB_END, _LONG_END = (0.70, 0.735), (0.42, 0.60)
 
 
@@ -126,18 +127,18 @@ def _bound(person: Person, bound: Bound, texture: Floats, faces: np.ndarray) -> 
 def _curtain(cut_name: str, end: float, side: float) -> tuple[Bound, Floats, np.ndarray]:
     """Hair that hangs around the back of the head, over neck and back if long."""
     template = body_model().template
-    rows = np.linspace(0.885, end, 26 if cut_name == "long" else 16)
+    rows = np.linspace(_TOP, end, 26 if cut_name == "long" else 16)
     columns = np.linspace(-1, 1, 41)
     back = template[(np.abs(template[:, 0]) < 0.2) & (template[:, 1] > -0.03) & (template[:, 2] < 0.8)]
     points = []
     lengths = 0.008 * np.sin(columns * 17) + 0.004 * np.sin(columns * 41 + 1) - 0.02 * np.abs(columns) ** 3
     for height in rows:
-        front = np.interp(height, (0.60, 0.68, 0.735, 0.80, 0.86, 0.885), (128, 122, 84, 64, 60, 66))
-        angles = np.radians(180 - (180 - front) * np.abs(columns)) * np.sign(columns)
+        front = np.interp(height, (0.60, 0.68, 0.735, 0.80, 0.86, _TOP), (128, 122, 84, 66, 66, 80))
+        angles = np.radians(180 - (180 - front) * np.abs(columns)) * np.where(columns < 0, -1, 1)
         wide = np.interp(
-            height, (0.42, 0.62, 0.68, 0.74, 0.80, 0.87, 0.89), (0.098, 0.10, 0.099, 0.097, 0.096, 0.086, 0.074)
+            height, (0.42, 0.62, 0.68, 0.74, 0.80, 0.87, 0.90, 0.93), (0.098, 0.10, 0.099, 0.097, 0.094, 0.082, 0.068, 0.050)
         )
-        deep = np.interp(height, (0.68, 0.76, 0.82, 0.87, 0.89), (0.088, 0.098, 0.115, 0.114, 0.100))
+        deep = np.interp(height, (0.68, 0.76, 0.82, 0.87, 0.90, 0.93), (0.088, 0.098, 0.113, 0.110, 0.096, 0.070))
         strands = 1 + 0.02 * np.sin(columns * 31 + height * 14) + 0.012 * np.sin(columns * 67)
         ends = 1 - 0.10 * np.clip((end + 0.05 - height) / 0.05, 0, 1) * (cut_name == "bob")
         x = np.sin(angles) * (wide + side * 0.35) * strands * ends
@@ -147,8 +148,10 @@ def _curtain(cut_name: str, end: float, side: float) -> tuple[Bound, Floats, np.
             for index in range(len(x)):
                 column = near[np.abs(near[:, 0] - x[index]) < 0.03]
                 if len(column):
-                    y[index] = max(y[index], column[:, 1].max() + 0.016)
-        low = np.clip((0.885 - height) / (0.885 - end), 0, 1)
+                    y[index] = max(y[index], column[:, 1].max() + 0.03)
+        if points and height < 0.66:  # straight down from the shoulder blades, over what is worn
+            y = np.maximum(y, points[-1][:, 1] - 0.0015)
+        low = np.clip((_TOP - height) / (_TOP - end), 0, 1)
         points.append(np.stack([x, y, height - lengths * low**2], 1))
     outer = np.concatenate(points)
     near_body = (fields().head > 0.3) | ((template[:, 1] > 0.0) & (template[:, 2] > 0.35) & (fields().arm < 0.2))

@@ -78,11 +78,9 @@ def _figures(rng: np.random.Generator, people: Sequence[Person], shot: Shot, fra
         yaw, look, pose = _yaw(own), draw_look(own, person.sex == "woman"), draw_pose(own)
         if index == 0:
             yaw = shot.yaw if shot.yaw is not None else yaw
-            look = shot.look or look
-        if pose.stance == "sitting" and look.has_skirt:
-            pose = draw_pose(own, "standing", "clasped" if pose.arms == "on knees" else pose.arms)
-        if index == 0:
-            pose = shot.pose or pose
+            look, pose = _seated(own, person, shot.look or look, shot.pose or pose, shot)
+        else:
+            look, pose = _seated(own, person, look, pose, Shot())
         if len(people) > 1:  # side by side, towards the camera
             pose = draw_pose(own, "standing", str(own.choice(["down", "on hips", "folded", "clasped", "in pockets"])))
             yaw = float(own.normal(0, 14))
@@ -101,6 +99,17 @@ def _figures(rng: np.random.Generator, people: Sequence[Person], shot: Shot, fra
     if len(figures) > 1:  # the group stands around the origin
         return tuple(_moved(made, -reach / 2) for made in figures)
     return tuple(figures)
+
+
+def _seated(rng: np.random.Generator, person: Person, look: Look, pose: Pose, shot: Shot) -> tuple[Look, Pose]:
+    """Skirts, dresses and coats do not sit: who would in them stands, or wears trousers if the pose is fixed."""
+    if pose.stance != "sitting" or not look.has_skirt:
+        return look, pose
+    if shot.pose is None:
+        return look, draw_pose(rng, "standing", "clasped" if pose.arms == "on knees" else pose.arms)
+    if shot.look is not None:
+        raise ValueError("nobody sits in a skirt, dress or coat; give the shot another pose or look")
+    return draw_look(rng, person.sex == "woman", top="shirt", legs="trousers"), pose
 
 
 def _moved(made: Figure, across: float) -> Figure:

@@ -1,11 +1,12 @@
 """What a person wears or carries, as meshes at rest with weights of bones: layers over the body, and lofted shapes."""
 
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
 from bolid_data.synthetic.body import Floats, Ints, body_model
+from bolid_data.synthetic.drape import draped, draped_smooth
 from bolid_data.synthetic.fields import PARTS, face_parts, fields
 from bolid_data.synthetic.mesh import Cut, smooth, vertex_normals
 from bolid_data.synthetic.people import Person
@@ -35,58 +36,38 @@ def smoothed(person: Person, steps: int) -> tuple[Floats, Floats]:
 
 
 def layer(
-    person: Person, piece: Cut, offset: Floats | float, steps: int, material: str, surface: str, loose: int = 0
+    person: Person,
+    piece: Cut,
+    offset: Floats | float,
+    steps: int,
+    material: str,
+    surface: str,
+    loose: int = 0,
+    flare: float | None = None,
 ) -> Piece:
     """A cut of the body, `offset` metres (at each vertex of the body) outside of it, smoothed in `steps`.
 
-    The weights of bones of loose clothes are smoothed too, in `loose` steps.
+    The weights of bones of loose clothes are smoothed too, in `loose` steps. With a `flare` it hangs as `drape` has it.
     """
     body = body_model()
-    base, _ = smoothed(person, min(steps, 10))
-    if steps > 10:
-        base = _bridged(base)
-    _, normals = smoothed(person, 0)
+    if flare is None:
+        inner, normals = person.rest.vertices, smoothed(person, 0)[1]
+        base, soft = smoothed(person, min(steps, 10))[0], _soft_normals(person, min(steps, 8))
+    else:
+        inner, normals = draped(person, flare)
+        base, soft = draped_smooth(person, flare, min(steps, 10))
     # Cloth bridges hollows, and lies on what stands out.
-    gap = ((base - person.rest.vertices) * normals).sum(1)
+    gap = ((base - inner) * normals).sum(1)
     distance = smooth(np.maximum(offset, gap).astype(np.float32), body.neighbours, 2 if steps > 3 else 0)
-    outer = person.rest.vertices + _soft_normals(person, min(steps, 8)) * distance[:, None]
+    outer = inner + soft * distance[:, None]
     skin = piece.of(_smooth_skin(loose) if loose else body.skin)
     texture = fields().cloth if surface in ("top", "bottom") else body.template
-    return Piece(
-        piece.of(outer), skin, piece.faces, piece.of(texture), material, surface, _parts(piece),
-    )  # fmt: skip
+    return Piece(piece.of(outer), skin, piece.faces, piece.of(texture), material, surface, _parts(piece))
 
 
 @lru_cache(maxsize=64)
 def _soft_normals(person: Person, steps: int) -> Floats:
     return smooth(smoothed(person, 0)[1], body_model().neighbours, steps)
-
-
-def _bridged(base: Floats) -> Floats:
-    """(V, 3) with the chest smoothed much more, as cloth hangs over it."""
-    chest, operator = _chest_operator()
-    base = base.copy()
-    base[chest] = operator @ base[chest]
-    return base
-
-
-@cache
-def _chest_operator() -> tuple[Ints, Floats]:
-    """The vertices (K,) of the chest, and the matrix (K, K) that smooths them in many steps, their edge held."""
-    body, field = body_model(), fields()
-    inside = (field.arm < 0.35) & (body.template[:, 2] > 0.2) & (body.template[:, 2] < 0.6)
-    chest = np.flatnonzero(inside)
-    place = np.full(len(body.template), -1)
-    place[chest] = np.arange(len(chest))
-    near = place[body.neighbours[chest]]
-    edge = (near < 0).any(1)
-    step = np.zeros((len(chest), len(chest)), np.float32)
-    np.add.at(step, (np.arange(len(chest))[:, None], np.maximum(near, 0)), 0.5 / near.shape[1])
-    step += 0.5 * np.eye(len(chest), dtype=np.float32)
-    step[edge] = np.eye(len(chest), dtype=np.float32)[edge]
-    for _ in range(9):
-        step = step @ step
-    return chest, step
 
 
 @lru_cache(maxsize=4)
