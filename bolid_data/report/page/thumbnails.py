@@ -47,6 +47,11 @@ class Thumbnails:
                 self._left -= len(picture or "")
                 self._pictures[sha256, side] = picture
 
+    @property
+    def made(self) -> int:
+        """The number of photos with a picture."""
+        return len({sha256 for (sha256, _), picture in self._pictures.items() if picture})
+
     def get(self, sha256: str, side: int = SIDE) -> str | None:
         """The picture; None where there is none."""
         return self._pictures.get((sha256, side))
