@@ -81,7 +81,9 @@ def _histogram(
         {"low": low, "step": step, "last": bins - 1},
     ).fetchall()
     counts = {bin: (photos, kept) for bin, photos, kept in rows}
-    sides = [Side(rule.threshold, rule.op, values[f"limit_{rule.threshold}"], _out(con, rule, values)) for rule in rules]
+    sides = [
+        Side(rule.threshold, rule.op, values[f"limit_{rule.threshold}"], _out(con, rule, values)) for rule in rules
+    ]
     return Histogram(
         fact, rules[0].reason, sides, low, step, [counts.get(bin, (0, 0)) for bin in range(bins)], fact in _WHOLE,
         measured, lowest, highest,

@@ -55,7 +55,9 @@ def histogram(
     parts.append(Markup('<line class="axis" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
         _LEFT, WIDTH - _RIGHT, y=_TOP + height))  # fmt: skip
     parts += [
-        Markup('<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{}" y2="{}"/>').format(_TOP - 6, _TOP + height, x=x(at))
+        Markup('<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{}" y2="{}"/>').format(
+            _TOP - 6, _TOP + height, x=x(at)
+        )
         for at in limits
     ]
     shift = step / 2 if centred else 0.0

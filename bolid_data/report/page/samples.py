@@ -21,6 +21,10 @@ _MEANINGS = {
     "few_photos": "the person has too few photos left", "rejected": "somebody decided so by hand",
     "reassigned": "they were assigned to another person",
 }  # fmt: skip
+_SHORT = {
+    "watermark_unmarked": "watermark", "site_mark": "site mark", "other_faces": "faces without a body",
+    "between": "bits", "distance": "bits", "kept_photos": "photos left", "likeness": "similarity",
+}  # fmt: skip
 _OP = {"<": "<", ">": ">", "<=": "≤"}
 
 
@@ -65,7 +69,7 @@ def _figure(material: Material, photo: dict[str, Any], reason: str) -> dict[str,
 
 def fact_text(fact: dict[str, Any]) -> str:
     """A fact beside its threshold and its margin: width 847 < 1000 (−153)."""
-    name = fact["fact"].replace("_", " ")
+    name = _SHORT.get(fact["fact"], fact["fact"])
     if fact["threshold"] == "one_name":
         return f"{number(fact['value'])} names"
     relation = _OP[fact["op"]] if fact["out"] else {"<": "≥", ">": "≤", "<=": ">"}[fact["op"]]

@@ -41,7 +41,9 @@ class Thumbnails:
         """Makes the pictures of these photos, several at a time and in their order, as long as there is room."""
         missing = [sha256 for sha256 in dict.fromkeys(sha256s) if (sha256, side) not in self._pictures]
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            for sha256, picture in zip(missing, pool.map(lambda sha256: self._draw(sha256, side), missing), strict=True):
+            for sha256, picture in zip(
+                missing, pool.map(lambda sha256: self._draw(sha256, side), missing), strict=True
+            ):
                 if picture and len(picture) > self._left:
                     picture, self.left_out = None, self.left_out + 1
                 self._left -= len(picture or "")

@@ -36,7 +36,9 @@ SECTIONS: tuple[Maker, ...] = (
 FILE = "index.html"
 
 
-def write_page(dataset: Dataset, manifest: Manifest, out: Path | None = None, other: Other | None = None) -> dict[str, Any]:
+def write_page(
+    dataset: Dataset, manifest: Manifest, out: Path | None = None, other: Other | None = None
+) -> dict[str, Any]:
     """Writes the page to `out`, or to `report/index.html` in the dataset's folder. It is readable by its owner alone:
     it shows people's photos. Raises UsageError where there is no catalog.
 
