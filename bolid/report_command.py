@@ -46,10 +46,8 @@ def report(
 
 
 def _print(result: dict[str, Any]) -> None:
-    size = result["bytes"] / 1e6
-    say(
-        f"{result['file']}: {result['kept']} of {result['photos']} photos kept, {result['pictures']} shown, {size:.1f} MB"
-    )
+    counts = f"{result['kept']} of {result['photos']} photos kept, {result['pictures']} shown"
+    say(f"{result['file']}: {counts}, {result['bytes'] / 1e6:.1f} MB")
     if compared := result.get("compared"):
         difference = f"+{compared['gained']} kept only there, −{compared['lost']} kept only here"
         say(f"against {compared['with']}: {difference}")

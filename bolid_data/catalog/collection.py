@@ -1,4 +1,4 @@
-"""What was collected, for a report: hosts, failures, formats, sizes, captions, opt-outs, and how much each model did."""
+"""What was collected, for a report: hosts, failures, formats, sizes, captions, opt-outs, and what each model did."""
 
 from dataclasses import dataclass
 from typing import Any

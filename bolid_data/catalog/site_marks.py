@@ -137,7 +137,7 @@ class SiteMarks(Part):
             return locked_groups(con)
 
     def shown_by(self, least: float) -> dict[str, tuple[int, int]]:
-        """By mark, the number of photos on which it was looked for, and of those that show it: a score above `least`."""
+        """By mark, the number of photos on which it was looked for, and of those with a score above `least`."""
         with self._catalog.open(read_only=True) as con:
             rows = con.execute(
                 """SELECT model, count(*), count(*) FILTER (score > $least) FROM site_scores

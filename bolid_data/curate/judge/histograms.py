@@ -81,9 +81,7 @@ def _histogram(
         {"low": low, "step": step, "last": bins - 1},
     ).fetchall()
     counts = {bin: (photos, kept) for bin, photos, kept in rows}
-    sides = [
-        Side(rule.threshold, rule.op, values[f"limit_{rule.threshold}"], _out(con, rule, values)) for rule in rules
-    ]
+    sides = [_side(con, rule, values[f"limit_{rule.threshold}"]) for rule in rules]
     return Histogram(
         fact, rules[0].reason, sides, low, step, [counts.get(bin, (0, 0)) for bin in range(bins)], fact in _WHOLE,
         measured, lowest, highest,
@@ -93,9 +91,8 @@ def _histogram(
 def _edges(fact: str, first: float, last: float, limit: list[float]) -> tuple[float, float, int]:
     """The low edge of the first bin, the width of a bin, and the number of bins."""
     if fact in _WHOLE:
-        step = max(1, math.ceil((last - first + 1) / _BINS))
-        low = math.floor(first)
-        return low, step, math.floor((last - low) / step) + 1
+        each = max(1, math.ceil((last - first + 1) / _BINS))
+        return math.floor(first), each, math.floor((last - math.floor(first)) / each) + 1
     room = _ROOM * (last - first)
     if fact in _SHARES:
         first, last = 0.0, 1.0
@@ -106,9 +103,9 @@ def _edges(fact: str, first: float, last: float, limit: list[float]) -> tuple[fl
     return low, step, _BINS + 1
 
 
-def _out(con: duckdb.DuckDBPyConnection, rule: Rule, values: dict[str, float | None]) -> int:
-    limit = values[f"limit_{rule.threshold}"]
-    if limit is None:
-        return 0
-    query = f"SELECT count(*) FROM judged_facts WHERE {rule.fact} {rule.op} $limit"
-    return int(con.execute(query, {"limit": limit}).fetchall()[0][0])
+def _side(con: duckdb.DuckDBPyConnection, rule: Rule, limit: float | None) -> Side:
+    out = 0
+    if limit is not None:
+        query = f"SELECT count(*) FROM judged_facts WHERE {rule.fact} {rule.op} $limit"
+        ((out,),) = con.execute(query, {"limit": limit}).fetchall()
+    return Side(rule.threshold, rule.op, limit, out)

@@ -151,7 +151,8 @@ _NEAR = "(SELECT a AS sha256, b AS other, distance FROM near UNION ALL SELECT b,
 
 _DUPLICATES = f"""
 SELECT best.person, best.sha256, count(*) AS number,
-    list({{'sha256': copy.sha256, 'distance': near.distance}} ORDER BY near.distance DESC, copy.sha256)[:{_COPIES}] AS copies
+    list({{'sha256': copy.sha256, 'distance': near.distance}}
+        ORDER BY near.distance DESC, copy.sha256)[:{_COPIES}] AS copies
 FROM judged_facts copy JOIN {_NEAR} near USING (sha256)
 JOIN judged_facts best ON best.sha256 = near.other AND best.person = copy.person
 WHERE list_contains(copy.reasons, 'duplicate') AND best.kept AND near.distance <= $limit

@@ -13,7 +13,8 @@ _FACTS = {
     "watermark": ("Watermark", "probability, where nothing is known of the host"),
     "watermark_unmarked": ("Watermark", "probability, on hosts whose photos share no mark"),
     "keypoints": ("Keypoints", "of 17, certain enough"), "tilt": ("Tilt", "degrees from upright"),
-    "sharpness": ("Sharpness", ""), "brightness": ("Brightness", "mean, 0 to 1"), "colourfulness": ("Colourfulness", ""),
+    "sharpness": ("Sharpness", ""), "brightness": ("Brightness", "mean, 0 to 1"),
+    "colourfulness": ("Colourfulness", ""),
     "likeness": ("Identity similarity", "to the person's other photos"),
     "between": ("Distance to another person's photo", "bits, of pairs at most 10 apart"),
     "distance": ("Distance to a better photo", "bits, of pairs at most 10 apart"),
@@ -43,12 +44,13 @@ def _chart(histogram: Any) -> dict[str, Any]:
         {"threshold": side.threshold, "op": _OPS[side.op], "limit": side.limit, "out": side.out}
         for side in histogram.sides
     ]
-    label = f"{title}: {histogram.measured} photos from {charts.number(histogram.lowest)} to {charts.number(histogram.highest)}"
+    span = f"from {charts.number(histogram.lowest)} to {charts.number(histogram.highest)}"
     return {
         "title": title, "unit": unit, "fact": histogram.fact, "sides": sides, "measured": histogram.measured,
         "lowest": histogram.lowest, "highest": histogram.highest,
         "svg": charts.histogram(
-            histogram.bins, histogram.low, histogram.step, clipped, limits, label,
+            histogram.bins, histogram.low, histogram.step, clipped, limits,
+            f"{title}: {histogram.measured} photos {span}",
             centred=histogram.whole and histogram.step == 1,
         ),
     }  # fmt: skip

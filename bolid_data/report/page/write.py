@@ -1,6 +1,7 @@
 """`bolid report`: one HTML file about a dataset, which needs no script, no other file and no network."""
 
 import os
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,12 @@ def _environment() -> Environment:
         loader=PackageLoader("bolid_data.report.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=_visible,
     )  # fmt: skip
-    environment.filters |= {"number": charts.number, "size": size, "day": lambda at: f"{at:%Y-%m-%d %H:%M}" if at else "–",
-                            "shown": provenance.shown}  # fmt: skip
+    environment.filters |= {"number": charts.number, "size": size, "day": _day, "shown": provenance.shown}
     return environment
+
+
+def _day(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M}" if at else "–"
 
 
 def _visible(value: Any) -> Any:
