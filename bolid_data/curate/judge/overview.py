@@ -24,6 +24,8 @@ PICTURES = 300
 
 _MOST, _ALMOST_OUT, _KEPT = 24, 6, 24
 _GROUPS, _COPIES, _PAIRS = 12, 5, 12
+UNSHOWN = ("opted_out", "gone")
+"""Reasons of photos whose owner withdrew them: none is shown, for whatever other reason it is out."""
 _OF_MANY = ("no_person", "several_people", "several_faces", "few_photos")
 
 
@@ -93,8 +95,10 @@ _COUNTS = "SELECT reason, count(*) FROM (SELECT unnest(reasons) AS reason FROM j
 
 
 def _samples(con: duckdb.DuckDBPyConnection, reason: str, photos: int, share: int, thresholds: Filter) -> Samples:
+    if reason in UNSHOWN:
+        return Samples(photos, [], [])
     margin = f"margin_{reason}" if reason in margins_sql() else None
-    is_out = f"list_contains(reasons, '{_word(reason)}')"
+    is_out = f"list_contains(reasons, '{_word(reason)}') AND NOT list_has_any(reasons, {list(UNSHOWN)})"
     nearest = f"{is_out} ORDER BY {margin} DESC NULLS LAST, sha256, person LIMIT {share * 2 // 3}"
     near = _photos(con, nearest, thresholds) if margin else []
     # A sha256 is as good as a random number, and the same one in every report.
@@ -161,7 +165,10 @@ GROUP BY ALL ORDER BY number DESC, best.sha256 LIMIT {_GROUPS}
 
 # Each pair once; a photo under two names is a pair of distance 0 with itself.
 _TWO_NAMES = f"""
-WITH named AS (SELECT person, sha256 FROM judged_facts WHERE list_contains(reasons, 'two_names'))
+WITH named AS (
+    SELECT person, sha256 FROM judged_facts
+    WHERE list_contains(reasons, 'two_names') AND NOT list_has_any(reasons, {list(UNSHOWN)})
+)
 SELECT a.person AS person, a.sha256 AS sha256, b.person AS other_person, b.sha256 AS other, distance
 FROM named a JOIN (
     SELECT sha256, other, distance FROM {_NEAR} WHERE distance <= $limit

@@ -61,7 +61,7 @@ def _figures(material: Material, photos: list[dict[str, Any]], most: int) -> lis
 
 
 def _may_be_shown(photo: dict[str, Any]) -> bool:
-    return not UNSHOWN & {*photo["here"]["reasons"], *photo["other"]["reasons"]}
+    return not {*UNSHOWN} & {*photo["here"]["reasons"], *photo["other"]["reasons"]}
 
 
 def _listed(material: Material, photo: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bolid_data.curate.judge.framing import FACINGS, FRAMINGS
-from bolid_data.curate.judge.overview import Overview, Samples, overview
+from bolid_data.curate.judge.overview import UNSHOWN, Overview, Samples, overview
 from bolid_data.curate.judge.preview import Comparison
 from bolid_data.curate.judge.verdicts import funnel
 from bolid_data.dataset import Dataset
@@ -15,8 +15,6 @@ from bolid_data.report import show
 from bolid_data.report.page.thumbnails import Thumbnails
 
 MAX_PEOPLE = show.MAX_PEOPLE
-UNSHOWN = {"opted_out", "gone"}
-"""Reasons of photos whose owner withdrew them: a page names them, and shows none."""
 
 
 @dataclass(frozen=True)

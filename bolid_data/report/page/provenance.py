@@ -13,7 +13,7 @@ _MAX_DECISIONS = 100
 
 _LICENCES = (
     (r"(^|[^a-z])nc([^a-z]|$)|non-?commercial|research", "restricted",
-     "Not for commercial use. Photos that it chose and captions that it wrote may inherit that: ask before publishing."),
+     "Not for commercial use. Photos that it chose and captions that it wrote may inherit that: ask first."),
     (r"^agpl", "copyleft",
      "Whoever hands on or serves the weights has to offer the source of what uses them, under the same licence."),
     (r"^l?gpl", "copyleft", "Whoever hands on the weights does so under the same licence."),
@@ -70,8 +70,8 @@ def settings(material: Material) -> Section:
 def threshold_rows(thresholds: Filter) -> list[dict[str, Any]]:
     fields = type(thresholds).model_fields
     return [
-        {"key": key, "value": shown(value), "default": shown(fields[key].default), "changed": value != fields[key].default,
-         "text": fields[key].description or ""}
+        {"key": key, "value": shown(value), "default": shown(fields[key].default), "text": fields[key].description,
+         "changed": value != fields[key].default}
         for key, value in thresholds.model_dump().items()
     ]  # fmt: skip
 

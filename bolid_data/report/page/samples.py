@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bolid_data.report.page.charts import number
-from bolid_data.report.page.material import UNSHOWN, Material, Section, short_name
+from bolid_data.report.page.material import Material, Section, short_name
 
 _MEANINGS = {
     "broken": "cannot be decoded", "opted_out": "their owner opted out; none is shown",
@@ -33,12 +33,10 @@ def samples(material: Material) -> Section | None:
         return None
     sheets = []
     for reason, chosen in material.overview.samples.items():
-        hidden = reason in UNSHOWN
         sheets.append(
             {
                 "reason": reason, "words": material.words(reason), "photos": chosen.photos,
-                "meaning": _MEANINGS.get(reason, ""), "hidden": hidden,
-                "out": [] if hidden else figures(material, chosen.out, reason),
+                "meaning": _MEANINGS.get(reason, ""), "out": figures(material, chosen.out, reason),
                 "almost_out": figures(material, chosen.almost_out, reason),
             }
         )  # fmt: skip
@@ -48,7 +46,7 @@ def samples(material: Material) -> Section | None:
 
 def figures(material: Material, photos: Sequence[dict[str, Any]], reason: str = "") -> list[dict[str, Any]]:
     """Photos as the macro `figure` shows them."""
-    material.thumbnails.make(photo["sha256"] for photo in photos if not UNSHOWN & set(photo["reasons"]))
+    material.thumbnails.make(photo["sha256"] for photo in photos)
     return [_figure(material, photo, reason) for photo in photos]
 
 
