@@ -1,5 +1,5 @@
 """How the facts that rules compare are distributed, for charts: counted by DuckDB, in bins that begin or end at the
-threshold, so that no bin mixes photos on both sides of it."""
+(first) threshold, so that no bin mixes photos on both sides of it."""
 
 import math
 from collections.abc import Iterator

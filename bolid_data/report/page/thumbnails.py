@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from markupsafe import Markup
 from PIL import Image
 
 from bolid_data.errors import BolidError
@@ -86,7 +87,7 @@ def _head(image: Image.Image) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def _uri(image: Image.Image, side: int) -> str:
+def _uri(image: Image.Image, side: int) -> Markup:
     content = b""
     for scale, quality in _QUALITIES:
         small = image.copy()
@@ -97,4 +98,4 @@ def _uri(image: Image.Image, side: int) -> str:
         content = file.getvalue()
         if len(content) <= _MAX_PICTURE:
             break
-    return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
+    return Markup("data:image/webp;base64,") + base64.b64encode(content).decode()

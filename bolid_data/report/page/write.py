@@ -35,6 +35,8 @@ SECTIONS: tuple[Maker, ...] = (
 """The sections in their order. One more is a function here, and its template."""
 
 FILE = "index.html"
+_MAX_TEXT = 500
+"""Characters of a caption, a name or a remark that the page has at most."""
 
 
 def write_page(
@@ -101,8 +103,11 @@ def _day(at: datetime | None) -> str:
 
 
 def _visible(value: Any) -> Any:
-    """Text of strangers without characters that a browser would not show, or would reorder the page by."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+    """Text of strangers, cut where it is long, and without characters that a browser would not show, or would reorder
+    the page by."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return printable(value if len(value) <= _MAX_TEXT else f"{value[:_MAX_TEXT]}…")
 
 
 def size(number: int | None) -> str:

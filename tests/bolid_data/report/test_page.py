@@ -13,7 +13,9 @@ from bolid_data.catalog import Catalog
 from bolid_data.curate.judge import judge, overview
 from bolid_data.manifest import Filter
 from bolid_data.records import ListedPerson, Model
+from tests.bolid_data.curate.site_marks.test_update import MARKED, add, measure
 from tests.support.commands import Done, bolid
+from tests.support.marked_hosts import host
 from tests.support.measured_dataset import LENIENT, MODELS, World, jpeg, view
 
 MANIFEST = """
@@ -291,9 +293,19 @@ def test_an_opt_out_deletes_the_page(world: World) -> None:
     assert sha256 not in tree.html and other in tree.html
 
 
+def test_a_site_s_mark_is_shown_with_its_host(world: World) -> None:
+    add(world, host(14, MARKED))
+    add(world, host(6, seed=40))
+    measure(world)
+    world.judge(Filter(min_width=1, min_height=1, min_photos_per_person=1, max_hamming=0))
+    tree = page(world)
+    assert "a.example photos of about" in (mark := text(tree, "#site_marks .mark"))
+    assert "14 of 20 photos show it (above 0.25)" in mark
+    assert str(tree.css_first("#site_marks img").attributes["src"]).startswith("data:image/webp;base64,")
+    assert "max_site_mark out if > 0.25: 14" in text(tree, "#distributions")
+
+
 def _only(catalog: Catalog) -> str:
     with catalog.open(read_only=True) as con:
         ((sha256,),) = con.execute("SELECT sha256 FROM photos").fetchall()
     return str(sha256)
-
-

@@ -21,12 +21,16 @@ def noise(seed: int, side: int = 320) -> bytes:
     return file.getvalue()
 
 
-def made(photos: list[bytes], max_bytes: int = MAX_BYTES, side: int = SIDE) -> tuple[Thumbnails, list[Image.Image | None]]:
+def made(
+    photos: list[bytes], max_bytes: int = MAX_BYTES, side: int = SIDE
+) -> tuple[Thumbnails, list[Image.Image | None]]:
     by_sha256 = {hashlib.sha256(data).hexdigest(): data for data in photos}
     thumbnails = Thumbnails(by_sha256.__getitem__, "white", max_bytes)
     thumbnails.make(by_sha256, side)
     uris = [thumbnails.get(sha256, side) for sha256 in by_sha256]
-    return thumbnails, [uri and Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) or None for uri in uris]
+    return thumbnails, [
+        (uri and Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))) or None for uri in uris
+    ]
 
 
 def test_a_picture_keeps_the_shape_of_its_photo() -> None:
