@@ -21,16 +21,18 @@ def noise(seed: int, side: int = 320) -> bytes:
     return file.getvalue()
 
 
-def made(
-    photos: list[bytes], max_bytes: int = MAX_BYTES, side: int = SIDE
-) -> tuple[Thumbnails, list[Image.Image | None]]:
+Made = tuple[Thumbnails, list[Image.Image | None]]
+
+
+def made(photos: list[bytes], max_bytes: int = MAX_BYTES, side: int = SIDE) -> Made:
     by_sha256 = {hashlib.sha256(data).hexdigest(): data for data in photos}
     thumbnails = Thumbnails(by_sha256.__getitem__, "white", max_bytes)
     thumbnails.make(by_sha256, side)
-    uris = [thumbnails.get(sha256, side) for sha256 in by_sha256]
-    return thumbnails, [
-        (uri and Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))) or None for uri in uris
-    ]
+    return thumbnails, [opened(thumbnails.get(sha256, side)) for sha256 in by_sha256]
+
+
+def opened(uri: str | None) -> Image.Image | None:
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) if uri else None
 
 
 def test_a_picture_keeps_the_shape_of_its_photo() -> None:
