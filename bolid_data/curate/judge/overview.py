@@ -23,6 +23,7 @@ PICTURES = 300
 """Photos shown as samples of reasons, of all reasons together."""
 
 _MOST, _ALMOST_OUT, _KEPT = 24, 6, 24
+_UNKNOWN = 5
 _GROUPS, _COPIES, _PAIRS = 12, 5, 12
 UNSHOWN = ("opted_out", "gone")
 """Reasons of photos whose owner withdrew them: none is shown, for whatever other reason it is out."""
@@ -65,7 +66,8 @@ def overview(catalog: Catalog, portraits: Sequence[str] = ()) -> Overview | None
         counts = dict(con.execute(_COUNTS).fetchall())
         share = max(4, min(_MOST, PICTURES // max(1, len(counts)) - _ALMOST_OUT))
         known = [reason for reason in REASONS if reason in counts]
-        others = sorted(counts.keys() - set(known))  # of photos that were withdrawn since: `reassigned`
+        # Of photos that were withdrawn since: `reassigned`; in a stranger's catalog, whatever stands there.
+        others = sorted(counts.keys() - set(known))[:_UNKNOWN]
         return Overview(
             thresholds, models,
             {reason: _samples(con, reason, counts[reason], share, thresholds) for reason in known + others},

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from bolid_data.report.page import charts
-from bolid_data.report.page.material import Material, Section
+from bolid_data.report.page.material import Histogram, Material, Section
 
 _FACTS = {
     "width": ("Width", "pixels"), "height": ("Height", "pixels"), "aspect": ("Width ÷ height", ""),
@@ -28,7 +28,7 @@ def distributions(material: Material) -> Section | None:
     return Section("distributions", "Thresholds", {"charts": [_chart(shown) for shown in material.overview.histograms]})
 
 
-def _chart(histogram: Any) -> dict[str, Any]:
+def _chart(histogram: Histogram) -> dict[str, Any]:
     title, unit = _FACTS.get(histogram.fact, (histogram.fact, ""))
     high = histogram.low + histogram.step * len(histogram.bins)
     excluded, limits = [], []

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bolid_data.curate.judge.framing import FACINGS, FRAMINGS
+from bolid_data.curate.judge.histograms import Histogram
 from bolid_data.curate.judge.overview import UNSHOWN, Overview, Samples, overview
 from bolid_data.curate.judge.preview import Comparison
 from bolid_data.curate.judge.verdicts import funnel
@@ -84,6 +85,6 @@ def short_name(file: str | None) -> str:
 
 
 __all__ = [
-    "FACINGS", "FRAMINGS", "MAX_PEOPLE", "UNSHOWN", "Comparison", "Filter", "Maker", "Material", "Other", "Samples",
+    "FACINGS", "FRAMINGS", "MAX_PEOPLE", "Histogram", "UNSHOWN", "Comparison", "Filter", "Maker", "Material", "Other", "Samples",
     "Section", "gather", "short_name",
 ]  # fmt: skip
