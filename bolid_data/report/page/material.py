@@ -85,6 +85,6 @@ def short_name(file: str | None) -> str:
 
 
 __all__ = [
-    "FACINGS", "FRAMINGS", "MAX_PEOPLE", "Histogram", "UNSHOWN", "Comparison", "Filter", "Maker", "Material", "Other", "Samples",
-    "Section", "gather", "short_name",
+    "FACINGS", "FRAMINGS", "MAX_PEOPLE", "UNSHOWN", "Comparison", "Filter", "Histogram", "Maker", "Material", "Other",
+    "Samples", "Section", "gather", "short_name",
 ]  # fmt: skip
