@@ -20,6 +20,8 @@ CROSSINGS = {
     ("bolid_data.collect.run", "bolid_data.gallery"),
     ("bolid_data.collect.rebuild", "bolid_data.gallery"),
     ("bolid_data.report.show", "bolid_data.curate.judge"),
+    ("bolid_data.report.page.material", "bolid_data.curate.judge"),
+    ("bolid_data.report.page.others", "bolid_data.curate.judge"),
 }
 """What one room may import of another: a command's `run` serves the gallery, a report words what was judged."""
 
