@@ -11,6 +11,7 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.images import PIXELS_VERSION
 from bolid_data.lockfile import VERSION, ShardRecipe, canonical, local_lock, lock_digest
+from bolid_data.manifest import Consent
 from bolid_data.paths import regular_file
 from bolid_data.pending import Pending
 from bolid_data.progress import bar, note
@@ -35,12 +36,18 @@ def write_lock(
         "max_size": int(recipe.shape.max_size),
         **source,
         **content,
+        "people": [_with_consent(row, recipe.consent) for row in content["people"]],
         "shards": shards,
         "index": index_digest(pending.index),
         "measurements": file_sha256(pending.measurements),
     }
     pending.sync()
     return seal(lock, pending.lock)
+
+
+def _with_consent(person: dict[str, Any], consent: Consent) -> dict[str, Any]:
+    recorded = consent.of(person["person"]).recorded()
+    return person | {"consent": recorded} if recorded else person
 
 
 def seal(lock: dict[str, Any], file: Path) -> dict[str, Any]:
