@@ -163,6 +163,21 @@ class ShardIndex:
             for row in self._rows(table, order=()):
                 yield table, {column: value for column, value in row.items() if column not in left_out}
 
+    def write_samples(self, file: Path) -> None:
+        """Writes what a sample's own files say of it to a Parquet file, a row per sample, in the order of the shards.
+
+        Only for an index that matches its lock: writing a file needs what is otherwise denied to an index.
+        """
+        quoted = str(self.path).replace("'", "''"), str(file).replace("'", "''")
+        with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as con:
+            con.execute(f"ATTACH '{quoted[0]}' AS shards (READ_ONLY)")
+            con.execute(
+                f"""COPY (
+                    SELECT key, person, split, shard, sha256, width, height, caption, keypoints
+                    FROM shards.samples ORDER BY split, shard, "offset"
+                ) TO '{quoted[1]}' (FORMAT parquet)"""
+            )
+
     def _rows(
         self,
         table: str,

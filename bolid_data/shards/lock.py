@@ -66,9 +66,10 @@ def index_digest(index: Path, added: bool = True) -> str:
     return digest.hexdigest()
 
 
-def verify(dataset: Dataset) -> list[dict[str, str]]:
+def verify(dataset: Dataset, store: bool = True) -> list[dict[str, str]]:
     """All differences from the lock: `file` and `problem` (changed | missing | extra, or stale for shards that contain
-    withdrawn photos, and for a lock that lacks decisions made since).
+    withdrawn photos, and for a lock that lacks decisions made since). Without `store`, the photos in the store are not
+    read.
 
     Raises UsageError when there is no lock, or one that `bolid shard` did not write.
     """
@@ -78,7 +79,7 @@ def verify(dataset: Dataset) -> list[dict[str, str]]:
         raise UsageError(f"{dataset.lock}: no such lock; run `bolid shard` first") from None
     if lock is None:
         return [{"file": dataset.lock.name, "problem": "changed"}]
-    problems = [{"file": file, "problem": problem} for file, problem in _differences(dataset, lock)]
+    problems = [{"file": file, "problem": problem} for file, problem in _differences(dataset, lock, store)]
     for entry in problems:
         note(f"verify: {entry['file']}: {entry['problem']}")
     if changes := decisions_since_lock(dataset):
@@ -89,7 +90,7 @@ def verify(dataset: Dataset) -> list[dict[str, str]]:
     return problems
 
 
-def _differences(dataset: Dataset, lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _differences(dataset: Dataset, lock: dict[str, Any], store: bool) -> Iterator[tuple[str, str]]:
     pinned = {entry["shard"]: entry for entry in lock["shards"]}
     stale = find_stale(dataset)
     if decisions_since_lock(dataset):
@@ -112,7 +113,11 @@ def _differences(dataset: Dataset, lock: dict[str, Any]) -> Iterator[tuple[str, 
         yield dataset.measurements.name, "missing"
     elif file_sha256(dataset.measurements) != lock["measurements"]:
         yield dataset.measurements.name, "changed"
-    yield from _photo_differences(dataset, {photo["sha256"] for photo in lock["photos"]}, stale.opted_out)
+    pinned_photos = {photo["sha256"] for photo in lock["photos"]}
+    if store:
+        yield from _photo_differences(dataset, pinned_photos, stale.opted_out)
+    elif pinned_photos & stale.opted_out:
+        yield dataset.lock.name, "stale"
 
 
 def _photo_differences(dataset: Dataset, pinned: set[str], opted_out: frozenset[str]) -> Iterator[tuple[str, str]]:

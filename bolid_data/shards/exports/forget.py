@@ -31,7 +31,10 @@ def remove_from_exports(dataset: Dataset, person: str, photos: Collection[str]) 
 
     cleaned, elsewhere, forgotten = [], [], []
     for export in dataset.catalog.exports.all():
-        if not export.inside:
+        if export.published:
+            elsewhere.append(export.folder)
+            note(f"forget: {export.folder}: published, perhaps with the person: publish again, and delete its history")
+        elif not export.inside:
             if _may_hold(Path(export.folder), export, is_unwanted):
                 elsewhere.append(export.folder)
                 note(f"forget: {export.folder}: an export outside of the dataset, which you have to delete yourself")
