@@ -32,9 +32,7 @@ class _RefusedError(Exception):
 def publish(
     manifest: ManifestFile,
     repository: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the hub: OWNER/NAME.")],
-    run: Annotated[
-        str | None, typer.Option(help="Publish the adapter of this run, instead of the dataset.")
-    ] = None,
+    run: Annotated[str | None, typer.Option(help="Publish the adapter of this run, instead of the dataset.")] = None,
     dry_run: Annotated[
         Path | None,
         typer.Option("--dry-run", metavar="DIR", help="Write the repository to a new folder; nothing is uploaded."),
@@ -102,23 +100,23 @@ def _dataset(
     if checked.refused:
         raise _RefusedError(checked.refused)
     with dataset_files.temporary() as made:
-        yield dataset_files.publication(
-            manifest, dataset, checked, repository, Path(made), with_lock, licence, today
-        )
+        yield dataset_files.publication(manifest, dataset, checked, repository, Path(made), with_lock, licence, today)
 
 
 @contextmanager
 def _adapter(
     manifest: Manifest, dataset: Dataset, repository: str, run: str, licence: str | None
 ) -> Iterator[Publication]:
-    from bolid_data.shards.publish.adapter import check_people
+    from bolid_data.shards.publish.adapter import check_run
     from bolid_train.publish import run as adapter_files
 
-    people = adapter_files.trained_on(dataset.root, run)
-    refused = check_people(manifest, dataset, people, datetime.date.today())
+    people, today = adapter_files.trained_on(dataset.root, run), datetime.date.today()
+    refused, pictures = check_run(manifest, dataset, run, people.key, people.ids, people.is_salted, people.count, today)
     if refused:
         raise _RefusedError(refused)
-    yield adapter_files.publication(manifest, dataset.root, run, repository, licence)
+    if not pictures:
+        note("publish: pictures are left out: they may show people of the dataset who have no valid basis")
+    yield adapter_files.publication(manifest, dataset.root, run, repository, licence, pictures)
 
 
 def _hand_on(
@@ -166,7 +164,9 @@ def _ask(repository: Repository, sizes: dict[str, int], public: bool) -> None:
     where = f"{repository.url} ({'PUBLIC' if public else 'private'}{'' if repository.exists else ', new'})"
     typer.confirm(one_line(f"Upload {what} to {where}?"), abort=True, err=True)
     if public:
-        typer.confirm("Everybody will be able to copy it, and copies cannot be taken back. Publish?", abort=True, err=True)
+        typer.confirm(
+            "Everybody will be able to copy it, and copies cannot be taken back. Publish?", abort=True, err=True
+        )
 
 
 def _list(sizes: dict[str, int]) -> None:

@@ -64,7 +64,7 @@ def _known_keys(table: tuple[str, ...], kind: object, schema: dict[str, Any]) ->
     section = schema
     for key in table:
         of_each = section.get("patternProperties", {}).values()  # a table for each person
-        value = section.get("properties", {}).get(key) or next(iter(of_each), {})
+        value: dict[str, Any] = section.get("properties", {}).get(key) or next(iter(of_each), {})
         if "patternProperties" in value:
             section = value
             continue

@@ -7,17 +7,18 @@ from typing import Any
 
 from bolid_data.printable import one_line
 
-_SYNTAX = re.compile(r"""([!"#$%&'()*+\-./:;<=>?@\[\\\]^_`{|}~])""")
-_HARMLESS = set("""'"(),;%?/""")
+_SYNTAX = re.compile(r"[!#$&*:<>@\[\\\]^_`{|}~]|(?<=www)\.", re.IGNORECASE)
+"""What starts markup within a line, or makes an address a link."""
 
 
 def escaped(text: object) -> str:
-    r"""A text as it is shown, on one line: nothing in it is Markdown, HTML or a link.
+    r"""A text as it is shown within a line: nothing in it is Markdown, HTML or a link. Not for the beginning of a line,
+    where a number or a dash starts a list.
 
-    >>> escaped("<b>a|b</b>"), escaped("# no heading")
-    ('\\<b\\>a\\|b\\</b\\>', '\\# no heading')
+    >>> print(escaped("<b>a|b</b> 0.5"))
+    \<b\>a\|b\</b\> 0.5
     """
-    return _SYNTAX.sub(lambda match: match[1] if match[1] in _HARMLESS else f"\\{match[1]}", one_line(text))
+    return _SYNTAX.sub(r"\\\g<0>", one_line(text))
 
 
 def code(text: object) -> str:

@@ -69,9 +69,14 @@ class Repository:
     @property
     def url(self) -> str:
         """Its address."""
-        from huggingface_hub import constants
+        return repository_url(self.name, self.kind)
 
-        return f"{constants.ENDPOINT}/{'datasets/' if self.kind == 'dataset' else ''}{self.name}"
+
+def repository_url(name: str, kind: Kind) -> str:
+    """The address of a repository on the hub of HF_ENDPOINT."""
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{name}"
 
 
 def find_repository(name: str, kind: Kind) -> Repository:
@@ -128,10 +133,14 @@ def _asked(name: str, question: Callable[[], Any]) -> Any:
         return question()
     except RepositoryNotFoundError as error:
         if error.response is not None and error.response.status_code == 401:
-            raise BolidError(f"{name}: {constants.ENDPOINT} asks who you are; run `hf auth login`, or set HF_TOKEN") from error
+            raise BolidError(
+                f"{name}: {constants.ENDPOINT} asks who you are; run `hf auth login`, or set HF_TOKEN"
+            ) from error
         raise
     except OfflineModeIsEnabled as error:
-        raise BolidError(f"{name}: HF_HUB_OFFLINE is set, so nothing is published; --dry-run DIR needs no hub") from error
+        raise BolidError(
+            f"{name}: HF_HUB_OFFLINE is set, so nothing is published; --dry-run DIR needs no hub"
+        ) from error
     except HfHubHTTPError as error:
         said = error.server_message or (str(error).splitlines() or ["no reason given"])[0]
         raise BolidError(f"{name}: {constants.ENDPOINT} refused: {said}") from error

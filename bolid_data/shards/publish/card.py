@@ -1,5 +1,6 @@
 """The card of a dataset's repository (README.md)."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -24,8 +25,8 @@ def dataset_card(contents: Contents, repository: str) -> bytes:
 
 def _header(contents: Contents) -> dict[str, Any]:
     gate = (
-        "These are photos of real people. State who you are and what you use them for. You delete a person from your copy "
-        "when the owner does."
+        "These are photos of real people. State who you are and what you use them for. You delete a person from your "
+        "copy when the owner does."
     )
     return {
         "license": contents.licence or "other",
@@ -52,8 +53,8 @@ def _text(contents: Contents, repository: str) -> Iterator[str]:
     if not contents.is_synthetic:
         yield ""
         yield (
-            "> **These are photos of real people.** Keep the repository private, or gate it: on its settings page, require "
-            "that you approve each request for access. Whoever has a copy has to delete a person when you do."
+            "> **These are photos of real people.** Keep the repository private, or gate it: on its settings page, "
+            "require that you approve each request for access. Whoever has a copy has to delete a person when you do."
         )
     yield from _section("Splits", _splits(contents))
     yield from _section("People, and on what basis", _people(contents))
@@ -98,11 +99,11 @@ def _people(contents: Contents) -> Iterator[str]:
     known = Counter(basis.basis for basis in contents.basis.values() if basis.basis in BASES)
     yield ""
     for word in known:
-        yield f"- {escaped(word)}: {BASES[word or '']}"
+        yield f"- {code(word)}: {BASES[word or '']}"
     yield ""
     yield (
-        "A person is named by a slug, here, in the keys of the samples and in their JSON; it may be made of the person's "
-        "name. After the day in the last column, the person's photos may no longer be used."
+        "A person is named by a slug, here, in the keys of the samples and in their JSON; it may be made of the "
+        "person's name. After the day under \"until\", if there is one, the person's photos may no longer be used."
     )
 
 
@@ -127,7 +128,7 @@ def _making(contents: Contents) -> Iterator[str]:
     defaults = Filter().model_dump(mode="json")
     given = contents.lock["thresholds"]
     rows = [
-        (code(name), escaped(given[name]), "" if given[name] == default else escaped(default))
+        (code(name), code(_toml(given[name])), "" if given[name] == default else code(_toml(default)))
         for name, default in defaults.items()
         if given.get(name) is not None
     ]
@@ -141,7 +142,12 @@ def _making(contents: Contents) -> Iterator[str]:
         yield ""
         yield f"Every caption begins with the trigger word {code(trigger)}."
     yield ""
-    yield f"Written by bolid {version('bolid')}; the dataset's lock is {code(contents.lock_sha256)}, which adapters record."
+    lock = code(contents.lock_sha256)
+    yield f"Written by bolid {version('bolid')}; the dataset's lock is {lock}, which adapters record."
+
+
+def _toml(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _models(contents: Contents) -> list[dict[str, Any]]:
@@ -178,16 +184,19 @@ def _files(contents: Contents, repository: str) -> Iterator[str]:
 def _removal(contents: Contents) -> Iterator[str]:
     contact = f"Write to {escaped(contents.contact)}" if contents.contact else "Write to the owner of this repository"
     yield (
-        f"{contact}, or open a discussion here. The owner runs `bolid forget` and publishes again, and the person is in "
-        "none of the new files. Earlier commits have to be deleted too (`HfApi.super_squash_history`), and so does every "
-        "copy: whoever downloaded the dataset downloads it again. Models that were trained on the person keep what they "
-        "learnt, and have to be trained again."
+        f"{contact}, or open a discussion here. The owner runs `bolid forget` and publishes again, and the person is "
+        "in none of the new files. Earlier commits have to be deleted too (`HfApi.super_squash_history`), and so does "
+        "every copy: whoever downloaded the dataset downloads it again. Models that were trained on the person keep "
+        "what they learnt, and have to be trained again."
     )
 
 
 def _licence(contents: Contents) -> Iterator[str]:
     if contents.licence:
         yield f"The dataset is under {escaped(contents.licence)}."
+        return
+    if contents.is_synthetic:
+        yield "None is granted."
         return
     yield (
         "None is granted beyond what the people in the table agreed to. The photos may be used for that alone, and as "

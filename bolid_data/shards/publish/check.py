@@ -56,8 +56,8 @@ def without_basis(consent: Consent, people: Iterable[str], today: datetime.date)
 def refusal(refused: dict[str, str]) -> BolidError:
     """The error that says what to do about people without a valid basis."""
     return BolidError(
-        f"not published: {counted(len(refused), 'person has', 'people have')} no valid basis, listed above; record it in "
-        "[consent] of the manifest and run `bolid shard`, or remove them with `bolid forget`"
+        f"not published: {counted(len(refused), 'person has', 'people have')} no valid basis, listed above; record it "
+        "in [consent] of the manifest and run `bolid shard`, or remove them with `bolid forget`"
     )
 
 
@@ -70,7 +70,9 @@ def _refuse_removed(dataset: Dataset, index: ShardIndex, lock: dict[str, Any] | 
         people |= {row["person"] for row in lock["people"]}
         photos |= {row["sha256"] for row in lock["photos"]}
     if any(map(removed.person, people)) or any(map(removed.photo, photos)):
-        raise BolidError(f"{dataset.root}: holds what was forgotten or opted out; run `bolid dataset`, and publish again")
+        raise BolidError(
+            f"{dataset.root}: holds what was forgotten or opted out; run `bolid dataset`, and publish again"
+        )
 
 
 def _refuse_outdated_record(consent: Consent, lock: dict[str, Any], people: Iterable[str]) -> None:

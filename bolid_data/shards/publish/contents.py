@@ -56,9 +56,7 @@ class Contents:
         return all(basis.basis == "synthetic" for basis in self.basis.values())
 
 
-def count(
-    checked: Checked, lock_sha256: str, with_lock: bool, licence: str | None, contact: str | None
-) -> Contents:
+def count(checked: Checked, lock_sha256: str, with_lock: bool, licence: str | None, contact: str | None) -> Contents:
     lock = checked.lock
     contents = Contents(lock["name"], licence, lock, lock_sha256, checked.basis, with_lock, contact)
     contents.splits = {name: Split() for name, _ in lock["splits"]}

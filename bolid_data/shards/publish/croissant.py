@@ -56,7 +56,7 @@ _KEY_OF_FILE = r"^([a-z0-9_-]+)(?:\.jpg)?$"
 """Also matches a key, as readers may apply it twice."""
 
 
-def croissant(contents: Contents, repository: str, table_sha256: str, table_bytes: int, today: datetime.date) -> bytes:
+def croissant(contents: Contents, url: str, table_sha256: str, table_bytes: int, today: datetime.date) -> bytes:
     """The content of `croissant.json`. Files are named relative to it, so that it describes a copy of the repository
     wherever that is."""
     content = {
@@ -66,9 +66,9 @@ def croissant(contents: Contents, repository: str, table_sha256: str, table_byte
         "name": contents.name,
         "description": description(contents),
         "license": contents.licence or "See README.md: the photos may be used as the people on them agreed to.",
-        "url": f"https://huggingface.co/datasets/{repository}",
+        "url": url,
         "version": "1.0.0",
-        "citeAs": f"{repository}, lock {contents.lock['sha256']}",
+        "citeAs": f"{contents.name}, {url}, lock {contents.lock_sha256}",
         "datePublished": today.isoformat(),
         "keywords": ["people", "photos", "captions", "keypoints"],
         "rai:dataCollection": collection(contents),
@@ -80,8 +80,8 @@ def croissant(contents: Contents, repository: str, table_sha256: str, table_byte
         "rai:dataUseCases": uses(contents),
         "rai:dataLimitations": limitations(contents),
         "rai:dataReleaseMaintenancePlan": (
-            "Somebody who withdraws consent is removed, and the dataset is published again without them. Copies have to "
-            "follow: README.md says how."
+            "Somebody who withdraws consent is removed, and the dataset is published again without them. Copies have "
+            "to follow: README.md says how."
         ),
         "distribution": list(_distribution(contents, table_sha256, table_bytes)),
         "recordSet": [_splits(contents), _samples()],
@@ -142,7 +142,7 @@ def _splits(contents: Contents) -> dict[str, Any]:
 
 def _samples() -> dict[str, Any]:
     image = {"fileSet": {"@id": "images"}}
-    fields = [
+    fields: list[dict[str, Any]] = [
         {
             "@id": "samples/key",
             "description": "The sample's key: the name of its files in the tar.",
@@ -169,7 +169,7 @@ def _samples() -> dict[str, Any]:
         ),
         {
             "@id": "samples/keypoints",
-            "description": "COCO's 17 keypoints of the person as (x, y, confidence), in pixels of the JPEG; not of all.",
+            "description": "COCO's 17 keypoints as (x, y, confidence), in pixels of the JPEG; none of a few photos.",
             "dataType": "sc:Float",
             "isArray": True,
             "arrayShape": "17,3",

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Manifest, WebSource
-from bolid_data.publication import Publication
+from bolid_data.publication import Publication, repository_url
 from bolid_data.shards.publish.card import dataset_card
 from bolid_data.shards.publish.check import Checked
 from bolid_data.shards.publish.contents import count
@@ -42,7 +42,9 @@ def publication(
     checked.index.write_samples(table)
     contact = manifest.source.contact if isinstance(manifest.source, WebSource) else None
     contents = count(checked, file_sha256(dataset.lock), with_lock, licence, contact)
-    files: dict[str, Path | bytes] = {f"shards/{tar['shard']}": dataset.shards / tar["shard"] for tar in checked.lock["shards"]}
+    files: dict[str, Path | bytes] = {
+        f"shards/{tar['shard']}": dataset.shards / tar["shard"] for tar in checked.lock["shards"]
+    }
     files[SAMPLES] = table
     if with_lock:
         files |= {
@@ -50,7 +52,9 @@ def publication(
             "measurements.parquet": dataset.measurements,
             "shards/index.duckdb": dataset.index,
         }
-    files["croissant.json"] = croissant(contents, repository, file_sha256(table), table.stat().st_size, today)
+    files["croissant.json"] = croissant(
+        contents, repository_url(repository, "dataset"), file_sha256(table), table.stat().st_size, today
+    )
     files["README.md"] = dataset_card(contents, repository)
     return Publication("dataset", files)
 

@@ -24,13 +24,15 @@ def description(contents: Contents) -> str:
     what = "Drawn pictures" if contents.is_synthetic else "Photos"
     return (
         f"{what} of {words.people(len(contents.basis))}, grouped by person, with captions and keypoints: "
-        f"{words.photos(contents.photos)} in {len(contents.splits)} splits. Every photo shows exactly "
-        f"{words.people(contents.lock['thresholds'].get('people', 1))}."
+        f"{words.photos(contents.photos)} in {words.counted(len(contents.splits), 'split')}."
     )
 
 
 def collection(contents: Contents) -> str:
-    kind = contents.lock.get("source", {}).get("kind", "")
+    source = contents.lock.get("source", {})
+    if source.get("serve_gallery"):
+        return "Drawn by a program: the embedded gallery of bolid."
+    kind = source.get("kind", "")
     return f"Collected from {_SOURCES.get(kind, 'a source that the lock does not name')}."
 
 
@@ -71,5 +73,5 @@ def uses(contents: Contents) -> list[str]:
 def limitations(contents: Contents) -> list[str]:
     return [
         "Who is in it depends on the source: it represents no population.",
-        "Not for identifying, tracking or classifying people, nor for images of a person without that person's consent.",
+        "Not for identifying, tracking or classifying people, nor for images of somebody who did not agree to them.",
     ]
