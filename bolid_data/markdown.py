@@ -7,7 +7,7 @@ from typing import Any
 
 from bolid_data.printable import one_line
 
-_SYNTAX = re.compile(r"[!#$&*:<>@\[\\\]^_`{|}~]|(?<=www)\.", re.IGNORECASE)
+_SYNTAX = re.compile(r"[!#$&*<>@\[\\\]^_`{|}~]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """What starts markup within a line, or makes an address a link."""
 
 

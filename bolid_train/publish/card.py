@@ -29,7 +29,7 @@ _HOLDS = {
     "lora": "low-rank layers of the UNet, which hold one person",
 }
 
-_GENERAL = ("steps", "resolution", "batch_size", "views", "learning_rate", "reference", "captions", "mixed_precision")
+_GENERAL = ("resolution", "batch_size", "views", "learning_rate", "reference", "captions", "mixed_precision")
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,6 @@ def _meaning(licence: str) -> str:
 def _limits() -> Iterator[str]:
     yield "- It can generate images that look like a real person. Ask that person, and say that images are generated."
     yield (
-        "- It keeps what it learnt: when a person is removed from the dataset, an adapter is trained and published again, "
-        "and copies of this version have to be deleted."
+        "- It keeps what it learnt: when a person is removed from the dataset, train and publish an adapter again, "
+        "and delete the copies of this one."
     )

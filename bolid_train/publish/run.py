@@ -12,6 +12,7 @@ from bolid_data.manifest import Manifest
 from bolid_data.paths import regular_file
 from bolid_data.progress import note
 from bolid_data.publication import Publication
+from bolid_train.evaluate.finished_runs import FinishedRun
 from bolid_train.methods import adapter
 from bolid_train.methods.adapter import Adapter
 from bolid_train.publish.card import About, adapter_card
@@ -63,7 +64,7 @@ def publication(
         licence=licence,
         encoder=_without_path(str(loaded.settings.get("image_encoder") or "")),
         dataset_models=_models(root),
-        metrics=[row for row in evaluated or [] if row.get("method") == name],
+        metrics=[row for row in evaluated or [] if row.get("method") == FinishedRun(folder, loaded).name],
         pictures=sorted(images),
         comfyui=_comfyui(folder, loaded),
         people=trained_on(root, name).count,
