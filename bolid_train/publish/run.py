@@ -1,8 +1,9 @@
 """The files of an adapter's repository: what a finished run needs to generate, its card and its pictures."""
 
 import json
+import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from bolid_train.methods import adapter
 from bolid_train.methods.adapter import Adapter
 from bolid_train.publish.card import About, adapter_card
 from bolid_train.publish.comfyui import ComfyUIError, comfyui_layout
+
+_PATH = re.compile(r"^(see )?(?:/|~|\.\.).*/")
+"""A folder on this machine, also where a licence refers to its card."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,14 @@ def publication(
     `pictures`, images that may show anybody in the dataset. Checkpoints, optimizer and losses stay."""
     folder = adapter.run_folder(root, name)
     loaded = adapter.read(folder)
+    loaded = replace(
+        loaded,
+        base=_without_path(loaded.base),
+        settings=_portable(loaded.settings),
+        licences=_portable(loaded.licences),
+    )
     files: dict[str, Path | bytes] = {one.file: regular_file(folder, one.file) for one in loaded.components}
-    files["adapter.json"] = json.dumps(_portable(asdict(loaded)), indent=2, sort_keys=True).encode() + b"\n"
+    files["adapter.json"] = json.dumps(asdict(loaded), indent=2, sort_keys=True).encode() + b"\n"
     evaluated = _evaluation(root, folder)
     images = _pictures(root, folder, evaluated is not None) if pictures else {}
     files |= images
@@ -59,10 +69,10 @@ def publication(
         run=name,
         repository=repository,
         adapter=loaded,
-        base=_without_path(loaded.base),
+        base=loaded.base,
         base_is_on_hub=_is_on_hub(loaded.base, manifest),
         licence=licence,
-        encoder=_without_path(str(loaded.settings.get("image_encoder") or "")),
+        encoder=str(loaded.settings.get("image_encoder") or ""),
         dataset_models=_models(root),
         metrics=[row for row in evaluated or [] if row.get("method") == FinishedRun(folder, loaded).name],
         pictures=sorted(images),
@@ -98,7 +108,7 @@ def _comfyui(folder: Path, loaded: Adapter) -> dict[str, str]:
 
 
 def _portable(value: Any) -> Any:
-    """`adapter.json` with the last part of paths on this machine, which would tell where its owner keeps files."""
+    """Settings with the last part of paths on this machine, which would tell where its owner keeps files."""
     if isinstance(value, dict):
         return {key: _portable(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -107,11 +117,11 @@ def _portable(value: Any) -> Any:
 
 
 def _without_path(text: str) -> str:
-    return Path(text).name if text.startswith(("/", "~", "..")) else text
+    return _PATH.sub(r"\1", text)
 
 
 def _is_on_hub(name: str, manifest: Manifest) -> bool:
-    return name.count("/") == 1 and name == _without_path(name) and not (manifest.folder / name).exists()
+    return name.count("/") == 1 and not (manifest.folder / name).exists()
 
 
 def _models(root: Path) -> list[dict[str, Any]]:

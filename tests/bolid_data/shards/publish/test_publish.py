@@ -17,9 +17,9 @@ from bolid_data.shards import forget as forgetting
 from bolid_data.shards.lock import verify
 from bolid_data.shards.rebuild import import_measurements
 from bolid_data.shards.write import write_shards
-from tests.bolid_data.shards.publish.conftest import CONSENT, write_manifest
 from tests.support.commands import Done, bolid
 from tests.support.hub import Hub, serve, visit
+from tests.support.published_dataset import CONSENT, write_manifest
 
 FILES = {
     "README.md", "croissant.json", "samples.parquet", "dataset.lock.json", "measurements.parquet",
