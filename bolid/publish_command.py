@@ -3,7 +3,7 @@
 import datetime
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -140,8 +140,7 @@ def _hand_on(
     else:
         repository = find_repository(name, publication.kind)
         _refuse_other_visibility(repository, public)
-        if not as_json or not yes:
-            _list(sizes)
+        _list(sizes, note if as_json else say)
         if not yes:
             _ask(repository, sizes, public)
         dataset.catalog.exports.record_published(repository.url)
@@ -164,16 +163,17 @@ def _ask(repository: Repository, sizes: dict[str, int], public: bool) -> None:
     where = f"{repository.url} ({'PUBLIC' if public else 'private'}{'' if repository.exists else ', new'})"
     typer.confirm(one_line(f"Upload {what} to {where}?"), abort=True, err=True)
     if public:
-        typer.confirm(
-            "Everybody will be able to copy it, and copies cannot be taken back. Publish?", abort=True, err=True
-        )
+        lock = "dataset.lock.json" in sizes
+        more = " It has people's names and addresses of photos; --without-lock leaves them out." if lock else ""
+        question = f"Everybody will be able to copy it, and copies cannot be taken back.{more} Publish?"
+        typer.confirm(question, abort=True, err=True)
 
 
-def _list(sizes: dict[str, int]) -> None:
+def _list(sizes: dict[str, int], show: Callable[[str], None] = say) -> None:
     width = max(map(len, sizes))
     for name, count in sizes.items():
-        say(f"{name:{width}}  {size(count):>9}")
-    say(f"{counted(len(sizes), 'file')}, {size(sum(sizes.values()))}")
+        show(f"{name:{width}}  {size(count):>9}")
+    show(f"{counted(len(sizes), 'file')}, {size(sum(sizes.values()))}")
 
 
 def _say_refused(refused: dict[str, str]) -> None:

@@ -86,7 +86,8 @@ def verify(dataset: Dataset, store: bool = True) -> list[dict[str, str]]:
         note(f"verify: decided by hand since the lock was written: {changes}; `bolid shard` follows")
     if not problems:
         shards = counted(len(lock["shards"]), "shard")
-        note(f"verify: {photos(len(lock['photos']))} and {shards} are as the lock says")
+        stored = f"{photos(len(lock['photos']))} and " if store else ""
+        note(f"verify: {stored}{shards} are as the lock says")
     return problems
 
 
