@@ -45,7 +45,7 @@ def publish(
         typer.Option(
             "--without-lock",
             help="Leave out lock, measurements and index, which have names, addresses and photos that are not in the "
-            "tars; BoLID can then neither verify the copy nor train on it.",
+            "tars; BoLID can then neither rebuild the dataset nor train on the copy.",
         ),
     ] = False,
     licence: Annotated[

@@ -163,7 +163,11 @@ def _files(contents: Contents, repository: str) -> Iterator[str]:
     ]
     if contents.with_lock:
         rows += [
-            ("`dataset.lock.json`, `measurements.parquet`", "with these, `bolid verify` and `bolid rebuild` check it"),
+            ("`dataset.lock.json`", "pins photos, their addresses, models, thresholds and the sha256 of every tar"),
+            (
+                "`measurements.parquet`",
+                "what was measured; with it, `bolid rebuild` makes the dataset again from the lock",
+            ),
             ("`shards/index.duckdb`", "locates each sample; `bolid train` reads it"),
         ]
     yield from table(("file", "content"), rows)
