@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 import yaml
 
 from bolid_data.dataset import Dataset
+from bolid_data.errors import UsageError
 from bolid_data.lockfile import ShardRecipe, read_lock
 from bolid_data.manifest import load
+from bolid_data.shard_index import ShardIndex
 from bolid_data.shards import forget as forgetting
 from bolid_data.shards.lock import verify
 from bolid_data.shards.rebuild import import_measurements
@@ -235,6 +238,23 @@ def test_a_rebuilt_lock_keeps_what_is_recorded_and_forget_removes_it(home: Path)
         load(home / "m.toml").consent.of("anna").recorded()
         == json.loads(dataset.lock.read_bytes())["people"][0]["consent"]
     )
+
+
+def test_an_index_cannot_have_another_file_published(home: Path) -> None:
+    """A view may read the file only where that is allowed, so that the digest is as the lock pins it."""
+    (home / "secret.txt").write_text("a secret")
+    with duckdb.connect(home / "data" / "shards" / "index.duckdb") as con:
+        con.execute("ALTER TABLE samples RENAME TO real_samples")
+        con.execute(
+            f"""CREATE VIEW samples AS SELECT * REPLACE (CASE WHEN current_setting('enable_external_access') OR
+            current_setting('allowed_paths') <> [] THEN (SELECT content FROM read_text('{home}/secret.txt'))
+            ELSE caption END AS caption) FROM real_samples"""
+        )
+    assert publish(home, "--dry-run", "out").returncode == 1  # it is not what the lock pins
+    with pytest.raises(UsageError):
+        ShardIndex(home / "data" / "shards" / "index.duckdb").write_samples(home / "table.parquet")
+    assert not (home / "out").exists()
+    assert not (home / "table.parquet").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="hard links")
