@@ -32,6 +32,8 @@ TriggerWord = Annotated[
     str, Field(max_length=MAX_TRIGGER, pattern=r"^([^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?)?$")
 ]
 """What stands in front of every caption, on one line."""
+Remark = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
+"""A remark on one line."""
 Side = Annotated[int, Field(ge=1, le=1_000_000)]
 Offset = Annotated[int, Field(ge=0, le=2**50)]
 Count = Annotated[int, Field(ge=0, le=2**40)]

@@ -35,6 +35,7 @@ TRAINING = (
     "losses",
     "inference",
     "evaluate",
+    "publish",
     "training",
 )
 """The floors of `bolid_train` from the lowest to the highest."""
