@@ -1,6 +1,7 @@
-"""Where photos come from: hosts, failures, formats and sizes; marks of sites; opt-outs and removals."""
+"""Where photos come from: hosts, failures, formats and sizes; marks of sites; consent, opt-outs and removals."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 from bolid_data.catalog.collection import collection, opt_outs
@@ -11,6 +12,7 @@ from bolid_data.report.page.material import Material, Section
 _MARK = 220
 """Longest side of a mark's picture, in pixels."""
 _MAX_MARKS = 24
+_MAX_BASES, _MAX_NAMED = 50, 100
 
 
 def crawl(material: Material) -> Section:
@@ -51,13 +53,27 @@ def _side(size_group: int) -> int:
     return round(2 ** (size_group / 2))
 
 
+def _bases(material: Material) -> dict[str, Any]:
+    """How many people each record of `[consent]` holds for, and who may not be published."""
+    recorded, today = material.manifest.consent, datetime.now(UTC).date()
+    people = [row["person"] for row in material.status["people"] if row["kept"]]
+    without = [person for person in people if recorded.of(person).problem(today)]
+    bases = Counter(recorded.of(person) for person in people if person not in without)
+    return {
+        "bases": [vars(basis) | {"people": count} for basis, count in bases.most_common(_MAX_BASES)],
+        "more_bases": max(0, len(bases) - _MAX_BASES),
+        "without_basis": without[:_MAX_NAMED], "more_without": max(0, len(without) - _MAX_NAMED),
+    }  # fmt: skip
+
+
 def consent(material: Material) -> Section:
-    """Opt-outs and removals, by their number: who was forgotten is named nowhere."""
+    """The recorded basis of the people with kept photos, and opt-outs and removals, by their number: who was forgotten
+    is named nowhere."""
     removed = Counter(material.dataset.removed().why.values())
     stale = material.status["stale"]
     return Section(
         "consent", "Consent",
-        {
+        _bases(material) | {
             "opt_outs": [row | {"text": one_line(row["text"])[:200]} for row in opt_outs(material.dataset.catalog)],
             "removed": dict(removed),
             "withdrawn": material.funnel["reasons"],

@@ -121,6 +121,26 @@ def test_what_strangers_wrote_is_text(world: World) -> None:
     assert "\u202e" not in shown and "\\u202e" in shown
 
 
+def test_the_basis_of_people_is_shown_and_who_has_none(world: World) -> None:
+    for person in ("anna", "berta", "carla", "dora"):
+        world.photo(person)
+    world.judge()
+    consent = """
+[consent]
+basis = "form <7>"
+by = "the archive"
+until = 2999-12-31
+[consent.people.carla]
+until = 2020-01-01
+[consent.people.dora]
+basis = ""
+"""
+    (world.dataset.root.parent / "m.toml").write_text(MANIFEST + consent)
+    shown = text(page(world), "#consent")
+    assert "form <7> the archive 2999-12-31 2" in shown
+    assert "refuses them: carla, dora." in shown
+
+
 def test_owners_who_withdrew_see_no_picture(world: World) -> None:
     out, gone, kept = (world.photo(data=jpeg(seed)) for seed in range(3))
     world.judge()
