@@ -24,14 +24,15 @@ class DamagedError(ValueError):
     """A JPEG is damaged although decoders show it without an error; the message says how."""
 
 
-def decode(jpeg: bytes, mode: str) -> Image.Image | None:
+def decode(jpeg: bytes, mode: str, min_side: int = 0) -> Image.Image | None:
     """A JPEG's pixels in `mode` (RGB or L), identical to Pillow's; None where Pillow has to decode it (CMYK, and
-    harmless warnings). Raises DamagedError."""
+    harmless warnings). With `min_side`, at the smallest scale at which both sides have so many pixels. Raises
+    DamagedError."""
     if missing := _missing_scans(jpeg):
         raise DamagedError(missing)
     colours = _COLOURS.get(mode, "CMYK")
     try:
-        pixels = simplejpeg.decode_jpeg(jpeg, colours, strict=True)
+        pixels = simplejpeg.decode_jpeg(jpeg, colours, min_height=min_side, min_width=min_side, strict=True)
     except ValueError as error:  # a warning, or an error, which Pillow will raise again
         harmless = _HARMLESS.search(str(error))
         if _WARNINGS.search(str(error)) and not (harmless and int(harmless[1]) <= _PADDING):
