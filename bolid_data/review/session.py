@@ -10,6 +10,7 @@ from typing import Any
 from bolid_data.catalog.decisions import ASSIGN, KEEP, REJECT
 from bolid_data.curate import decide, judge
 from bolid_data.curate.captions.by_hand import set_captions
+from bolid_data.curate.decide import State
 from bolid_data.curate.judge import browsing
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BusyError, UsageError
@@ -160,7 +161,7 @@ class Session:
 
         return self._once(request.id, change)
 
-    def _decide(self, request: requests.Decision) -> list[decide.State]:
+    def _decide(self, request: requests.Decision) -> list[State]:
         if request.what == KEEP:
             return decide.keep(self.dataset, request.photos, request.why)
         if request.what == REJECT:

@@ -82,5 +82,5 @@ def _describe(key: str, schema: dict[str, Any], thresholds: Filter, histogram: d
         "key": key, "text": schema.get("description", ""), "value": value, "default": Filter.model_fields[key].default,
         "low": low, "high": high, "step": step, "optional": any(option.get("type") == "null" for option in options),
         "reasons": list(dict.fromkeys(rule.reason for rule in rules)),
-        "out_below": any(rule.op == "<" for rule in rules), "histogram": histogram,
+        "out_below": any(rule.op in ("<", "<=") for rule in rules), "histogram": histogram,
     }  # fmt: skip

@@ -11,7 +11,7 @@ export function element(selector, attributes = {}, ...children) {
     else if (name in made && !name.startsWith("aria") && name !== "list") made[name] = value;
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return made;
 }
 
