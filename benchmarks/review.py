@@ -112,7 +112,9 @@ def _times(address: str) -> dict[str, float]:
 
 
 def _in_browser(address: str) -> dict[str, float]:
-    chromium = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    chromium = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
     if chromium is None:
         return {}
     from playwright.sync_api import sync_playwright
@@ -128,13 +130,18 @@ def _in_browser(address: str) -> dict[str, float]:
         _until(lambda: page.evaluate(drawn))
         jumps = []
         for share in (0.5, 0.9, 0.2, 0.7, 1.0):
-            page.evaluate(f"(() => {{const e = document.querySelector('.scroller'); e.scrollTop = e.scrollHeight * {share}}})()")
+            page.evaluate(
+                f"(() => {{const e = document.querySelector('.scroller'); e.scrollTop = e.scrollHeight * {share}}})()"
+            )
             began = time.perf_counter()
             page.wait_for_timeout(1)
             _until(lambda: page.evaluate("document.querySelectorAll('.tile[aria-label]').length > 12"))
             jumps.append(time.perf_counter() - began)
         browser.close()
-    return {"first grid, in Chromium from opening the address": first, "page after a jump, in Chromium": statistics.median(jumps)}
+    return {
+        "first grid, in Chromium from opening the address": first,
+        "page after a jump, in Chromium": statistics.median(jumps),
+    }
 
 
 def _decisions(address: str) -> float:
@@ -181,7 +188,9 @@ def _served(manifest: Path, data: Path) -> Iterator[tuple[str, "subprocess.Popen
 
 
 @contextmanager
-def _running(command: str, manifest: Path, data: Path, *options: str, stdout: int = subprocess.DEVNULL) -> Iterator[Any]:
+def _running(
+    command: str, manifest: Path, data: Path, *options: str, stdout: int = subprocess.DEVNULL
+) -> Iterator[Any]:
     process = subprocess.Popen(
         [sys.executable, "-m", "bolid", command, str(manifest), "--data", str(data), *options],
         stdout=stdout, stderr=subprocess.DEVNULL, text=True,

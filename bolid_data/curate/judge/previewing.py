@@ -36,7 +36,9 @@ def preview(catalog: Catalog, thresholds: Filter) -> dict[str, Any]:
     with catalog.open(read_only=True) as con:
         _judge(con, thresholds)
         con.execute(_JUDGED)
-        kept = con.execute("SELECT count(*) FILTER (kept), count(DISTINCT person) FILTER (kept) FROM previewed").fetchall()
+        kept = con.execute(
+            "SELECT count(*) FILTER (kept), count(DISTINCT person) FILTER (kept) FROM previewed"
+        ).fetchall()
         return changes(con, "judged", "previewed") | {
             "kept": kept[0][0], "people": kept[0][1], "examples": dicts(con.execute(_EXAMPLES, [EXAMPLES])),
         }  # fmt: skip

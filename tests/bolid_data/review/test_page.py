@@ -40,7 +40,9 @@ def test_loads_with_pictures_and_counts(page: Any) -> None:
 
 
 def test_keep_reject_undo_and_redo_by_keyboard(page: Any, world: World) -> None:
-    first = sorted(world.verdicts(), key=lambda sha256: page.get_attribute("#photo-0 img", "src") != f"thumbnail/{sha256}")[0]
+    first = sorted(
+        world.verdicts(), key=lambda sha256: page.get_attribute("#photo-0 img", "src") != f"thumbnail/{sha256}"
+    )[0]
     changed(page, lambda: page.keyboard.press("x"))
     assert world.verdicts()[first] == ["rejected"]
     assert page.get_attribute(".scroller", "aria-activedescendant") == "photo-1", "the next photo is at hand"
@@ -85,7 +87,9 @@ def test_why_large_boxes_and_focus_stay_within_reach(page: Any) -> None:
     reached = set()
     for _ in range(24):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"))
+        reached.add(
+            page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent")
+        )
     assert {"Photos", "Person", "Any reason" if "Any reason" in reached else "Reason", "Search captions"} <= reached
 
 
