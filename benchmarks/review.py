@@ -105,7 +105,7 @@ def _times(address: str) -> dict[str, float]:
             pages.append(time.perf_counter() - began)
     times = {
         "first grid, its query": statistics.median(first),
-        "page of 200, and 24 thumbnails": statistics.median(pages),
+        "page, 200 photos and 24 thumbnails one after the other": statistics.median(pages),
         f"page, the slowest of {PAGES}": max(pages),
     }
     return times | _in_browser(address)

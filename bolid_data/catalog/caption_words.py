@@ -8,6 +8,8 @@ from bolid_data.catalog.connection import Part
 
 _KEPT = f"(SELECT sha256, caption FROM {CHOSEN_CAPTIONS} WHERE sha256 IN (SELECT sha256 FROM verdicts WHERE kept))"
 
+_WORD = r"[\p{L}\p{N}][\p{L}\p{N}'’-]*"
+
 
 class CaptionWords(Part):
     def containing(self, text: str) -> dict[str, str]:
@@ -38,10 +40,9 @@ class CaptionWords(Part):
         it; the most frequent first."""
         with self._catalog.open(read_only=True) as con:
             rows = con.execute(
-                rf"""SELECT word, count(*) AS captions FROM (
-                        SELECT unnest(list_distinct(regexp_extract_all(lower(caption), '[\p{{L}}\p{{N}}][\p{{L}}\p{{N}}''’-]*')))
-                            AS word FROM {_KEPT})
+                f"""SELECT word, count(*) AS captions FROM (
+                        SELECT unnest(list_distinct(regexp_extract_all(lower(caption), $2))) AS word FROM {_KEPT})
                     GROUP BY word ORDER BY captions DESC, word LIMIT $1""",
-                [limit],
+                [limit, _WORD],
             ).fetchall()
         return [{"word": word, "captions": captions} for word, captions in rows]

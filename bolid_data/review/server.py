@@ -62,22 +62,22 @@ def application(session: Session, token: str, port: int) -> Guard:
         Route("/api/view/{view}/photos", _query(lambda request: _selected(session, request))),
         Route("/api/view/{view}/next", _query(lambda request: _next(session, request))),
         Route("/api/preview", _change(session.preview, requests.Thresholds), methods=["POST"]),
-        *(
-            Route(f"/api/{name}", _change(change, model), methods=["POST"])
-            for name, change, model in (
-                ("decide", session.decide, requests.Decision), ("merge", session.merge, requests.Merge),
-                ("undo", session.undo, requests.Step), ("redo", session.redo, requests.Step),
-                ("caption", session.caption, requests.Captions), ("replace", session.replace, requests.Replacement),
-                ("trigger", session.set_trigger, requests.Trigger), ("apply", session.apply, requests.Applied),
-            )
-        ),
+        Route("/api/decide", _change(session.decide, requests.Decision), methods=["POST"]),
+        Route("/api/merge", _change(session.merge, requests.Merge), methods=["POST"]),
+        Route("/api/undo", _change(session.undo, requests.Step), methods=["POST"]),
+        Route("/api/redo", _change(session.redo, requests.Step), methods=["POST"]),
+        Route("/api/caption", _change(session.caption, requests.Captions), methods=["POST"]),
+        Route("/api/replace", _change(session.replace, requests.Replacement), methods=["POST"]),
+        Route("/api/trigger", _change(session.set_trigger, requests.Trigger), methods=["POST"]),
+        Route("/api/apply", _change(session.apply, requests.Applied), methods=["POST"]),
     ]  # fmt: skip
     return Guard(Starlette(routes=routes, lifespan=lifespan), token, port)
 
 
 def bind(port: int) -> socket.socket:
     """A socket on this machine's own address; port 0 takes a free one. Raises BolidError for a port that is taken."""
-    bound = socket.socket()
+    # As TCP by name: otherwise asyncio leaves Nagle's algorithm on, and every answer waits 40 ms.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(("127.0.0.1", port))

@@ -14,7 +14,7 @@ from bolid_data.errors import BolidError
 PAGE = 200
 """Photos of a page."""
 
-_KEPT = 3  # lists; one of 50,000 photos takes about 30 MB
+_KEPT = 2  # lists: that of the photos and that of the captions; one of 50,000 photos takes about 30 MB
 _FIELDS = Photo._fields
 
 
@@ -77,11 +77,12 @@ class Views:
         self._lock = threading.Lock()
 
     def open(self, choice: Choice) -> View:
+        with self._lock:
+            while len(self._views) >= _KEPT:  # before the next one is read, so that never more are held
+                self._views.popitem(last=False)
         view = View(browse(self._catalog, choice))
         with self._lock:
             self._views[view.id] = view
-            while len(self._views) > _KEPT:
-                self._views.popitem(last=False)
         return view
 
     def get(self, view_id: str) -> View:

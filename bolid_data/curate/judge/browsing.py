@@ -13,6 +13,11 @@ from bolid_data.curate.judge.ledger import fill_people_ledger, last_models
 from bolid_data.curate.judge.rules import closeness_sql, margins_sql
 from bolid_data.curate.judge.verdicts import last_thresholds
 
+MEMORY = "256MB"
+"""DuckDB's memory limit while it lists photos; beyond it, DuckDB spills to disk."""
+
+_BATCH = 5000
+
 Order = Literal["person", "margin", "date"]
 
 
@@ -67,6 +72,7 @@ _DATED = "LEFT JOIN (SELECT sha256, max(fetched_at) AS fetched_at FROM sightings
 def browse(catalog: Catalog, choice: Choice) -> list[Photo]:
     """The photos that are chosen, a row for each person and photo."""
     with catalog.open(read_only=True) as con:
+        con.execute(f"SET memory_limit = '{MEMORY}'")
         margin, joins, order = "NULL::DOUBLE", "", ""
         if choice.order == "margin" and (thresholds := last_thresholds(con)):
             people = "SELECT DISTINCT person FROM attributions WHERE len($people) = 0 OR list_contains($people, person)"
@@ -84,7 +90,17 @@ def browse(catalog: Catalog, choice: Choice) -> list[Photo]:
             "decided": choice.decided, "words": choice.words,
             "among": None if choice.among is None else list(choice.among),
         }  # fmt: skip
-        return [Photo(*row) for row in con.execute(query, values).fetchall()]
+        result = con.execute(query, values)
+        photos: list[Photo] = []
+        held: dict[Any, Any] = {}  # people, reasons and captions recur: each is held once
+        while rows := result.fetchmany(_BATCH):
+            for person, sha256, file, width, height, kept, reasons, keep, assigned, caption, margin in rows:
+                person, caption = held.setdefault(person, person), held.setdefault(caption, caption)
+                reasons = held.setdefault(tuple(reasons), reasons)
+                photos.append(
+                    Photo(person, sha256, file, width, height, kept, reasons, keep, assigned, caption, margin)
+                )
+        return photos
 
 
 def current_state(catalog: Catalog, people: Sequence[str] | None) -> dict[tuple[str, str], dict[str, Any]]:

@@ -22,7 +22,8 @@ SELECT person, sha256, len(reasons) = 0 AS kept, reasons FROM judgements WHERE c
 
 # By hash, so that the examples are of many people, and the same whenever they are asked for.
 _EXAMPLES = """
-SELECT after.person, after.sha256, after.kept, CASE WHEN after.kept THEN before.reasons ELSE after.reasons END AS reasons
+SELECT after.person, after.sha256, after.kept,
+    CASE WHEN after.kept THEN before.reasons ELSE after.reasons END AS reasons
 FROM previewed after LEFT JOIN judged before USING (person, sha256)
 WHERE after.kept <> coalesce(before.kept, false) QUALIFY row_number() OVER (
     PARTITION BY after.kept ORDER BY hash(after.sha256)) <= $1

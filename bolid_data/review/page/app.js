@@ -31,9 +31,8 @@ class App {
     document.addEventListener("keydown", (event) => this.key(event));
     onChange((answer, made, error) => this.changed(answer, made, error));
     this.show("photos");
-    const first = this.views.photos.load();
+    await this.views.photos.load(); // before anything else asks the catalog
     await this.loadOverview();
-    await first;
     document.body.dataset.ready = "true";
     this.loadStale();
     resume();

@@ -114,7 +114,7 @@ export class PhotosView {
     this.active = Math.min(this.active, Math.max(0, this.list.total - 1));
     this.found.textContent = counted(this.list.total, "photo");
     this.empty.hidden = this.list.total > 0;
-    this.empty.textContent = this.app.overview?.funnel.photos ? "No photo is like that." : "Nothing was judged yet: run `bolid filter` first.";
+    this.empty.textContent = !this.app.overview || this.app.overview.funnel.photos ? "No photo is like that." : "Nothing was judged yet: run `bolid filter` first.";
     this.rows.setCount(Math.ceil(this.list.total / this.columns()));
     this.selectionChanged();
     this.inspector.follow();

@@ -271,4 +271,4 @@ def test_decisions_and_queries_at_the_same_time(client: Client, served: Served, 
     for reader in readers:
         reader.join()
     assert failed == []
-    assert [reasons for reasons in world.verdicts().values()].count(["rejected"]) == 3
+    assert list(world.verdicts().values()).count(["rejected"]) == 3
