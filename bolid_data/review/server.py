@@ -54,7 +54,7 @@ def application(session: Session, token: str, port: int) -> Guard:
         Route("/api/revision", _query(lambda _: {"revision": session.revision()})),
         Route("/api/stale", _query(lambda _: session.stale())),
         Route("/api/words", _query(lambda _: session.words())),
-        Route("/api/suspects", _query(lambda _: session.suspects.of(session.manifest.current()))),
+        Route("/api/suspects", _query(lambda _: session.suspected())),
         Route("/api/thresholds", _query(lambda _: session.thresholds())),
         Route("/api/photo/{sha256}", _query(lambda request: session.photo(request.path_params["sha256"]))),
         Route("/api/view", _query(lambda request: _opened(session.look(_looked(request))))),

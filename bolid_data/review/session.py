@@ -2,10 +2,10 @@
 the functions of the commands, under the dataset's lock, one at a time."""
 
 import re
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from bolid_data.catalog.decisions import ASSIGN, KEEP, REJECT
 from bolid_data.curate import decide, judge
@@ -13,9 +13,10 @@ from bolid_data.curate.captions.by_hand import set_captions
 from bolid_data.curate.decide import State
 from bolid_data.curate.judge import browsing
 from bolid_data.dataset import Dataset
-from bolid_data.errors import BusyError, UsageError
+from bolid_data.errors import UsageError
 from bolid_data.report import show
 from bolid_data.review import requests, thresholds
+from bolid_data.review.gate import Gate
 from bolid_data.review.history import Captioned, Changed, Cleared, Decided, History
 from bolid_data.review.manifest_file import ManifestFile
 from bolid_data.review.people import Suspects, revision_of
@@ -26,6 +27,22 @@ Answer = dict[str, Any]
 
 _REMEMBERED = 256  # answers, for requests that are sent again
 _WORDS = 400
+_PATIENCE = 60.0  # seconds that a change waits for an earlier one
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def query(method: Callable[P, R]) -> Callable[P, R]:
+    """A method of `Session` that reads the catalog, and waits while a change is being made."""
+
+    @wraps(method)
+    def waiting(*args: P.args, **kwargs: P.kwargs) -> R:
+        session: Any = args[0]
+        with session.gate.query():
+            return method(*args, **kwargs)
+
+    return waiting
 
 
 class Session:
@@ -34,11 +51,12 @@ class Session:
         self.views = Views(dataset.catalog)
         self.history = History()
         self.suspects = Suspects(dataset.catalog)
-        self._changing = threading.Lock()
+        self.gate = Gate()
         self._answers: OrderedDict[str, Answer] = OrderedDict()
 
     # Queries
 
+    @query
     def overview(self) -> Answer:
         """The dataset in numbers, everybody in it, and what the page may do."""
         people = browsing.count_by_person(self.dataset.catalog)
@@ -54,6 +72,7 @@ class Session:
     def revision(self) -> str:
         return revision_of(self.dataset.catalog)
 
+    @query
     def stale(self) -> Answer:
         """Shards, features and runs that no longer match the catalog, and the commands that bring them up to date."""
         if not self.dataset.lock.exists():
@@ -65,6 +84,7 @@ class Session:
             "next": show.next_steps(status), "locked": True,
         }  # fmt: skip
 
+    @query
     def look(self, looked: requests.Looked) -> View:
         choice = browsing.Choice(
             people=[looked.person] if looked.person else [],
@@ -77,19 +97,27 @@ class Session:
         )
         return self.views.open(choice)
 
+    @query
     def photo(self, sha256: str) -> Answer:
         """What `bolid explain` tells of a photo, with the outlines of what was detected."""
         explained = judge.explain(self.dataset.catalog, sha256)
         return explained | {"outlines": browsing.outlines(self.dataset.catalog, sha256)}
 
+    @query
     def words(self) -> list[Answer]:
         return self.dataset.catalog.caption_words.words(_WORDS)
 
+    @query
     def thresholds(self) -> Answer:
         return {"thresholds": thresholds.describe(self.manifest.current(), self.dataset)}
 
+    @query
     def preview(self, request: requests.Thresholds) -> Answer:
         return thresholds.preview_of(self.manifest.current(), self.dataset, request.values)
+
+    @query
+    def suspected(self) -> Answer:
+        return self.suspects.of(self.manifest.current())
 
     # Changes
 
@@ -141,7 +169,8 @@ class Session:
 
         if request.apply:
             return self._once(request.id, lambda: self._caption(replaced()))
-        changed = replaced()
+        with self.gate.query():
+            changed = replaced()
         examples = [{"sha256": sha256, "caption": text} for sha256, text in list(changed.items())[:6]]
         return {"photos": len(changed), "examples": examples}
 
@@ -193,9 +222,7 @@ class Session:
     def _once(self, request_id: str, change: Callable[[], Answer]) -> Answer:
         """Makes a change under the dataset's lock, unless it was made before. Raises BusyError while another command
         has the dataset; nothing is changed then."""
-        if not self._changing.acquire(timeout=60):
-            raise BusyError(f"{self.dataset.root}: an earlier change is still being made")
-        try:
+        with self.gate.change(_PATIENCE):
             if request_id not in self._answers:
                 with self.dataset.working():
                     answer = change()
@@ -203,8 +230,6 @@ class Session:
                 while len(self._answers) > _REMEMBERED:
                     self._answers.popitem(last=False)
             return self._answers[request_id]
-        finally:
-            self._changing.release()
 
 
 def _all_of(person: str) -> browsing.Choice:

@@ -150,6 +150,38 @@ def test_a_decision_waits_while_another_command_has_the_dataset(page: Any, world
     assert [entry["what"] for entry in world.dataset.catalog.decisions.log()] == ["reject", "reject"]
 
 
+MANY = 50_000
+_BULK = """
+CREATE TEMP TABLE drawn AS SELECT i, sha256(i::VARCHAR) AS sha256, 'person_' || (i // 250) AS person
+FROM range({photos}) photos(i);
+INSERT INTO people BY NAME SELECT DISTINCT person, person AS name, 'listed' AS state FROM drawn;
+INSERT INTO photos BY NAME SELECT sha256, 'JPEG' AS format, 1200 AS width, 1600 AS height, 9 AS bytes FROM drawn;
+INSERT INTO sightings BY NAME
+SELECT 'https://a.example/' || i || '.jpg' AS url, person, sha256, 'stored' AS state FROM drawn;
+INSERT INTO judged BY NAME
+SELECT person, sha256, i % 3 > 0 AS kept, CASE WHEN i % 3 > 0 THEN [] ELSE ['dark'] END AS reasons
+FROM drawn;
+"""
+
+
+def test_fifty_thousand_photos_of_which_only_those_in_sight_are_in_the_page(
+    browser: Any, world: World, home: Path
+) -> None:
+    with world.dataset.catalog.open() as con:
+        con.execute(_BULK.format(photos=MANY))
+    with Served(home / "m.toml", world.dataset) as served, opened(browser, served.address) as page:
+        assert page.inner_text(".found") == "50,006 photos"
+        for key, place in (("End", MANY + 5), ("Home", 0)):
+            page.keyboard.press(key)
+            page.wait_for_selector(f"#photo-{place}[aria-label]")
+            assert page.get_attribute(f"#photo-{place}", "aria-setsize") == "50006"
+            assert page.locator(".tile").count() < 200
+        page.evaluate("document.querySelector('.scroller').scrollTop = 1e6")
+        wait(page, "document.querySelectorAll('.tile[aria-label]').length > 12")
+        page.keyboard.press("Control+a")
+        assert "50,006 photos selected" in page.inner_text(".actions")
+
+
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202e"
 
 
