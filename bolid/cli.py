@@ -18,6 +18,7 @@ from bolid import (
     group_command,
     publish_command,
     report_command,
+    review_command,
     setup_commands,
     training_commands,
 )
@@ -450,7 +451,7 @@ def gallery(
 for _function in (
     training_commands.train, training_commands.generate, training_commands.evaluate,
     setup_commands.init, setup_commands.doctor, setup_commands.schema, group_command.group,
-    report_command.report, publish_command.publish,
+    report_command.report, publish_command.publish, review_command.review,
 ):  # fmt: skip
     app.command()(_function)
 for _name, _decision in decision_commands.COMMANDS.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bolid_data.catalog import Catalog
-from bolid_data.errors import BolidError
+from bolid_data.errors import BolidError, BusyError
 from bolid_data.paths import private_folder, refuse_links, remove
 from bolid_data.pending import Pending
 from bolid_data.removals import Removal, RemovalFile, Removed, SaltedRemoval, index_removals, removals_of
@@ -32,7 +32,8 @@ class Dataset:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Locks the dataset for one command that changes it; the lock ends with the process, however that ends. The
-        unfinished work of a killed command is completed or discarded first."""
+        unfinished work of a killed command is completed or discarded first. Raises BusyError while another command
+        holds it."""
         private_folder(self.root)
         try:
             with FileLock(self.root / ".working", blocking=False):
@@ -40,7 +41,7 @@ class Dataset:
                 self.pending.settle()
                 yield
         except Timeout:
-            raise BolidError(f"{self.root}: another bolid command is using it; wait for it, or stop it") from None
+            raise BusyError(f"{self.root}: another bolid command is using it; wait for it, or stop it") from None
 
     def settle(self) -> None:
         """Completes or discards the unfinished work of a killed command, before a command that only reads; does nothing
