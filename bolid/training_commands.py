@@ -64,7 +64,11 @@ def generate(
         typer.Option(help="left,top,right,bottom in pixels: where the --person of the same number is to be."),
     ] = None,
     pose: Annotated[
-        Path | None, typer.Option(help="A photo of anyone in the pose to take, for methods conditioned on a pose.")
+        Path | None,
+        typer.Option(
+            help="For methods conditioned on a pose: a photo of anyone in it, or standing, arms-raised, hands-on-hips, "
+            "walking or sitting. (default: that of the base's image)"
+        ),
     ] = None,
     data: Data = None,
     run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
@@ -75,8 +79,12 @@ def generate(
         str | None,
         typer.Option(help="SDXL-Lightning, 4 steps: a file, owner/repo/file or small-lightning."),
     ] = None,
-    scale_ref: Annotated[float, typer.Option(help="Weight of the reference photo, λ_ref.")] = 1.0,
-    scale_body: Annotated[float, typer.Option(help="Weight of the body, λ_body.")] = 1.0,
+    scale_ref: Annotated[
+        float | None, typer.Option(help="Weight of the reference photo, λ_ref. (default: the method's, usually 1)")
+    ] = None,
+    scale_body: Annotated[
+        float | None, typer.Option(help="Weight of the body, λ_body. (default: the method's, usually 1)")
+    ] = None,
     scale: Annotated[
         list[str] | None, typer.Option(help="NAME=WEIGHT: the weight of another condition of the method.")
     ] = None,

@@ -50,7 +50,7 @@ class Branches(MultiIPAdapterImageProjection):
         self.to(unet.device)
         self.names: list[str] = list(widths)
         self._scales = [1.0] * len(self.names)
-        self._dtype = unet.dtype
+        self.dtype = unet.dtype
         layers = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
         original = [
             unet.get_submodule(name.removesuffix("processor") + part).get_parameter("weight")
@@ -98,7 +98,7 @@ class Branches(MultiIPAdapterImageProjection):
     def keys_and_values(self, tokens: Sequence[Tensor]) -> list[KeysAndValues]:
         """Each branch's keys and values, of its tokens (B, P, T, D)."""
         return [
-            linear(of_branch.to(self._dtype), weights.to(self._dtype)).split(self._rows, dim=-1)
+            linear(of_branch.to(self.dtype), weights.to(self.dtype)).split(self._rows, dim=-1)
             for of_branch, weights in zip(tokens, self.to_kv, strict=True)
         ]
 
@@ -115,7 +115,7 @@ class Branches(MultiIPAdapterImageProjection):
         """Converts what is used in every step of generation to the UNet's type; nothing can be trained after it."""
         self.requires_grad_(False)
         for weights in self.to_kv:
-            weights.data = weights.data.to(self._dtype)
+            weights.data = weights.data.to(self.dtype)
 
     def save(self, name: str, path: Path) -> None:
         """Writes a branch in IP-Adapter layout: `image_proj.*`, and `ip_adapter.{1,3,5,…}` in the UNet's order."""

@@ -86,7 +86,8 @@ class Resampler(Perceiver):
         return cls(PerceiverSize.of(weights, head_dim), weights["latents"].shape[1])
 
     def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
-        """Tokens (B, Q, O) of features (B, S, E)."""
+        """Tokens (B, Q, O) of features (B, S, E), or of one for each row, (B, E)."""
+        features = features.unsqueeze(1) if features.ndim == 2 else features
         return super().forward(features, self.latents.expand(len(features), -1, -1))
 
 
