@@ -14,7 +14,10 @@ from bolid_data.printable import say
 def train(
     manifest: ManifestFile,
     data: Data = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Train up to this step. (default: the manifest's)")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=0, help="Train up to this step; 0 publishes what it starts from. (default: the manifest's)"),
+    ] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a run from its last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of this name.")] = False,

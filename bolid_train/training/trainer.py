@@ -45,7 +45,7 @@ def train(
     Raises BolidError for an existing run, too little data or an unavailable base.
     """
     started_at = time.monotonic()
-    settings, total = checked(manifest.train), steps or manifest.train.steps
+    settings, total = checked(manifest.train), manifest.train.steps if steps is None else steps
     spec = registry.resolve(settings.method)
     refuse_links(data)
     shards = ShardDataset(data / "shards")

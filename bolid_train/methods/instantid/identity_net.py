@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from bolid_data.errors import BolidError
 from bolid_data.paths import regular_file
@@ -30,7 +30,13 @@ def build(unet: UNet2DConditionModel, base: Base) -> ControlNetModel:
     channels = _IMAGE_CHANNELS[: base.vae_scale_factor.bit_length()]
     network = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=channels)
     network.set_attn_processor(Attention())
-    return network.to(unet.device, torch.float32).requires_grad_(True)
+    return convert(network, unet.device, torch.float32).requires_grad_(True)
+
+
+def convert(network: ControlNetModel, device: torch.device, dtype: torch.dtype) -> ControlNetModel:
+    """Moves it. Not by diffusers' own `to`, which warns of a list of layers that is empty here."""
+    nn.Module.to(network, device, dtype)
+    return network
 
 
 def save(network: ControlNetModel, folder: Path) -> dict[str, str]:

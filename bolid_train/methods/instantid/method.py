@@ -17,7 +17,7 @@ from bolid_train.methods.instantid import identity_net
 from bolid_train.methods.instantid.settings import Settings
 from bolid_train.methods.layers.branches import Branches
 from bolid_train.methods.layers.public import read_ip_adapter, write_ip_adapter
-from bolid_train.methods.layers.resampler import HEAD_DIM, PerceiverSize, Resampler
+from bolid_train.methods.layers.resampler import PerceiverSize, Resampler
 from bolid_train.methods.spec import Shapes
 
 _FILE = "ip-adapter.bin"
@@ -45,8 +45,7 @@ class InstantId(BranchedMethod):
             self.identity_net.enable_gradient_checkpointing()
         self._pixels = base.vae_scale_factor
         settings, text = self.method_settings, unet.config.cross_attention_dim
-        width = settings.width or max(1, round(5 / 8 * text / HEAD_DIM)) * HEAD_DIM
-        size = PerceiverSize(self.widths["body"], width, text, width // HEAD_DIM, depth=settings.depth)
+        size = PerceiverSize.usual(self.widths["body"], text, settings.width, settings.depth)
         resampler = Resampler(size, settings.queries)
         self.branches = Branches(unet, self.widths, self._zero_tokens, {"body": resampler}, sampling="nearest")
 
@@ -107,7 +106,8 @@ class InstantId(BranchedMethod):
 
     def freeze(self) -> None:
         super().freeze()
-        self.identity_net.requires_grad_(False).to(self.branches.dtype)
+        network = self.identity_net.requires_grad_(False)
+        identity_net.convert(network, network.device, self.branches.dtype)
 
     def load_public(self, path: Path) -> None:
         """Loads a published `ip-adapter.bin`, with the folder `ControlNetModel` beside it. What it makes of no face

@@ -31,6 +31,13 @@ class PerceiverSize:
     expansion: int = 4  # the feed-forward layers are this many times as wide
 
     @classmethod
+    def usual(cls, features: int, text: int, width: int | None = None, depth: int = 4) -> "PerceiverSize":
+        """The published sizes for tokens `text` wide: a resampler five eighths as wide, which is 1280 for SDXL, or
+        `width` wide, of as many heads as fit."""
+        width = width or max(1, round(5 / 8 * text / HEAD_DIM)) * HEAD_DIM
+        return cls(features, width, text, width // HEAD_DIM, depth=depth)
+
+    @classmethod
     def of(cls, weights: Mapping[str, Tensor], head_dim: int = HEAD_DIM) -> "PerceiverSize":
         """The sizes of a state dict; `head_dim` cannot be read from it. Raises BolidError for one that is not a
         perceiver's."""
