@@ -173,7 +173,7 @@ def _resized(projection: nn.Module, stored: dict[str, Tensor], path: Path) -> nn
     if {key: value.shape for key, value in part.items()} == own:
         return projection
     other = projection_like(part, path)
-    if type(other) is not type(projection):
-        return projection  # whose tensors are then named as missing
+    if type(other) is not type(projection) or other.ends != projection.ends:
+        return projection  # whose tensors are then named in an error
     parameter = next(projection.parameters())
     return other.to_empty(device=parameter.device).to(parameter.dtype)

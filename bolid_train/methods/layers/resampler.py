@@ -68,6 +68,11 @@ class Perceiver(nn.Module):
         self.proj_out = nn.Linear(size.width, size.output)
         self.norm_out = nn.LayerNorm(size.output)
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """E and O."""
+        return self.size.features, self.size.output
+
     def forward(self, features: Tensor, latents: Tensor) -> Tensor:
         """LN(proj_out(L)), (B, Q, O), from features (B, S, E) and latents L (B, Q, D), after L ← L + attention and
         L ← L + feed-forward in each layer."""
