@@ -77,7 +77,8 @@ class Perceiver(nn.Module):
         """LN(proj_out(L)), (B, Q, O), from features (B, S, E) and latents L (B, Q, D), after L ← L + attention and
         L ← L + feed-forward in each layer."""
         context = self.proj_in(features)
-        for attention, feed in self.layers:  # type: ignore[misc]
+        for layer in self.layers:
+            attention, feed = layer.children()
             latents = latents + attention(context, latents)
             latents = latents + feed(latents)
         return self.norm_out(self.proj_out(latents))
