@@ -1,6 +1,7 @@
 """The UNet's inputs besides noisy latents and timesteps: made by a method, used by the denoiser and the sampler."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,7 +36,8 @@ class Control:
         """What is added to the UNet's down blocks and its middle block, at `noisy` (B, C, h, w) and `timesteps`."""
         dtype = self.network.dtype
         # A network that is trained is in float32, and computes in the UNet's type.
-        with torch.autocast(noisy.device.type, noisy.dtype, enabled=dtype != noisy.dtype):
+        mixed = nullcontext() if dtype == noisy.dtype else torch.autocast(noisy.device.type, noisy.dtype)
+        with mixed:
             down, middle = self.network(
                 noisy.to(dtype),
                 timesteps,
