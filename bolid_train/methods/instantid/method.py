@@ -9,6 +9,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from bolid_data.manifest import Train
+from bolid_data.progress import note
 from bolid_train.data.batch import Batch
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.unet_inputs import Control, UNetInputs
@@ -112,6 +113,7 @@ class InstantId(BranchedMethod):
     def load_public(self, path: Path) -> None:
         """Loads a published `ip-adapter.bin`, with the folder `ControlNetModel` beside it. What it makes of no face
         stays as it is."""
+        note(f"{path}: if this is InstantX's checkpoint, it is for research purposes only")
         self.branches.load_public("body", path)
         identity_net.load(self.identity_net, path.parent)
 

@@ -10,17 +10,21 @@ import openvino
 import openvino.opset13 as ops
 import pytest
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers import ControlNetModel, DDPMScheduler, UNet2DConditionModel
 from PIL import Image
 
 from bolid_data.errors import BolidError
+from bolid_train.data.batch import Batch, Views
 from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.denoiser import Denoiser
+from bolid_train.diffusion.rng import RowRandom
 from bolid_train.inference.generate import Request, generate
 from bolid_train.methods import registry
 from bolid_train.methods.instantid.identity_net import build
 from bolid_train.methods.instantid.method import InstantId
 from bolid_train.methods.layers.public import read_ip_adapter
 from bolid_train.settings import train_model
+from bolid_train.training import flops
 from bolid_train.training.trainer import train
 from small_world.world.photos import draw_split
 from small_world.world.splits import HELD_OUT
@@ -160,3 +164,25 @@ class _Sdxl:
 
 def test_the_spec_names_what_guidance_keeps() -> None:
     assert registry.resolve("instantid").guided_conditions == ["text", "body"]
+
+
+def test_a_step_at_sdxls_size_costs_what_the_page_says() -> None:
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**SDXL).requires_grad_(False)
+        method = InstantId(train_model()(method="instantid"), {"image_embeds": (512,)})
+        method.install(unet, _Sdxl())  # type: ignore[arg-type]
+    assert sum(value.numel() for value in method.parameters()) == 1_673_779_984
+    denoiser = Denoiser(unet, DDPMScheduler())
+
+    def loss() -> torch.Tensor:
+        with torch.device("meta"):
+            batch = Batch(
+                latents=torch.empty(1, 4, 128, 128), keypoints=torch.empty(1, 17, 3),
+                prompt_embeds=torch.empty(1, 77, 2048), pooled_prompt_embeds=torch.empty(1, 1280),
+                time_ids=torch.empty(1, 6), views=Views.none(1), random=RowRandom([0], "meta"),
+                features={"image_embeds": torch.empty(1, 512)},
+            )  # fmt: skip
+            return denoiser.loss(batch.latents, method.condition(batch)[0], batch.random)
+
+    counted = flops.count(loss)
+    assert (counted.forward / 1e12, counted.step / 1e12) == pytest.approx((9.77, 22.97), abs=0.01)
