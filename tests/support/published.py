@@ -45,19 +45,47 @@ def full_face_shapes(features: int, text: int) -> dict[str, tuple[int, ...]]:
     }  # fmt: skip
 
 
+def face_shapes(features: int, hidden: int, text: int) -> dict[str, tuple[int, ...]]:
+    """Of `image_proj` in FaceID."""
+    return {
+        "proj.0.weight": (hidden, features), "proj.0.bias": (hidden,),
+        "proj.2.weight": (4 * text, hidden), "proj.2.bias": (4 * text,),
+        "norm.weight": (text,), "norm.bias": (text,),
+    }  # fmt: skip
+
+
 def branch_shapes(unet: UNet2DConditionModel) -> dict[str, tuple[int, ...]]:
-    """Of `ip_adapter`: numbered by the position among all attention processors: down, up, mid."""
-    names = sorted(
-        (name for name, _ in unet.named_modules() if name.endswith(("attn1", "attn2"))),
-        key=lambda name: ["down_blocks", "up_blocks", "mid_block"].index(name.split(".")[0]),
-    )
+    """Of `ip_adapter`: the layers of cross-attention, by their numbers."""
     text = unet.config.cross_attention_dim
     return {
         f"{number}.to_{kind}_ip.weight": (unet.get_submodule(name).to_q.out_features, text)
-        for number, name in enumerate(names)
+        for number, name in enumerate(_attentions(unet))
         if name.endswith("attn2")
         for kind in "kv"
     }
+
+
+def low_rank_shapes(unet: UNet2DConditionModel, rank: int) -> dict[str, tuple[int, ...]]:
+    """Of FaceID's low-rank layers in `ip_adapter`, on self- and cross-attention."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number, name in enumerate(_attentions(unet)):
+        attention = unet.get_submodule(name)
+        width = attention.to_q.out_features
+        for part, wide in {
+            "q": width,
+            "k": attention.to_k.in_features,
+            "v": attention.to_v.in_features,
+            "out": width,
+        }.items():
+            shapes[f"{number}.to_{part}_lora.down.weight"] = (rank, wide)
+            shapes[f"{number}.to_{part}_lora.up.weight"] = (width, rank)
+    return shapes
+
+
+def _attentions(unet: UNet2DConditionModel) -> list[str]:
+    """All attention layers in the order in which they are numbered: down, up, mid."""
+    names = [name for name, _ in unet.named_modules() if name.endswith(("attn1", "attn2"))]
+    return sorted(names, key=lambda name: ["down_blocks", "up_blocks", "mid_block"].index(name.split(".")[0]))
 
 
 def drawn(shapes: Shapes, seed: int = 0) -> dict[str, Tensor]:

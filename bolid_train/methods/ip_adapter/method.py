@@ -9,9 +9,11 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from bolid_data.manifest import Train
+from bolid_data.progress import note
 from bolid_train.data.batch import Batch
 from bolid_train.diffusion.base import Base
 from bolid_train.methods.branched import BranchedMethod
+from bolid_train.methods.ip_adapter.face_id import FaceIdBranch
 from bolid_train.methods.ip_adapter.settings import Settings
 from bolid_train.methods.layers.branches import Branches
 from bolid_train.methods.layers.projections import FullProjection
@@ -19,6 +21,7 @@ from bolid_train.methods.layers.resampler import PerceiverSize, Resampler
 from bolid_train.methods.spec import Shapes
 
 _QUERIES = 16
+_FEATURES = {"plain": "image_embeds", "face-id": "face_embeds"}
 
 
 class IpAdapter(BranchedMethod):
@@ -26,12 +29,15 @@ class IpAdapter(BranchedMethod):
 
     def __init__(self, settings: Train, shapes: Shapes) -> None:
         self.method_settings = Settings.of(settings)
-        self._feature = "image_embeds" if self.method_settings.layout == "plain" else "image_states"
+        self._feature = _FEATURES.get(self.method_settings.layout, "image_states")
         super().__init__(settings, {"ref": shapes[self._feature][-1]}, self.method_settings)
 
     def install(self, unet: UNet2DConditionModel, base: Base) -> None:
         if self.method_settings.layout == "plain":
             return super().install(unet, base)
+        if self.method_settings.layout == "face-id":
+            self.branches = FaceIdBranch(unet, self.widths["ref"], self._zero_tokens)
+            return None
         self._base = base
         projection = self._projection(unet.config.cross_attention_dim)
         self.branches = Branches(unet, self.widths, self._zero_tokens, {"ref": projection})
@@ -48,7 +54,9 @@ class IpAdapter(BranchedMethod):
 
     def load_public(self, path: Path) -> None:
         super().load_public(path)
-        if self.method_settings.layout != "plain":
+        if self.method_settings.layout == "face-id":
+            note(f"{path}: the published FaceID files are for non-commercial use only")
+        elif self.method_settings.layout != "plain":
             self.branches.stand_in("ref", _states_of_nothing(self._base))
 
     def embeddings(self, batch: Batch) -> tuple[Sequence[Tensor], Any]:
