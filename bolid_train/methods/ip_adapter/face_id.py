@@ -34,7 +34,8 @@ class FaceIdBranch(Branches):
     def trained_parameters(self) -> Iterator[nn.Parameter]:
         yield from super().trained_parameters()
         for layer in self._low_rank.values():
-            yield from (layer.down.weight, layer.up.weight)
+            yield from layer.down.parameters()
+            yield from layer.up.parameters()
 
     def freeze(self) -> None:
         super().freeze()
