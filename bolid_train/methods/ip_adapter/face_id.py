@@ -46,7 +46,8 @@ class FaceIdBranch(Branches):
 
     def copy(self, name: str, stored: dict[str, Tensor], path: Path) -> None:
         """As for any branch. The rank of the low-rank layers is the file's."""
-        if (rank := rank_of(stored)) not in (0, self._rank):
+        # Of layers that are trained already, another rank is an error.
+        if (rank := rank_of(stored)) not in (0, self._rank) and not self._is_trained:
             self._set_rank(rank)
         super().copy(name, stored, path)
 

@@ -9,6 +9,7 @@ from diffusers.models.embeddings import MultiIPAdapterImageProjection
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from bolid_data.errors import BolidError
 from bolid_train.files import read_safetensors, write_safetensors
 from bolid_train.methods.layers.attention import Attention, BranchedAttention, KeysAndValues, Sampling
 from bolid_train.methods.layers.projections import EmbeddingProjection, projection_like
@@ -64,6 +65,7 @@ class Branches(MultiIPAdapterImageProjection):
         self._fixed: dict[str, list[nn.Parameter]] = {name: [] for name in self.names}
         self._masked = {name for name in given if zero_tokens}
         self._stand_ins: dict[str, Tensor] = {}
+        self._is_trained = False
         if zero_tokens:
             for name, projection in zip(self.names, self.image_projection_layers, strict=True):
                 if isinstance(projection, EmbeddingProjection):
@@ -107,7 +109,8 @@ class Branches(MultiIPAdapterImageProjection):
         self._scales[self.names.index(name)] = weight
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
-        """All but the biases that stay at 0."""
+        """All but the biases that stay at 0. After this, sizes cannot change."""
+        self._is_trained = True
         fixed = {id(bias) for biases in self._fixed.values() for bias in biases}
         yield from (value for value in self.parameters() if id(value) not in fixed)
 
@@ -148,7 +151,12 @@ class Branches(MultiIPAdapterImageProjection):
         number = self.names.index(name)
         projection = self.image_projection_layers[number]
         if not isinstance(projection, EmbeddingProjection):
-            self.image_projection_layers[number] = _resized(projection, stored, path)
+            resized = _resized(projection, stored, path)
+            if resized is not projection and self._is_trained:
+                raise BolidError(
+                    f"{path}: its tokens are of another size than those of this run, which cannot start from it"
+                )
+            self.image_projection_layers[number] = resized
         tensors = self.tensors(name)
         refuse_other_tensors(stored, tensors, path)
         for key, value in tensors.items():
