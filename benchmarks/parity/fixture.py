@@ -32,7 +32,7 @@ class Fixture:
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: not a dictionary
+                tensors = {name: file.get_tensor(name) for name in list(file.keys())}
             dims = json.loads(metadata.get("dims", "{}"))
         except (OSError, SafetensorError, ValueError) as error:
             raise BolidError(f"{path}: cannot be read as a parity fixture ({error})") from error
