@@ -1,6 +1,7 @@
 """Reads published IP-Adapter files, which anyone may have made."""
 
 import zipfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor
 
 from bolid_data.errors import BolidError, UsageError
-from bolid_train.files import read_safetensors
+from bolid_train.files import read_safetensors, refuse_non_finite
 
 _PARTS = ("image_proj", "ip_adapter")
+_SHOWN = 3
+"""Number of tensors that a message names."""
 
 
 def read_ip_adapter(path: Path) -> dict[str, Tensor]:
@@ -45,3 +48,27 @@ def _flat(state: Any) -> dict[str, Tensor]:
         inner = content.items() if isinstance(content, dict) else [(None, content)]
         flat |= {f"{part}.{name}" if name else str(part): value for name, value in inner if isinstance(value, Tensor)}
     return flat
+
+
+def refuse_other_tensors(stored: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Raises BolidError, naming the first tensors, if those of a file are not the expected ones in name and shape, or
+    have infinite or NaN values."""
+    problems = {
+        "it lacks": sorted(expected.keys() - stored.keys()),
+        "it has": sorted(stored.keys() - expected.keys()),
+        "of another shape are": sorted(
+            f"{name} {list(stored[name].shape)}, not {list(expected[name].shape)}"
+            for name in stored.keys() & expected.keys()
+            if stored[name].shape != expected[name].shape
+        ),
+    }
+    words = [f"{problem} {_listed(names)}" for problem, names in problems.items() if names]
+    if words:
+        raise BolidError(f"{path} does not fit this base or method: {'; '.join(words)}")
+    refuse_non_finite(dict(stored), path)
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = [name[:100] for name in names]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
