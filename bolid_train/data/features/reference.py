@@ -67,5 +67,8 @@ class Embedder:
 
     def __call__(self, images: list[Tensor]) -> Tensor:
         """Embeddings (N, D_ref) of images (3, h, w) in 0..1 that fit a square of `side`; they are padded."""
-        pixels = squares(images, self.side, lambda image: (image.to(self._mean) - self._mean) / self._std)
-        return self._model(pixels.to(self._model.dtype)).image_embeds
+        return self._model(self.pixels(images).to(self._model.dtype)).image_embeds
+
+    def pixels(self, images: list[Tensor]) -> Tensor:
+        """What the model takes of such images: normalised and padded, (N, 3, side, side)."""
+        return squares(images, self.side, lambda image: (image.to(self._mean) - self._mean) / self._std)
