@@ -40,6 +40,13 @@ class Fixture:
         parts = (_below(tensors, prefix) for prefix in ("weights.", "in.", "out."))
         return cls(case, dims, *parts)
 
+    def head_dim(self, to_q: str) -> int:
+        """Numbers of an attention head: as in `dims`, or by the number of heads there and the rows of the weights
+        `to_q`."""
+        if "dim_head" in self.dims:
+            return int(self.dims["dim_head"])
+        return len(self.weights[to_q]) // int(self.dims["heads"])
+
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The weights whose names start with `prefix`, without it."""
         return _below(self.weights, prefix)

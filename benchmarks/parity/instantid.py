@@ -12,7 +12,7 @@ from bolid_train.methods.layers.resampler import Resampler
 
 def _image_projection(fixture: Fixture) -> dict[str, Tensor]:
     weights = fixture.part("image_proj.")
-    resampler = Resampler.like(weights, fixture.dims["dim_head"])
+    resampler = Resampler.like(weights, fixture.head_dim("image_proj.layers.0.0.to_q.weight"))
     resampler.load_state_dict(weights)
     embeds = fixture.inputs["face_embedding"][:, None]
     return {"tokens": resampler(embeds), "uncond_tokens": resampler(torch.zeros_like(embeds))}

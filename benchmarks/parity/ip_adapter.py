@@ -16,7 +16,8 @@ from bolid_train.methods.layers.resampler import HEAD_DIM
 def _projection(fixture: Fixture) -> nn.Module:
     """The projection of the layout that the weights have."""
     weights = fixture.part("image_proj.")
-    head_dim = fixture.dims.get("dim_head", HEAD_DIM)
+    [to_q] = [name for name in fixture.weights if name.endswith("layers.0.0.to_q.weight")] or [""]
+    head_dim = fixture.head_dim(to_q) if to_q else HEAD_DIM
     projection = projection_like(weights, Path(fixture.case), head_dim).to_empty(device="cpu")
     projection.load_state_dict(weights)
     return projection

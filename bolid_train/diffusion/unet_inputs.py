@@ -1,12 +1,14 @@
 """The UNet's inputs besides noisy latents and timesteps: made by a method, used by the denoiser and the sampler."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from diffusers import ControlNetModel
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Control:
     pooled: Tensor  # (B, D_pooled)
     time_ids: Tensor  # (B, 6)
     scale: Tensor  # (B,): weight of the residuals; 0 adds nothing
+    mask: Tensor | None = None  # (1, 1, H, W) in 0..1: where in the image it adds something; everywhere without one
 
     def rows(self, rows: slice) -> "Control":
         """The given rows."""
@@ -32,16 +35,25 @@ class Control:
     def residuals(self, noisy: Tensor, timesteps: Tensor) -> tuple[list[Tensor], Tensor]:
         """What is added to the UNet's down blocks and its middle block, at `noisy` (B, C, h, w) and `timesteps`."""
         dtype = self.network.dtype
-        down, middle = self.network(
-            noisy.to(dtype),
-            timesteps,
-            encoder_hidden_states=self.tokens.to(dtype),
-            controlnet_cond=self.image.to(dtype),
-            conditioning_scale=self.scale.view(-1, 1, 1, 1).to(dtype),
-            added_cond_kwargs={"text_embeds": self.pooled.to(dtype), "time_ids": self.time_ids},
-            return_dict=False,
-        )
-        return [block.to(noisy.dtype) for block in down], middle.to(noisy.dtype)
+        # A network that is trained is in float32, and computes in the UNet's type.
+        mixed = nullcontext() if dtype == noisy.dtype else torch.autocast(noisy.device.type, noisy.dtype)
+        with mixed:
+            down, middle = self.network(
+                noisy.to(dtype),
+                timesteps,
+                encoder_hidden_states=self.tokens.to(dtype),
+                controlnet_cond=self.image.to(dtype),
+                conditioning_scale=self.scale.view(-1, 1, 1, 1).to(dtype),
+                added_cond_kwargs={"text_embeds": self.pooled.to(dtype), "time_ids": self.time_ids},
+                return_dict=False,
+            )
+        return [self._inside(block.to(noisy.dtype)) for block in down], self._inside(middle.to(noisy.dtype))
+
+    def _inside(self, block: Tensor) -> Tensor:
+        """A residual (B, C, h, w), only inside the mask."""
+        if self.mask is None:
+            return block
+        return block * interpolate(self.mask.to(block), block.shape[2:], mode="nearest")
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ class InferencePipeline:
         method.install(pipe.unet, used)
         method.load(folder)
         method.freeze()
+        for name, weight in spec.default_scales.items():
+            method.scale(name, weight)
         return cls(pipe, method, spec, settings, used)
 
     @torch.inference_mode()
@@ -162,7 +164,7 @@ class InferencePipeline:
         positive, negative = (
             self.method.condition(replace(half, random=RowRandom([seed] * rows, self.pipe.device)))[0] for half in batch
         )
-        for condition in self.spec.conditions:
+        for condition in self.spec.guided_conditions:
             if condition != "text":
                 negative = self.method.drop(negative, condition)
         if not boxes:

@@ -71,7 +71,7 @@ def validate(
     extra_prompts: Sequence[ValidationPrompt] = (),
 ) -> None:
     """Writes `step-<step>.png` to `folder`: for each person, the reference photo as decoded by the VAE, and images of
-    three prompts. `method`, which has these conditions, is installed on `unet`.
+    three prompts. `method`, of whose conditions guidance leaves out these, is installed on `unet`.
 
     All inputs come from the feature cache, so neither photos nor text encoders are needed. Prompts are captions of the
     other people in the grid, or of the same person if there is no other, and `extra_prompts`.

@@ -37,4 +37,4 @@ def _limb(point: np.ndarray, nose: np.ndarray) -> np.ndarray:
     centre = [int(value) for value in (point + nose) / 2]
     axes = int(math.hypot(across, down) / 2), _HALF_WIDTH
     angle = int(math.degrees(math.atan2(down, across)))
-    return cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1)
+    return np.asarray(cv2.ellipse2Poly(centre, axes, angle, 0, 360, 1))

@@ -85,8 +85,9 @@ def sample_region(mask: Tensor, queries: int) -> Tensor:
     """
     height, width = mask.shape
     pixels = (height * width / queries) ** 0.5
-    if int(height / pixels) * int(width / pixels) == queries:
-        return interpolate(mask[None, None], scale_factor=1 / pixels, mode="nearest").flatten()
+    sampled = interpolate(mask[None, None], scale_factor=1 / pixels, mode="nearest").flatten()
+    if len(sampled) == queries:
+        return sampled
     # An image whose sides the UNet's layers do not divide: r is then a little different along either side.
     return interpolate(mask[None, None], _grid(height, width, queries), mode="nearest").flatten()
 

@@ -9,6 +9,7 @@ from diffusers.models.embeddings import MultiIPAdapterImageProjection
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from bolid_data.errors import BolidError
 from bolid_train.files import read_safetensors, write_safetensors
 from bolid_train.methods.layers.attention import Attention, BranchedAttention, KeysAndValues, Sampling
 from bolid_train.methods.layers.projections import EmbeddingProjection, projection_like
@@ -50,7 +51,7 @@ class Branches(MultiIPAdapterImageProjection):
         self.to(unet.device)
         self.names: list[str] = list(widths)
         self._scales = [1.0] * len(self.names)
-        self._dtype = unet.dtype
+        self.dtype = unet.dtype
         layers = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
         original = [
             unet.get_submodule(name.removesuffix("processor") + part).get_parameter("weight")
@@ -64,6 +65,7 @@ class Branches(MultiIPAdapterImageProjection):
         self._fixed: dict[str, list[nn.Parameter]] = {name: [] for name in self.names}
         self._masked = {name for name in given if zero_tokens}
         self._stand_ins: dict[str, Tensor] = {}
+        self._is_trained = False
         if zero_tokens:
             for name, projection in zip(self.names, self.image_projection_layers, strict=True):
                 if isinstance(projection, EmbeddingProjection):
@@ -98,7 +100,7 @@ class Branches(MultiIPAdapterImageProjection):
     def keys_and_values(self, tokens: Sequence[Tensor]) -> list[KeysAndValues]:
         """Each branch's keys and values, of its tokens (B, P, T, D)."""
         return [
-            linear(of_branch.to(self._dtype), weights.to(self._dtype)).split(self._rows, dim=-1)
+            linear(of_branch.to(self.dtype), weights.to(self.dtype)).split(self._rows, dim=-1)
             for of_branch, weights in zip(tokens, self.to_kv, strict=True)
         ]
 
@@ -107,7 +109,8 @@ class Branches(MultiIPAdapterImageProjection):
         self._scales[self.names.index(name)] = weight
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
-        """All but the biases that stay at 0."""
+        """All but the biases that stay at 0. After this, sizes cannot change."""
+        self._is_trained = True
         fixed = {id(bias) for biases in self._fixed.values() for bias in biases}
         yield from (value for value in self.parameters() if id(value) not in fixed)
 
@@ -115,7 +118,7 @@ class Branches(MultiIPAdapterImageProjection):
         """Converts what is used in every step of generation to the UNet's type; nothing can be trained after it."""
         self.requires_grad_(False)
         for weights in self.to_kv:
-            weights.data = weights.data.to(self._dtype)
+            weights.data = weights.data.to(self.dtype)
 
     def save(self, name: str, path: Path) -> None:
         """Writes a branch in IP-Adapter layout: `image_proj.*`, and `ip_adapter.{1,3,5,…}` in the UNet's order."""
@@ -148,7 +151,12 @@ class Branches(MultiIPAdapterImageProjection):
         number = self.names.index(name)
         projection = self.image_projection_layers[number]
         if not isinstance(projection, EmbeddingProjection):
-            self.image_projection_layers[number] = _resized(projection, stored, path)
+            resized = _resized(projection, stored, path)
+            if resized is not projection and self._is_trained:
+                raise BolidError(
+                    f"{path}: its tokens are of another size than those of this run, which cannot start from it"
+                )
+            self.image_projection_layers[number] = resized
         tensors = self.tensors(name)
         refuse_other_tensors(stored, tensors, path)
         for key, value in tensors.items():
@@ -173,7 +181,7 @@ def _resized(projection: nn.Module, stored: dict[str, Tensor], path: Path) -> nn
     if {key: value.shape for key, value in part.items()} == own:
         return projection
     other = projection_like(part, path)
-    if type(other) is not type(projection):
-        return projection  # whose tensors are then named as missing
+    if type(other) is not type(projection) or other.ends != projection.ends:
+        return projection  # whose tensors are then named in an error
     parameter = next(projection.parameters())
     return other.to_empty(device=parameter.device).to(parameter.dtype)

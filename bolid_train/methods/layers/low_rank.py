@@ -15,7 +15,7 @@ class LowRankLinear(nn.Module):
         super().__init__()
         self.base_layer, self.scale = base_layer, scale
         device = base_layer.weight.device
-        self.down = nn.Linear(base_layer.in_features, rank, bias=False, device=device)
+        self.down = nn.Linear(base_layer.in_features, rank, bias=False, device=device)  # in float32, to be trained
         self.up = nn.Linear(rank, base_layer.out_features, bias=False, device=device)
         nn.init.zeros_(self.up.weight)
 
@@ -29,11 +29,13 @@ class LowRankLinear(nn.Module):
 
 
 def add_low_rank(attention: nn.Module, rank: int, scale: float = 1.0) -> dict[str, LowRankLinear]:
-    """Puts low-rank layers beside q, k, v and the output of an attention layer; returns them by their names in FaceID's
-    files. The keys and values of an image's tokens have none."""
+    """Puts low-rank layers beside q, k, v and the output of an attention layer, in place of those that are there;
+    returns them by their names in FaceID's files. The keys and values of an image's tokens have none."""
     layers: dict[str, LowRankLinear] = {}
     for name, place in _PARTS.items():
-        layers[f"{name}_lora"] = LowRankLinear(attention.get_submodule(place), rank, scale)  # type: ignore[arg-type]
+        present = attention.get_submodule(place)
+        base_layer = present.base_layer if isinstance(present, LowRankLinear) else present
+        layers[f"{name}_lora"] = LowRankLinear(base_layer, rank, scale)  # type: ignore[arg-type]
         attention.set_submodule(place, layers[f"{name}_lora"])
     return layers
 

@@ -50,6 +50,11 @@ class FullProjection(nn.Module):
         hidden, features = weights["proj.0.weight"].shape
         return cls(features, weights["proj.2.weight"].shape[0], hidden)
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """E and D."""
+        return self.proj[0].in_features, self.proj[2].out_features  # type: ignore[return-value]
+
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, S, E) to tokens (B, S, D)."""
         return self.proj(features)
@@ -69,6 +74,11 @@ class FaceProjection(nn.Module):
         """One that the state dict fits."""
         (hidden, features), width = weights["proj.0.weight"].shape, len(weights["norm.weight"])
         return cls(features, width, _tokens(weights["proj.2.weight"].shape[0], width), hidden)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """E and D."""
+        return self.proj[0].in_features, self.norm.normalized_shape[0]  # type: ignore[return-value]
 
     def forward(self, embeds: Tensor) -> Tensor:
         """Embeddings (B, E) to tokens (B, T, D)."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bolid_data.errors import BolidError, UsageError
-from bolid_train.files import read_safetensors, refuse_non_finite
+from bolid_train.files import read_safetensors, refuse_non_finite, write_state
 
 _PARTS = ("image_proj", "ip_adapter")
 _SHOWN = 3
@@ -35,6 +35,15 @@ def read_parts(path: Path, parts: Sequence[str], kind: str) -> dict[str, Tensor]
         if not any(name.startswith(f"{part}.") for name in tensors):
             raise BolidError(f"{path}: not {kind}: it has no '{part}'")
     return tensors
+
+
+def write_ip_adapter(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Writes a `.bin`: a dictionary for each part."""
+    nested: dict[str, dict[str, Tensor]] = {part: {} for part in _PARTS}
+    for name, value in tensors.items():
+        part, _, key = name.partition(".")
+        nested[part][key] = value.detach().cpu().clone()  # a view would be written with all that it is a view of
+    write_state(nested, path)
 
 
 def _unpickle(path: Path) -> Any:

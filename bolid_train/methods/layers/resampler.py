@@ -31,6 +31,13 @@ class PerceiverSize:
     expansion: int = 4  # the feed-forward layers are this many times as wide
 
     @classmethod
+    def usual(cls, features: int, text: int, width: int | None = None, depth: int = 4) -> "PerceiverSize":
+        """The published sizes for tokens `text` wide: a resampler five eighths as wide, which is 1280 for SDXL, or
+        `width` wide, of as many heads as fit."""
+        width = width or max(1, round(5 / 8 * text / HEAD_DIM)) * HEAD_DIM
+        return cls(features, width, text, width // HEAD_DIM, depth=depth)
+
+    @classmethod
     def of(cls, weights: Mapping[str, Tensor], head_dim: int = HEAD_DIM) -> "PerceiverSize":
         """The sizes of a state dict; `head_dim` cannot be read from it. Raises BolidError for one that is not a
         perceiver's."""
@@ -61,11 +68,17 @@ class Perceiver(nn.Module):
         self.proj_out = nn.Linear(size.width, size.output)
         self.norm_out = nn.LayerNorm(size.output)
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """E and O."""
+        return self.size.features, self.size.output
+
     def forward(self, features: Tensor, latents: Tensor) -> Tensor:
         """LN(proj_out(L)), (B, Q, O), from features (B, S, E) and latents L (B, Q, D), after L ← L + attention and
         L ← L + feed-forward in each layer."""
         context = self.proj_in(features)
-        for attention, feed in self.layers:  # type: ignore[misc]
+        for layer in self.layers:
+            attention, feed = layer.children()
             latents = latents + attention(context, latents)
             latents = latents + feed(latents)
         return self.norm_out(self.proj_out(latents))
@@ -86,7 +99,8 @@ class Resampler(Perceiver):
         return cls(PerceiverSize.of(weights, head_dim), weights["latents"].shape[1])
 
     def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
-        """Tokens (B, Q, O) of features (B, S, E)."""
+        """Tokens (B, Q, O) of features (B, S, E), or of one for each row, (B, E)."""
+        features = features.unsqueeze(1) if features.ndim == 2 else features
         return super().forward(features, self.latents.expand(len(features), -1, -1))
 
 
