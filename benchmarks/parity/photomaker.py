@@ -9,8 +9,8 @@ from transformers import CLIPVisionConfig
 from benchmarks.parity.fixture import Fixture
 from bolid_train.methods.layers.resampler import PerceiverSize
 from bolid_train.methods.photomaker.class_word import remove_trigger, repeat_class_word
+from bolid_train.methods.photomaker.face_id_encoder import FaceIdEncoder, FacePerceiver
 from bolid_train.methods.photomaker.id_encoder import FuseModule, IdEncoder
-from bolid_train.methods.photomaker_v2.id_encoder import FacePerceiver, FaceIdEncoder
 
 _PERCEIVER = "id_encoder.qformer_perceiver."
 
@@ -70,7 +70,7 @@ def _id_encoder_v2(fixture: Fixture) -> dict[str, Tensor]:
 
 def _trigger_expansion(fixture: Fixture) -> dict[str, Tensor]:
     ids, class_tokens = remove_trigger(fixture.inputs["input_ids"], fixture.dims["trigger"], fixture.dims["pad"])
-    outputs = {}
+    outputs: dict[str, Tensor] = {}
     # In this order by the metadata.
     names = ("v1_one", "v1_three", "v2_three", "v2_overflow")
     for name, (photos, tokens) in zip(names, fixture.inputs["settings"].tolist(), strict=True):

@@ -82,9 +82,7 @@ class Denoiser:
             **residuals([inputs], noisy, timesteps),
         ).sample.float()
 
-    def loss(
-        self, latents: Tensor, inputs: UNetInputs, random: RowRandom, where: Tensor | None = None
-    ) -> Tensor:
+    def loss(self, latents: Tensor, inputs: UNetInputs, random: RowRandom, where: Tensor | None = None) -> Tensor:
         """L_diff = E_{t,ε} w_t·‖y - y_θ(x_t, c_τ, c_ref, c_body, t)‖² (method.md, section 4), where y is ε or
         v = α_t·ε - σ_t·x₀, and w_t is 1, or min-SNR's weight (Hang et al. 2023).
 

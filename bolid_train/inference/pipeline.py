@@ -113,8 +113,7 @@ class InferencePipeline:
         negative = shorten(pipe, negative_prompt) if negative_prompt else None
         text = shorten(pipe, self.spec.text_of(prompt, any(person.photos for person in people)))
         prompt_embeds, negative_embeds, pooled, negative_pooled = (
-            embeds.expand(rows, *embeds.shape[1:])
-            for embeds in pipe.encode_prompt(text, negative_prompt=negative)
+            embeds.expand(rows, *embeds.shape[1:]) for embeds in pipe.encode_prompt(text, negative_prompt=negative)
         )
         width, height = (side // pipe.vae_scale_factor for side in size)
         keypoints = fractions(pose.keypoints, pose.photo.size) if pose else torch.zeros(17, 3)

@@ -1,6 +1,7 @@
 """Batches of random numbers and methods on the random base: what is asked of a method's wiring needs no photos."""
 
 import copy
+import zlib
 from functools import cache
 
 import torch
@@ -37,7 +38,9 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
 
     features = {}
     for name, (role, shape) in _feature_shapes().items():
-        features[name] = normal(rows, *((views, *shape) if role == "view" else shape))
+        # Of a generator for each, so that a new feature changes no other.
+        drawn = torch.Generator().manual_seed(zlib.crc32(name.encode()) + seed)
+        features[name] = torch.randn(rows, *((views, *shape) if role == "view" else shape), generator=drawn)
     features |= drawn_tokens(rows, torch.Generator().manual_seed(seed))
     given = Views(keypoints(rows, views), torch.full((rows, views, 2), 64.0), torch.full((rows, views), 0.9))
     return Batch(

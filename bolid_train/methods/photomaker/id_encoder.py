@@ -16,7 +16,6 @@ class IdEncoder(nn.Module):
 
     tokens = 1
     """Identity tokens of a photo."""
-    reads_faces = False
 
     def __init__(self, config: CLIPVisionConfig, widths: tuple[int, int]) -> None:
         """`widths`: of the two text encoders, which add up to D."""
@@ -73,7 +72,8 @@ class FuseModule(nn.Module):
         tokens (B, T, D): x = mlp1([E | e]) + E, and E ← LN(mlp2(x) + x). Tokens beyond the number of places are
         padding; places beyond T stay as they are, as all others do."""
         count = min(tokens.shape[1], prompt.shape[1])
-        places = mask.int().argsort(dim=1, descending=True, stable=True)[:, :count, None].expand(-1, -1, prompt.shape[2])
+        places = mask.int().argsort(dim=1, descending=True, stable=True)[:, :count, None]
+        places = places.expand(-1, -1, prompt.shape[2])
         words = prompt.gather(1, places)
         fused = self.mlp1(torch.cat([words, tokens[:, :count]], dim=-1)) + words
         fused = self.layer_norm(self.mlp2(fused) + fused)

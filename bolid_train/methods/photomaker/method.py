@@ -42,20 +42,12 @@ class PhotoMaker(TextOnly):
         self.own = own
         self._scale = 1.0
 
-    def build_encoder(self, clip: Any, widths: tuple[int, int]) -> IdEncoder:
-        """On a CLIPVisionModelWithProjection, for text encoders of these widths."""
-        return IdEncoder.on(clip, widths)
-
-    def encode(self, features: Mapping[str, Tensor], order: Tensor) -> Tensor:
-        """Identity tokens (B · P, tokens, D) of the views with the numbers `order` (B, P)."""
-        return self.encoder(chosen_views(features["id_pixels"], order).flatten(0, 1))
-
     def install(self, unet: UNet2DConditionModel, base: Base) -> None:
         self.text_encoders = TextEncoders(base, unet)
         clip: Any = CLIPVisionModelWithProjection.from_pretrained(
             base.image_encoder, dtype=torch.float32, variant=model_files.variant(base.image_encoder)
         )
-        self.encoder = self.build_encoder(clip, self.text_encoders.widths)
+        self.encoder = IdEncoder.on(clip, self.text_encoders.widths)
         self.encoder.requires_grad_(False).to(unet.device)
         for value in self.encoder.trained(self.own.encoder_layers):
             value.requires_grad_(True)
@@ -75,7 +67,8 @@ class PhotoMaker(TextOnly):
         shown = batch.views.confidence > 0
         order = shown.int().argsort(dim=1, descending=True, stable=True)[:, : self.own.photos]
         count = shown.sum(dim=1).clamp(max=self.own.photos)
-        tokens = self.encode(batch.features, order).unflatten(0, order.shape).flatten(1, 2)
+        pixels = chosen_views(batch.features["id_pixels"], order)
+        tokens = self.encoder(pixels.flatten(0, 1)).unflatten(0, order.shape).flatten(1, 2)
         repeated, places = [], torch.empty(0)
         for ids, class_tokens in zip(
             batch.features["token_ids"].unbind(1), batch.features["class_tokens"].bool().unbind(1), strict=True
@@ -136,20 +129,18 @@ class PhotoMaker(TextOnly):
         return file.published(self.encoder.state_dict(), self.layers.tensors())
 
     def _refuse_other_shape(self, path: Path, stored: Mapping[str, Tensor]) -> None:
-        """Raises BolidError, saying which setting to change, for a file of another version, rank or image encoder."""
-        reads_faces = any(name.startswith(f"{file.ENCODER}qformer_perceiver.") for name in stored)
-        if reads_faces != self.encoder.reads_faces:
-            version, method = (2, "photomaker-v2") if reads_faces else (1, "photomaker")
-            raise BolidError(f"{path} is version {version} of PhotoMaker; load it with [train] method = '{method}'")
+        """Raises BolidError for a file of another version, rank or image encoder."""
+        if any(name.startswith(f"{file.ENCODER}qformer_perceiver.") for name in stored):
+            raise BolidError(f"{path} is version 2 of PhotoMaker, which reads faces; only version 1 can be loaded")
         ranks = {len(value) for name, value in stored.items() if name.endswith("_lora.down.weight") and value.ndim}
         if len(ranks) == 1 and ranks != {self.own.rank}:
-            table, rank = self.settings.method, ranks.pop()
-            raise BolidError(f"{path}: its LoRA has rank {rank}; set [train.{table}] rank = {rank}")
+            rank = ranks.pop()
+            raise BolidError(f"{path}: its LoRA has rank {rank}; set [train.photomaker] rank = {rank}")
         own, other = self.encoder.state_dict()[_CLASS].shape, stored.get(file.ENCODER + _CLASS)
         if other is not None and other.shape != own:
             raise BolidError(
-                f"{path}: its image encoder is {other.numel()} wide, and that of the base is {own.numel()}; name the one "
-                "that it was made with in [train] image_encoder, such as 'openai/clip-vit-large-patch14'"
+                f"{path}: its image encoder is {other.numel()} wide, and that of the base is {own.numel()}; name the "
+                "one that it was made with in [train] image_encoder, such as 'openai/clip-vit-large-patch14'"
             )
 
 

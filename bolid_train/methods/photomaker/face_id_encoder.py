@@ -1,4 +1,5 @@
-"""The identity encoder of PhotoMaker's version 2, which reads faces, too.
+"""The identity encoder of PhotoMaker's version 2, which reads faces, too. No method uses it yet: it agrees with the
+authors' numbers (`python -m benchmarks.parity`).
 
 N photos; D is the width of the prompt's embeddings. State dicts have the names of the published files.
 """
@@ -42,7 +43,6 @@ class FaceIdEncoder(IdEncoder):
     token and are not normalised. The two projections of version 1 are in the file and have no use."""
 
     tokens = 2
-    reads_faces = True
 
     def __init__(self, config: CLIPVisionConfig, widths: tuple[int, int], perceiver: FacePerceiver) -> None:
         super().__init__(config, widths)

@@ -1,1 +1,0 @@
-"""PhotoMaker, version 2: two tokens of each photo, of an identity embedding as well as of CLIP."""
