@@ -65,11 +65,21 @@ class UNetInputs:
     cross_attention_kwargs: dict[str, Any] = field(default_factory=dict)
     """For the attention processors, the same for all rows. `ip_adapter_masks`: one (1, P, H, W) per branch."""
     controls: tuple[Control, ...] = ()
+    text: Tensor | None = None
+    """(B, L, D_text): the prompt without the person, if `encoder_hidden_states` holds both."""
+    text_share: float = 0.0
+    """The share of a generation's steps, the first ones, in which the UNet gets `text` instead."""
+
+    def text_steps(self, steps: int) -> int:
+        """How many of a generation's steps those are: the public code of PhotoMaker compares the step's number, from 0,
+        with ⌊share · steps⌋, and takes the text alone while it is not larger."""
+        return 0 if self.text is None or not self.text_share else min(steps, int(self.text_share * steps) + 1)
 
     def to(self, dtype: torch.dtype) -> "UNetInputs":
         """The text in the UNet's type; embeddings and ids stay as they are, and are converted where they are used."""
         added = self.added_cond_kwargs | {"text_embeds": self.added_cond_kwargs["text_embeds"].to(dtype)}
-        return replace(self, encoder_hidden_states=self.encoder_hidden_states.to(dtype), added_cond_kwargs=added)
+        states, text = self.encoder_hidden_states.to(dtype), self.text if self.text is None else self.text.to(dtype)
+        return replace(self, encoder_hidden_states=states, added_cond_kwargs=added, text=text)
 
     def rows(self, rows: slice) -> "UNetInputs":
         """The given rows."""
@@ -78,8 +88,8 @@ class UNetInputs:
             for name, value in self.added_cond_kwargs.items()
         }
         controls = tuple(control.rows(rows) for control in self.controls)
-        states = self.encoder_hidden_states[rows]
-        return replace(self, encoder_hidden_states=states, added_cond_kwargs=added, controls=controls)
+        states, text = self.encoder_hidden_states[rows], self.text if self.text is None else self.text[rows]
+        return replace(self, encoder_hidden_states=states, added_cond_kwargs=added, controls=controls, text=text)
 
 
 def residuals(parts: Sequence[UNetInputs], noisy: Tensor, timesteps: Tensor) -> dict[str, Any]:

@@ -111,9 +111,9 @@ class InferencePipeline:
         pipe, rows, size = self.pipe, len(people), size or (self.settings.resolution, self.settings.resolution)
         # Not "": the base may answer no negative prompt with zeros.
         negative = shorten(pipe, negative_prompt) if negative_prompt else None
+        text = shorten(pipe, self.spec.text_of(prompt, any(person.photos for person in people)))
         prompt_embeds, negative_embeds, pooled, negative_pooled = (
-            embeds.expand(rows, *embeds.shape[1:])
-            for embeds in pipe.encode_prompt(shorten(pipe, prompt), negative_prompt=negative)
+            embeds.expand(rows, *embeds.shape[1:]) for embeds in pipe.encode_prompt(text, negative_prompt=negative)
         )
         width, height = (side // pipe.vae_scale_factor for side in size)
         keypoints = fractions(pose.keypoints, pose.photo.size) if pose else torch.zeros(17, 3)

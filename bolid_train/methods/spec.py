@@ -42,6 +42,11 @@ class MethodSpec:
     generates_without_photos: bool = False
     """Whether it samples a person from the prompt if no photo is given."""
     is_trained: bool = True
+    changes_base: bool = False
+    """Whether it changes the UNet itself, as a LoRA does, so that without a person the image is not the base's."""
+    text_of: Callable[[str, bool], str] = lambda prompt, _: prompt
+    """What the base's text encoders get of a prompt of `bolid generate`; the second argument says whether there are
+    photos. Raises UsageError for a prompt that the method cannot use."""
 
     @property
     def guided_conditions(self) -> list[str]:

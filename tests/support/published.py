@@ -114,3 +114,52 @@ def write_instantid(folder: Path, unet: UNet2DConditionModel, features: int, cha
             value += 0.05 * torch.randn(value.shape, generator=generator)
     network.half().save_pretrained(folder / "ControlNetModel")
     return folder / "ip-adapter.bin"
+
+
+def photomaker_shapes(clip: Mapping[str, int], widths: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """Of `id_encoder` in PhotoMaker's version 1: a CLIP vision model of the sizes `clip`, two projections, and the fuse
+    module."""
+    hidden, mlp, patch, tokens = clip["hidden"], clip["mlp"], clip["patch"], clip["tokens"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "vision_model.embeddings.class_embedding": (hidden,),
+        "vision_model.embeddings.patch_embedding.weight": (hidden, 3, patch, patch),
+        "vision_model.embeddings.position_embedding.weight": (tokens, hidden),
+        "visual_projection.weight": (widths[0], hidden),
+        "visual_projection_2.weight": (widths[1], hidden),
+    }
+    norms = ["vision_model.pre_layrnorm", "vision_model.post_layernorm"]
+    for layer in range(clip["layers"]):
+        block = f"vision_model.encoder.layers.{layer}"
+        norms += [f"{block}.layer_norm1", f"{block}.layer_norm2"]
+        linear = {f"self_attn.{name}_proj": (hidden, hidden) for name in ("q", "k", "v", "out")}
+        for name, shape in (linear | {"mlp.fc1": (mlp, hidden), "mlp.fc2": (hidden, mlp)}).items():
+            shapes |= {f"{block}.{name}.weight": shape, f"{block}.{name}.bias": shape[:1]}
+    for name in norms:
+        shapes |= {f"{name}.weight": (hidden,), f"{name}.bias": (hidden,)}
+    width = sum(widths)
+    fuse = {"mlp1.layernorm": (2 * width,), "mlp2.layernorm": (width,), "layer_norm": (width,)} | {
+        "mlp1.fc1": (width, 2 * width), "mlp1.fc2": (width, width),
+        "mlp2.fc1": (width, width), "mlp2.fc2": (width, width),
+    }  # fmt: skip
+    for name, shape in fuse.items():
+        shapes |= {f"fuse_module.{name}.weight": shape, f"fuse_module.{name}.bias": shape[:1]}
+    return shapes
+
+
+def photomaker_lora_shapes(unet: UNet2DConditionModel, rank: int) -> dict[str, tuple[int, ...]]:
+    """Of `lora_weights`: low-rank layers on all attention, by the names of their modules."""
+    numbered = {f"{number}.": f"unet.{name}.processor." for number, name in enumerate(_attentions(unet))}
+    shapes = {}
+    for key, shape in low_rank_shapes(unet, rank).items():
+        number, _, rest = key.partition(".")
+        shapes[numbered[f"{number}."] + rest] = shape
+    return shapes
+
+
+def write_photomaker(
+    path: Path, unet: UNet2DConditionModel, clip: Mapping[str, int], widths: tuple[int, int], rank: int
+) -> Path:
+    """`photomaker-v1.bin` or the same as safetensors."""
+    encoder = drawn(photomaker_shapes(clip, widths))
+    write({"id_encoder": encoder, "lora_weights": drawn(photomaker_lora_shapes(unet, rank), 1)}, path)
+    return path

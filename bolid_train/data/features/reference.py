@@ -96,12 +96,13 @@ class Embedder:
 
     def __call__(self, images: list[Tensor]) -> Tensor:
         """Embeddings (N, D_ref) of images (3, h, w) in 0..1 that fit a square of `side`; they are padded."""
-        return self._model(self._pixels(images)).image_embeds
+        return self._model(self.pixels(images).to(self._model.dtype)).image_embeds
 
     def states(self, images: list[Tensor]) -> Tensor:
         """Penultimate hidden states (N, S, D) of such images."""
-        return self._model(self._pixels(images), output_hidden_states=True).hidden_states[-2]
+        pixels = self.pixels(images).to(self._model.dtype)
+        return self._model(pixels, output_hidden_states=True).hidden_states[-2]
 
-    def _pixels(self, images: list[Tensor]) -> Tensor:
-        pixels = squares(images, self.side, lambda image: (image.to(self._mean) - self._mean) / self._std)
-        return pixels.to(self._model.dtype)
+    def pixels(self, images: list[Tensor]) -> Tensor:
+        """What the model takes of such images: normalised and padded, (N, 3, side, side)."""
+        return squares(images, self.side, lambda image: (image.to(self._mean) - self._mean) / self._std)

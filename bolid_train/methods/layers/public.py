@@ -1,7 +1,7 @@
 """Reads published IP-Adapter files, which anyone may have made."""
 
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,17 +18,22 @@ _SHOWN = 3
 
 
 def read_ip_adapter(path: Path) -> dict[str, Tensor]:
-    """The tensors of an IP-Adapter by their names in a `.safetensors` file, such as `image_proj.proj.weight`.
+    """The tensors of an IP-Adapter, as `read_parts` gives them."""
+    return read_parts(path, _PARTS, "an IP-Adapter")
+
+
+def read_parts(path: Path, parts: Sequence[str], kind: str) -> dict[str, Tensor]:
+    """The tensors of a published file by their names in a `.safetensors` file, such as `image_proj.proj.weight`.
 
     A `.bin` has them in a dictionary per part; it is unpickled without executing code. Raises UsageError if there is no
-    such file, BolidError if it is not an IP-Adapter.
+    such file, BolidError if it lacks one of the `parts`, and so is not `kind`.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     tensors = read_safetensors(path) if path.suffix == ".safetensors" else _flat(_unpickle(path))
-    for part in _PARTS:
+    for part in parts:
         if not any(name.startswith(f"{part}.") for name in tensors):
-            raise BolidError(f"{path}: not an IP-Adapter: it has no '{part}'")
+            raise BolidError(f"{path}: not {kind}: it has no '{part}'")
     return tensors
 
 
