@@ -81,6 +81,13 @@ _EMBEDDED = {
         "MIT",
         _REINSTALL,
     ),
+    "synthetic-body": _Embedded(
+        "bolid_data",
+        "synthetic/weights/body.safetensors",
+        (("", "02fe83dcdf53de757ac760643dfd7317f046f71f2cef223633eb8fd44ccab5f3"),),
+        "CC0-1.0 and Apache-2.0",
+        _REINSTALL,
+    ),
     "small-sdxl": _embedded(
         "bolid_train", "embedded/weights/sdxl", "5b379b06a650d6c7287faa6e3f8680677c1fa5c27f639a1bf532982d39e16350"
     ),
