@@ -125,9 +125,13 @@ def check_name(name: str) -> None:
 
 def _asked(name: str, question: Callable[[], Any]) -> Any:
     """The hub's answer. Raises RepositoryNotFoundError, and BolidError for every other failure."""
-    import httpx
     from huggingface_hub import constants
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HTTPError,  # of its HTTP client, which is httpx or httpx2
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
 
     try:
         return question()
@@ -144,6 +148,6 @@ def _asked(name: str, question: Callable[[], Any]) -> Any:
     except HfHubHTTPError as error:
         said = error.server_message or (str(error).splitlines() or ["no reason given"])[0]
         raise BolidError(f"{name}: {constants.ENDPOINT} refused: {said}") from error
-    except (httpx.HTTPError, RuntimeError, ValueError, OSError) as error:
+    except (HTTPError, RuntimeError, ValueError, OSError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise BolidError(f"{name}: cannot be published to {constants.ENDPOINT}: {first}; run it again") from error

@@ -12,6 +12,7 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from huggingface_hub.utils import close_session
 
 
 @dataclass
@@ -162,6 +163,7 @@ def _uploaded(hub: Hub, path: str, lines: list[dict[str, Any]]) -> dict[str, Any
 
 def visit(hub: Hub, home: Path, patch: pytest.MonkeyPatch) -> None:
     """Makes this process use the hub and a cache below `home`, as HF_ENDPOINT and HF_HOME do in a new one."""
+    close_session()  # its client keeps the proxies of the environment in which it was made
     patch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
     template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     patch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)

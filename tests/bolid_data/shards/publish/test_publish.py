@@ -212,6 +212,14 @@ def test_a_refusal_of_the_hub_is_one_line(home: Path, hub: Hub) -> None:
     assert "you may not write here" in done.stderr
 
 
+def test_a_hub_that_cannot_be_reached_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with serve(Hub({})) as hub:
+        visit(hub, tmp_path / "cache", monkeypatch)
+    done = publish(home, "--yes")
+    assert done.returncode == 1
+    assert f"me/mine: cannot be published to {hub.url}: " in done.stderr and "unexpected" not in done.stderr
+
+
 @pytest.mark.parametrize("name", ["mine", "../mine", "a/b/c", "me/mine?x", "me/"])
 def test_a_name_that_no_repository_has(home: Path, name: str) -> None:
     done = bolid("publish", "m.toml", name, "--dry-run", "out", "--data", "data", cwd=home)
