@@ -8,7 +8,6 @@ measurements are judged by our judge, so that only the measurements can differ.
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import numpy as np
 from PIL import Image
 from platformdirs import user_cache_dir
 
+from benchmarks.memory import peak_memory
 from benchmarks.rows import Row
 from bolid_data import manifest
 from bolid_data.collect.run import scrape
@@ -208,7 +208,7 @@ def _word(reasons: list[str]) -> str:
 def _child(side: str, folder: Path) -> None:
     loaded, dataset = manifest.load(folder / "m.toml"), Dataset(folder / "data")
     result = theirs(dataset, loaded) if side == "theirs" else ours(dataset, loaded, side)
-    result["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result["peak"] = peak_memory()
     print(json.dumps(result))
 
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import collect, crawl, curate, duplicates, ledger, shards, syncing, train
+from benchmarks import collect, crawl, curate, duplicates, ledger, review, shards, syncing, train
 from benchmarks.rows import Row
 from bolid_data import manifest
 from bolid_data.collect.run import scrape
@@ -43,6 +43,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "crawling": lambda work: _table(crawl.rows(draw_gallery(seed=31), work)),
     "measuring": lambda work: curate.table(work, _table),
     "judging": ledger.table,
+    "reviewing": review.table,
     "duplicates": lambda _: duplicates.table(),
     "shards": _shards,
     "syncing": _syncing,

@@ -157,7 +157,7 @@ def _generation(training: Training, batch: Batch) -> list[Row]:
     methods = {base.pipeline(device, precision, unet=training.unet, **texts): training.method}
     methods[base.pipeline(device, precision, **texts)] = TextOnly(training.settings)
 
-    conditions = training.conditions
+    conditions = training.guided_conditions
 
     def generate(pipe: StableDiffusionXLPipeline) -> None:
         sample(

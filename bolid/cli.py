@@ -13,7 +13,15 @@ import typer
 from stamina.instrumentation import set_on_retry_hooks
 from typer.core import TyperGroup
 
-from bolid import decision_commands, group_command, setup_commands, training_commands
+from bolid import (
+    decision_commands,
+    group_command,
+    publish_command,
+    report_command,
+    review_command,
+    setup_commands,
+    training_commands,
+)
 from bolid.log import LogFile, Verbose, logging_to
 from bolid.options import Data, Debug, Json, ManifestFile, command, note_synthetic, say_next
 from bolid.options import open_dataset as _open
@@ -443,6 +451,7 @@ def gallery(
 for _function in (
     training_commands.train, training_commands.generate, training_commands.evaluate,
     setup_commands.init, setup_commands.doctor, setup_commands.schema, group_command.group,
+    report_command.report, publish_command.publish, review_command.review,
 ):  # fmt: skip
     app.command()(_function)
 for _name, _decision in decision_commands.COMMANDS.items():

@@ -14,7 +14,10 @@ from bolid_data.printable import say
 def train(
     manifest: ManifestFile,
     data: Data = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Train up to this step. (default: the manifest's)")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=0, help="Train up to this step; 0 publishes what it starts from. (default: the manifest's)"),
+    ] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a run from its last checkpoint.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run of this name.")] = False,
@@ -64,7 +67,11 @@ def generate(
         typer.Option(help="left,top,right,bottom in pixels: where the --person of the same number is to be."),
     ] = None,
     pose: Annotated[
-        Path | None, typer.Option(help="A photo of anyone in the pose to take, for methods conditioned on a pose.")
+        Path | None,
+        typer.Option(
+            help="For methods conditioned on a pose: a photo of anyone in it, or standing, arms-raised, hands-on-hips, "
+            "walking or sitting. (default: that of the base's image)"
+        ),
     ] = None,
     data: Data = None,
     run: Annotated[str | None, typer.Option(help="Name of the run. (default: the method's)")] = None,
@@ -75,8 +82,12 @@ def generate(
         str | None,
         typer.Option(help="SDXL-Lightning, 4 steps: a file, owner/repo/file or small-lightning."),
     ] = None,
-    scale_ref: Annotated[float, typer.Option(help="Weight of the reference photo, λ_ref.")] = 1.0,
-    scale_body: Annotated[float, typer.Option(help="Weight of the body, λ_body.")] = 1.0,
+    scale_ref: Annotated[
+        float | None, typer.Option(help="Weight of the reference photo, λ_ref. (default: the method's, usually 1)")
+    ] = None,
+    scale_body: Annotated[
+        float | None, typer.Option(help="Weight of the body, λ_body. (default: the method's, usually 1)")
+    ] = None,
     scale: Annotated[
         list[str] | None, typer.Option(help="NAME=WEIGHT: the weight of another condition of the method.")
     ] = None,

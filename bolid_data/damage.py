@@ -24,14 +24,16 @@ class DamagedError(ValueError):
     """A JPEG is damaged although decoders show it without an error; the message says how."""
 
 
-def decode(jpeg: bytes, mode: str) -> Image.Image | None:
+def decode(jpeg: bytes, mode: str, at_least: int | None = None) -> Image.Image | None:
     """A JPEG's pixels in `mode` (RGB or L), identical to Pillow's; None where Pillow has to decode it (CMYK, and
-    harmless warnings). Raises DamagedError."""
+    harmless warnings). With `at_least`, fewer of them: the smallest size that libjpeg scales to with both sides at
+    least that long. Raises DamagedError."""
     if missing := _missing_scans(jpeg):
         raise DamagedError(missing)
     colours = _COLOURS.get(mode, "CMYK")
     try:
-        pixels = simplejpeg.decode_jpeg(jpeg, colours, strict=True)
+        size = at_least or 0  # 0: all
+        pixels = simplejpeg.decode_jpeg(jpeg, colours, strict=True, min_height=size, min_width=size)
     except ValueError as error:  # a warning, or an error, which Pillow will raise again
         harmless = _HARMLESS.search(str(error))
         if _WARNINGS.search(str(error)) and not (harmless and int(harmless[1]) <= _PADDING):

@@ -7,8 +7,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bolid_data.catalog import Catalog
-from bolid_data.errors import BolidError
-from bolid_data.paths import private_folder, refuse_links
+from bolid_data.errors import BolidError, BusyError
+from bolid_data.paths import private_folder, refuse_links, remove
 from bolid_data.pending import Pending
 from bolid_data.removals import Removal, RemovalFile, Removed, SaltedRemoval, index_removals, removals_of
 from bolid_data.store import Store
@@ -32,7 +32,8 @@ class Dataset:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Locks the dataset for one command that changes it; the lock ends with the process, however that ends. The
-        unfinished work of a killed command is completed or discarded first."""
+        unfinished work of a killed command is completed or discarded first. Raises BusyError while another command
+        holds it."""
         private_folder(self.root)
         try:
             with FileLock(self.root / ".working", blocking=False):
@@ -40,7 +41,7 @@ class Dataset:
                 self.pending.settle()
                 yield
         except Timeout:
-            raise BolidError(f"{self.root}: another bolid command is using it; wait for it, or stop it") from None
+            raise BusyError(f"{self.root}: another bolid command is using it; wait for it, or stop it") from None
 
     def settle(self) -> None:
         """Completes or discards the unfinished work of a killed command, before a command that only reads; does nothing
@@ -84,19 +85,28 @@ class Dataset:
 
     def remember(self, removals: Sequence[Removal | SaltedRemoval]) -> None:
         """Records removals, first in the file, which outlives the catalog."""
-        if self._remembered is None:
-            self._remembered = set(self.removal_file.read())
-        if new := [entry for entry in removals if entry not in self._remembered]:
+        recorded = self._recorded()
+        if new := [entry for entry in removals if entry not in recorded]:
             self.removal_file.append(new)
             self.catalog.consent.add_removals(new)
-            self._remembered.update(new)
+            recorded.update(new)
+
+    def _recorded(self) -> set[Removal | SaltedRemoval]:
+        if self._remembered is None:
+            self._remembered = set(self.removal_file.read())
+        return self._remembered
 
     def discard_opted_out(self, urls: Sequence[str] | None = None) -> None:
-        """Deletes the bytes of opted-out photos, of all or of those from these addresses, and records their removal."""
+        """Deletes the bytes of opted-out photos, of all or of those from these addresses, and records their removal. A
+        new opt-out also deletes the page of `bolid report`, which may show the photo."""
         sha256s, addresses = self.catalog.consent.opted_out(urls)
         if not addresses:
             return
-        self.remember(removals_of(self.root, "opted_out", (), sorted(sha256s), sorted(addresses)))
+        removals = removals_of(self.root, "opted_out", (), sorted(sha256s), sorted(addresses))
+        # Before they are recorded: a command that is killed in between does it again.
+        if not self._recorded().issuperset(removals):
+            remove(self.root, "report")
+        self.remember(removals)
         for sha256 in sha256s:
             self.store.discard(sha256)
         self.store.discard_downloads(addresses)

@@ -32,6 +32,10 @@ class StoppedError(BolidError):
         super().__init__("stopped; finished work is kept, and the same command continues")
 
 
+class BusyError(BolidError):
+    """Another command holds the dataset; the same call succeeds once that has ended."""
+
+
 class DamagedCatalogError(BolidError):
     """The file of a catalog is damaged; `damage` says how, as in "is truncated"."""
 

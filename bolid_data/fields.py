@@ -19,7 +19,8 @@ KeyedId = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
 SplitName = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
 ShardName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}-[0-9]{6,9}\.tar$")]
 SampleKey = Annotated[str, Field(pattern="^[a-z0-9_-]{1,100}$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}$")]
+RunFile = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}/)?[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}$")]
+"""A file of a run, at most one folder deep."""
 MAX_WORDS = 20_000
 Words = Annotated[str, Field(max_length=MAX_WORDS)]
 """A caption or a prompt."""
@@ -32,6 +33,8 @@ TriggerWord = Annotated[
     str, Field(max_length=MAX_TRIGGER, pattern=r"^([^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?)?$")
 ]
 """What stands in front of every caption, on one line."""
+Remark = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
+"""A remark on one line."""
 Side = Annotated[int, Field(ge=1, le=1_000_000)]
 Offset = Annotated[int, Field(ge=0, le=2**50)]
 Count = Annotated[int, Field(ge=0, le=2**40)]

@@ -117,9 +117,12 @@ def is_quick(file: Path) -> bool:
     return first.startswith(_QUICK) and not any(mark in first for mark in _PROFILES)
 
 
-def read_upright(data: bytes | Path, background: str = WHITE) -> Image.Image:
+def read_upright(data: bytes | Path, background: str = WHITE, at_least: int | None = None) -> Image.Image:
     """The photo as an upright sRGB image without alpha, fully decoded: its first frame, oriented by EXIF only, with its
     colour profile applied, composited onto `background`.
+
+    `at_least` is for thumbnails: a JPEG may be decoded at a half, a quarter or an eighth of its size, as long as both
+    sides have so many pixels.
 
     Waits while other threads decode as much as memory should hold. Raises BrokenPhotoError, also for a truncated or
     damaged file.
@@ -132,7 +135,7 @@ def read_upright(data: bytes | Path, background: str = WHITE) -> Image.Image:
         try:
             image.seek(0)
             transpose = None if _is_upright_after_decoding(image) else _TRANSPOSES.get(orientation)
-            pixels = _decoded(image, data)
+            pixels = _decoded(image, data, at_least)
             upright = to_srgb(pixels if transpose is None else pixels.transpose(transpose), background)
             upright.load()
         except DamagedError as error:
@@ -144,9 +147,9 @@ def read_upright(data: bytes | Path, background: str = WHITE) -> Image.Image:
         return upright
 
 
-def _decoded(image: Image.Image, data: bytes) -> Image.Image:
+def _decoded(image: Image.Image, data: bytes, at_least: int | None) -> Image.Image:
     """The image; a JPEG is decoded by the decoder that reports missing data."""
-    if image.format == "JPEG" and (pixels := decode(data, image.mode)):
+    if image.format == "JPEG" and (pixels := decode(data, image.mode, at_least)):
         pixels.info = dict(image.info)
         return pixels
     return image

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from bolid_data.errors import UsageError
 from bolid_data.fields import CaptionName, Offset, Sha256, ShardName, Slug, SplitName, TriggerWord, Words
 from bolid_data.fields import Count as Bounded
-from bolid_data.manifest import Filter, Manifest, ShardSettings, ThePlaceSource
+from bolid_data.manifest import Basis, Consent, Filter, Manifest, ShardSettings, ThePlaceSource
 from bolid_data.names import clean_name
 from bolid_data.records import Model, ModelIds
 from bolid_data.versions import NewerVersionError, refuse_newer
@@ -68,6 +68,7 @@ class LockedPerson(BaseModel):
     name: Name
     url: Address | None = None
     listed_photos: Bounded | None = None
+    consent: Basis | None = None  # on what basis the photos may be used
 
 
 class LockedShard(BaseModel):
@@ -134,26 +135,31 @@ class Lock(BaseModel):
 
 
 class ShardRecipe(BaseModel):
-    """The part of a manifest or a lock that determines the shards."""
+    """The part of a manifest or a lock that determines the shards and their lock."""
 
     name: str
     seed: int
     shape: ShardSettings
     source: LockedSource | None
     background: str = "white"  # of transparent pixels
+    consent: Consent = Consent()
 
     @classmethod
     def from_origin(cls, origin: Manifest | Lock) -> Self:
         if isinstance(origin, Lock):
             background = origin.thresholds.background
+            consent = Consent(people={row.person: row.consent for row in origin.people if row.consent})
             return cls(
-                name=origin.name, seed=origin.seed, shape=origin.shape, source=origin.source, background=background
-            )
+                name=origin.name, seed=origin.seed, shape=origin.shape, source=origin.source, background=background,
+                consent=consent,
+            )  # fmt: skip
         source = LockedSource(kind=origin.source.kind)
         if isinstance(origin.source, ThePlaceSource):
             source.profile, source.serve_gallery = origin.source.profile, origin.source.serve_gallery
-        background = origin.filter.background
-        return cls(name=origin.name, seed=origin.seed, shape=origin.shards, source=source, background=background)
+        return cls(
+            name=origin.name, seed=origin.seed, shape=origin.shards, source=source,
+            background=origin.filter.background, consent=origin.consent,
+        )  # fmt: skip
 
 
 def read_lock(path: Path) -> Lock:

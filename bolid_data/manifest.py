@@ -1,6 +1,7 @@
 """The manifest: a TOML file that describes a dataset and the training on it. Every key is checked before anything
 runs. `bolid schema` and docs/settings.md are made from these classes (`manifest_schema.py`)."""
 
+import datetime
 import re
 import tomllib
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from bolid_data.caption_instructions import INSTRUCTIONS
 from bolid_data.errors import ManifestError, UsageError
-from bolid_data.fields import CaptionName, Instruction, Slug, TriggerWord
+from bolid_data.fields import CaptionName, Instruction, Remark, Slug, TriggerWord
 from bolid_data.formats import USUAL_FORMATS, Format
 from bolid_data.manifest_errors import Mistake, explain, mistakes_of
 from bolid_data.moved_keys import Keys, move, old_places
@@ -293,6 +294,57 @@ class ShardSettings(Section):
         return splits
 
 
+def _date(value: Any) -> Any:
+    """Parses a TOML date, or the text of one, which a lock has. A time is refused: a basis runs out with a day."""
+    if isinstance(value, str):
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value[:40]!r} is not a date such as 2030-12-31") from None
+    if isinstance(value, datetime.datetime):
+        raise ValueError("give a date such as 2030-12-31, without a time")
+    return value
+
+
+Date = Annotated[datetime.date, BeforeValidator(_date)]
+
+
+class Basis(Section):
+    """On what basis a person's photos may be used, where it differs from that of everybody."""
+
+    basis: Remark | None = None
+    """Why the photos may be used, such as consent, contract, licence, legitimate_interest, own_photos or synthetic, or
+    in your own words; "" for a person without one."""
+    by: Remark | None = None
+    """Who recorded that; published with it, so a role is enough."""
+    until: Date | None = None
+    """The last day on which it holds."""
+
+    def problem(self, today: datetime.date) -> str | None:
+        """Why a person's photos may not be handed on; None if they may."""
+        if not self.basis:
+            return "no basis is recorded"
+        return f"the basis ran out on {self.until}" if self.until and self.until < today else None
+
+    def recorded(self) -> dict[str, str]:
+        """What is recorded, as a lock has it; empty without a basis."""
+        return self.model_dump(mode="json", include={"basis", "by", "until"}, exclude_none=True) if self.basis else {}
+
+
+class Consent(Basis):
+    """On what basis the photos of people may be used. It is recorded in the lock for every person, and `bolid publish`
+    refuses people without one."""
+
+    people: dict[Slug, Basis] = {}
+    """The same for single people, by slug; keys that are not given are those of everybody."""
+
+    def of(self, person: str) -> Basis:
+        """What holds for a person."""
+        everybody = {key: value for key, value in self if key != "people"}
+        given = self.people.get(person, Basis()).model_dump(exclude_unset=True)
+        return Basis.model_validate(everybody | given)
+
+
 class ObjectiveSettings(Section):
     """The loss and its terms besides those of a method (docs/method.md). A weight of 0 turns a term off."""
 
@@ -439,6 +491,7 @@ class Manifest(Section):
     models: Models = Models()
     caption: CaptionSettings = CaptionSettings()
     shards: ShardSettings = ShardSettings()
+    consent: Consent = Consent()
     train: Train = Train()
     path: SkipJsonSchema[Annotated[Path, Field(exclude=True)]]  # the file; paths in it are relative to its folder
 

@@ -45,7 +45,7 @@ def _mistake(details: Any, kind: object, schema: dict[str, Any]) -> Mistake:
     # pydantic adds the union's branch ("theplace") to the location of an error; the file has no such key.
     branch = kind if details["loc"][:1] == ("source",) and kind in KINDS else None
     keys = tuple(str(key) for i, key in enumerate(details["loc"]) if not (i == 1 and key == branch))
-    keys = tuple(key for key in keys if not key.startswith(("dict[", "constrained-")))
+    keys = tuple(key for key in keys if not key.startswith(("dict[", "constrained-", "[key]")))
     if details["type"].startswith("union_tag"):
         return ("source", "kind"), f"must be one of {', '.join(KINDS)}"
     if details["type"] == "missing":
@@ -63,7 +63,11 @@ def _known_keys(table: tuple[str, ...], kind: object, schema: dict[str, Any]) ->
     """The keys that a table of the manifest may have."""
     section = schema
     for key in table:
-        value = section.get("properties", {}).get(key, {})
+        of_each = section.get("patternProperties", {}).values()  # a table for each person
+        value: dict[str, Any] = section.get("properties", {}).get(key) or next(iter(of_each), {})
+        if "patternProperties" in value:
+            section = value
+            continue
         references = [option["$ref"] for option in (value, *value.get("oneOf", ())) if "$ref" in option]
         sections = [schema["$defs"][reference.removeprefix("#/$defs/")] for reference in references]
         kinds = [one for one in sections if one["properties"].get("kind", {}).get("const") == kind]

@@ -72,13 +72,15 @@ def _tables(
         keys.sort(key=lambda key: key not in section.get("required", ()))  # required keys first
         yield name and f"`[{name}]`" + (f" with `kind = {_toml(kind)}`" if kind else ""), section, keys
     for key, sections in inner.items():
+        one_each = ".<slug>" if "patternProperties" in section["properties"][key] else ""
         for table in sections:
-            yield from _tables(made, table, f"{name}.{key}".lstrip("."))
+            yield from _tables(made, table, f"{name}.{key}{one_each}".lstrip("."))
 
 
 def _sections(made: Schema, details: Schema) -> list[Schema]:
-    """The tables that a key may hold; none for a plain value."""
-    references = [option["$ref"] for option in [details, *details.get("oneOf", [])] if "$ref" in option]
+    """The tables that a key may hold, also one for each person; none for a plain value."""
+    options = [details, *details.get("oneOf", []), *details.get("patternProperties", {}).values()]
+    references = [option["$ref"] for option in options if "$ref" in option]
     return [made["$defs"][reference.removeprefix("#/$defs/")] for reference in references]
 
 
@@ -98,7 +100,7 @@ def _values(details: Schema) -> str:
         case "boolean":
             return "`true`, `false`"
         case "string":
-            return "text"
+            return "date" if details.get("format") == "date" else "text"
     ranges = (
         ("minimum", "≥ "), ("exclusiveMinimum", "> "), ("maximum", "≤ "), ("exclusiveMaximum", "< "),
         ("multipleOf", "multiple of "),

@@ -163,6 +163,25 @@ class ShardIndex:
             for row in self._rows(table, order=()):
                 yield table, {column: value for column, value in row.items() if column not in left_out}
 
+    def write_samples(self, file: Path) -> None:
+        """Writes what a sample's own files say of it to a Parquet file, a row per sample, in the order of the shards.
+        Raises UsageError for an index that cannot be read without accessing another file."""
+        index, table = (str(path.resolve()).replace("'", "''") for path in (self.path, file))
+        try:
+            with duckdb.connect() as con:
+                con.execute(f"SET allowed_paths = ['{index}', '{index}.wal', '{table}']")
+                for setting in ("enable_external_access", "autoload_known_extensions"):
+                    con.execute(f"SET {setting} = false")
+                con.execute(f"ATTACH '{index}' AS shards (READ_ONLY)")
+                con.execute(
+                    f"""COPY (
+                        SELECT key, person, split, shard, sha256, width, height, caption, keypoints
+                        FROM shards.samples ORDER BY split, shard, "offset"
+                    ) TO '{table}' (FORMAT parquet, USE_TMP_FILE false)"""
+                )
+        except duckdb.Error as error:
+            raise self._bad(str(error).splitlines()[0]) from error
+
     def _rows(
         self,
         table: str,

@@ -67,6 +67,7 @@ class Store:
         self.root = root
         self.inbox = root / ".inbox"
         self.damaged = root / ".damaged"
+        self.thumbnails = root / ".thumbnails"
         self._folders: set[str] = set()  # known to exist
 
     def path(self, sha256: str, extension: str) -> Path:
@@ -110,9 +111,10 @@ class Store:
         for folder in sorted(self._shelves()):
             yield from sorted(file for file in folder.iterdir() if not file.name.startswith("."))
 
-    def _shelves(self) -> Iterator[Path]:
-        """The folders of photos. Links are ignored: they lead to folders that are not ours."""
-        for folder in self.root.glob("[0-9a-f][0-9a-f]"):
+    def _shelves(self, root: Path | None = None) -> Iterator[Path]:
+        """The folders of photos, or of thumbnails. Links are ignored: they lead to folders that are not ours."""
+        root = root or self.root
+        for folder in root.glob("[0-9a-f][0-9a-f]") if not root.is_symlink() else ():
             if folder.is_dir() and not folder.is_symlink():
                 yield folder
 
@@ -144,11 +146,16 @@ class Store:
         names = {file: _read_name(file) for file in self.inbox.glob("*.whole")}
         return {name[0]: (file, name[1]) for file, name in names.items() if name}
 
-    def discard(self, sha256: str) -> None:
-        """Deletes a photo, and any damaged file of it."""
+    def thumbnail(self, sha256: str) -> Path:
+        """Where the thumbnail of a photo is, once `bolid review` has made it. It is deleted with the photo."""
         _check(sha256)
-        for folder in (self.root / sha256[:2], self.damaged):
-            if not folder.is_symlink():
+        return self.thumbnails / sha256[:2] / f"{sha256}.webp"
+
+    def discard(self, sha256: str) -> None:
+        """Deletes a photo, any damaged file of it, and then its thumbnail."""
+        _check(sha256)
+        for folder in (self.root / sha256[:2], self.damaged, self.thumbnails / sha256[:2]):
+            if not folder.is_symlink() and not folder.parent.is_symlink():
                 for file in folder.glob(f"{sha256}.*"):
                     file.unlink()
                     sync(folder)
@@ -161,11 +168,12 @@ class Store:
                 file.unlink(missing_ok=True)
 
     def remove(self, unwanted: Callable[[str], bool]) -> None:
-        """Deletes the photos whose sha256 is unwanted, partial files of killed runs, and all damaged files, as nobody
-        knows whose bytes they hold."""
+        """Deletes the photos whose sha256 is unwanted with their thumbnails, partial files of killed runs, and all
+        damaged files, as nobody knows whose bytes they hold."""
         _remove_folder(self.damaged)
         emptied = set()
-        for folder in self._shelves():
+        # Thumbnails last: whoever makes one looks afterwards whether the photo is still there.
+        for folder in (*self._shelves(), *self._shelves(self.thumbnails)):
             for file in folder.iterdir():
                 if file.name.startswith(".") or unwanted(file.stem):
                     file.unlink()

@@ -13,15 +13,25 @@ from tests.support.paths import ROOT
 PRODUCT = ("bolid", "bolid_data", "bolid_train")
 BESIDE = ("small_world", "benchmarks", "tests")
 
-ROOMS = {"collect", "curate", "shards", "report", "gallery"}
+ROOMS = {"collect", "curate", "shards", "report", "gallery", "review"}
 """The rooms of `bolid_data`'s upper floor; all else in it is the ground."""
 
 CROSSINGS = {
     ("bolid_data.collect.run", "bolid_data.gallery"),
     ("bolid_data.collect.rebuild", "bolid_data.gallery"),
     ("bolid_data.report.show", "bolid_data.curate.judge"),
+    ("bolid_data.report.page.material", "bolid_data.curate.judge"),
+    ("bolid_data.report.page.others", "bolid_data.curate.judge"),
+    ("bolid_data.review.history", "bolid_data.curate"),
+    ("bolid_data.review.people", "bolid_data.curate"),
+    ("bolid_data.review.requests", "bolid_data.curate"),
+    ("bolid_data.review.session", "bolid_data.curate"),
+    ("bolid_data.review.session", "bolid_data.report.show"),
+    ("bolid_data.review.thresholds", "bolid_data.curate"),
+    ("bolid_data.review.views", "bolid_data.curate.judge"),
 }
-"""What one room may import of another: a command's `run` serves the gallery, a report words what was judged."""
+"""What one room may import of another: a command's `run` serves the gallery, a report words what was judged, and the
+review page shows what was judged and decides as the commands do."""
 
 TRAINING = (
     "settings",
@@ -33,6 +43,7 @@ TRAINING = (
     "losses",
     "inference",
     "evaluate",
+    "publish",
     "training",
 )
 """The floors of `bolid_train` from the lowest to the highest."""

@@ -31,7 +31,7 @@ min_photos_per_person = 2
 max_size = "4MB"
 splits = {{ train = 0.5, val = 0.5 }}
 """
-MOMENTS = (0.12, 0.35, 0.6, 0.8, 0.93)
+MOMENTS = (0.2, 0.6, 0.85)
 """When a run is killed, as shares of the time an uninterrupted one takes."""
 
 

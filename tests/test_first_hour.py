@@ -15,7 +15,7 @@ from tests.support.photographs import BUS, ZIDANE
 # Parts of the two photographs that show one person each: left, top, right, bottom.
 ANNA = ((ZIDANE, (740, 20, 1160, 720)), (ZIDANE, (0, 120, 700, 720)))
 BERTA = ((BUS, (205, 380, 360, 900)), (BUS, (640, 360, 810, 900)))
-COMMANDS = ["init", "doctor", "dataset", "status", "explain", "export", "train", "generate"]
+COMMANDS = ["init", "doctor", "dataset", "status", "report", "explain", "export", "train", "generate"]
 
 
 def section() -> str:

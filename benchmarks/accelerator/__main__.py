@@ -1,4 +1,4 @@
-"""Measures training and generating on this machine's accelerator and writes a page of results.
+"""Measures training, generating and curating on this machine's accelerator and writes a page of results.
 
     python -m benchmarks.accelerator                            # SDXL's size, at most eight minutes
     python -m benchmarks.accelerator --small --minutes 4        # a rehearsal on a CPU
@@ -28,6 +28,7 @@ from benchmarks.accelerator import STARTED_AT
 from benchmarks.accelerator.caching import measure_cache
 from benchmarks.accelerator.card import measure_card
 from benchmarks.accelerator.compiling import measure_compiled
+from benchmarks.accelerator.curation import measure_curation
 from benchmarks.accelerator.determinism import measure_determinism
 from benchmarks.accelerator.kernels import measure_kernels
 from benchmarks.accelerator.operators import measure_operators
@@ -55,6 +56,7 @@ _PARTS: dict[str, tuple[str, Callable[[Workbench, Page], None], float]] = {
     "identity": ("Stage 2: L_diff and L_id", measure_identity, 75),
     "determinism": ("Determinism", measure_determinism, 45),
     "compile": ("torch.compile", measure_compiled, 45),
+    "curation": ("Curation", measure_curation, 60),
 }
 """Name, heading, what measures it and about how many seconds it needs at SDXL's size; the most wanted come first."""
 _PREPARATION = 30

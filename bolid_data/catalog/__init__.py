@@ -5,6 +5,7 @@ from typing import Any
 
 from bolid_data.catalog.address_list import AddressList
 from bolid_data.catalog.caption_files import CaptionFiles
+from bolid_data.catalog.caption_words import CaptionWords
 from bolid_data.catalog.captions import Captions
 from bolid_data.catalog.connection import Connection
 from bolid_data.catalog.consent import Consent, WithdrawnPhoto
@@ -43,6 +44,7 @@ class Catalog(Connection):
         self.decisions = Decisions(self)
         self.captions = Captions(self)
         self.caption_files = CaptionFiles(self)
+        self.caption_words = CaptionWords(self)
         self.samples = Samples(self)
         self.lock_content = LockContent(self)
         self.consent = Consent(self)

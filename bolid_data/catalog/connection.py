@@ -160,7 +160,8 @@ class Connection:
                     raise BolidError(
                         f"{self.path}: another program kept it open for {LOCK_TIMEOUT:.0f} s; close it"
                     ) from error
-            time.sleep(random.uniform(0.02, 0.25))  # waiting processes must not retry in step
+            # Waiting processes must not retry in step; a person may be waiting for what is only read.
+            time.sleep(random.uniform(0.02, 0.08 if read_only else 0.25))
 
 
 class Part:

@@ -145,7 +145,7 @@ def _append(con: duckdb.DuckDBPyConnection, entries: Sequence[dict[str, Any]], w
 
 def _undo(con: duckdb.DuckDBPyConnection, where: str, values: dict[str, Any], who: str) -> list[dict[str, Any]]:
     undoable = f"WITH undoable AS (FROM ({LOG}) WHERE NOT undone AND what <> '{UNDO}')"
-    query = f"{undoable} SELECT id, what, person, sha256 FROM undoable WHERE {where} ORDER BY id"
+    query = f"{undoable} SELECT id, what, person, sha256, why FROM undoable WHERE {where} ORDER BY id"
     entries = dicts(con.execute(query, values))
     _append(
         con,

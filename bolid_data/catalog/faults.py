@@ -14,6 +14,8 @@ _HEADER = 12
 _MAGIC = b"DUCK"
 _SQLITE = b"SQLite forma"
 
+_OTHER_MODE = "with a different configuration than existing connections"
+
 _ANOTHER_VERSION = re.compile(
     r"storage version number (\d+), but we can only read storage versions between (\d+) and (\d+)"
 )
@@ -26,8 +28,9 @@ _REPLAYING_WAL = re.compile(r'Failure while replaying [^"]*"[^"]*": (.*)')
 
 
 def is_in_use(path: Path, error: Exception) -> bool:
-    """Whether another process holds DuckDB's lock on the file."""
-    return isinstance(error, duckdb.IOException) and "Conflicting lock is held" in _without_path(path, error)
+    """Whether another process holds DuckDB's lock on the file, or another thread has it open to write."""
+    held = isinstance(error, duckdb.IOException) and "Conflicting lock is held" in _without_path(path, error)
+    return held or (isinstance(error, duckdb.ConnectionException) and _OTHER_MODE in _without_path(path, error))
 
 
 def opening_error(path: Path, error: duckdb.Error) -> BolidError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 from bolid_data.catalog.connection import Part
@@ -23,11 +23,13 @@ class Uncompared:
 
 @dataclass(frozen=True)
 class Hashes:
-    """A person's photos: their sha256 (n,), sorted, and an object array (n,) of uint64 arrays with the hashes of each:
-    first that of the photo, then those of its views."""
+    """Photos: their sha256 (n,), as bytes, sorted; the hash of each (n,); the hashes of all their views (m,), and of
+    which photo each view is (m,). Flat arrays: a million photos have seven million views."""
 
     sha256s: "np.ndarray"
     hashes: "np.ndarray"
+    views: "np.ndarray"
+    photos: "np.ndarray"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class NearPairs:
     a: "np.ndarray"
     b: "np.ndarray"
     distance: "np.ndarray"
+
+
+_ROWS = 20_000  # read at a time
 
 
 class NearCopies(Part):
@@ -69,19 +74,30 @@ class NearCopies(Part):
 
     def all_hashes(self, model_id: str) -> Hashes:
         """Every photo hashed by this model."""
+        import numpy as np
+
+        parts: list[Hashes] = []
+        count = 0
         with self._catalog.open() as con:
-            columns = con.execute(
-                """SELECT sha256, list_concat([phash], coalesce(views, [])) AS hashes FROM hashes WHERE model = ?
-                   ORDER BY sha256""",
-                [model_id],
-            ).fetchnumpy()
-        return Hashes(columns["sha256"], columns["hashes"])
+            photos = con.execute(
+                "SELECT sha256, phash, coalesce(views, []) FROM hashes WHERE model = ? ORDER BY sha256", [model_id]
+            )
+            while rows := photos.fetchmany(_ROWS):  # not all at once, as Python's objects take ten times the memory
+                sha256s, hashes, views = zip(*rows, strict=True)
+                owners = np.repeat(np.arange(count, count + len(rows), dtype=np.int32), [len(each) for each in views])
+                count += len(rows)
+                flat = np.fromiter(chain.from_iterable(views), np.uint64, len(owners))
+                parts.append(Hashes(np.array(sha256s, "S64"), np.array(hashes, np.uint64), flat, owners))
+        names = ("sha256s", "hashes", "views", "photos")
+        return Hashes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
     def hashes(self, people: Sequence[str], model_id: str) -> list[Hashes]:
         """The photos of each of these people, hashed by this model."""
+        import numpy as np
+
         with self._catalog.open() as con:
             columns = con.execute(
-                """SELECT DISTINCT person, sha256, list_concat([phash], coalesce(views, [])) AS hashes
+                """SELECT DISTINCT person, sha256, phash, coalesce(views, []) AS views
                    FROM attributions JOIN hashes USING (sha256)
                    WHERE model = ? AND list_contains(?, person) ORDER BY person, sha256""",
                 [model_id, list(people)],
@@ -89,7 +105,10 @@ class NearCopies(Part):
         hashes, begin = [], 0
         for _, rows in groupby(columns["person"]):
             end = begin + sum(1 for _ in rows)
-            hashes.append(Hashes(columns["sha256"][begin:end], columns["hashes"][begin:end]))
+            views = columns["views"][begin:end]
+            owners = np.repeat(np.arange(end - begin, dtype=np.int32), [len(of_photo) for of_photo in views])
+            sha256s, phashes = (np.asarray(columns[name][begin:end]) for name in ("sha256", "phash"))
+            hashes.append(Hashes(sha256s.astype("S64"), phashes, np.concatenate(views), owners))
             begin = end
         return hashes
 

@@ -62,12 +62,14 @@ class PhotoNames(Part):
         with self._catalog.open(read_only=True) as con:
             by_digits = _matches(con, _BY_DIGITS, digits)
             by_bytes = _matches(con, _BY_BYTES, list(files.values()))
-            by_address = _matches(con, _BY_ADDRESS, list(paths.values()))
+            by_content = {name: by_digits.get(name) or by_bytes.get(files.get(name, ""), []) for name in names}
+            # Slow in a large catalog, and needless for a sha256.
+            addresses = [paths[name] for name in names if not by_content[name]]
+            by_address = _matches(con, _BY_ADDRESS, addresses)
         photos = {}
         for name in names:
-            by_content = by_digits.get(name) or by_bytes.get(files.get(name, ""))
-            matches = by_content or by_address.get(paths[name], [])
-            if matches and not by_content and name in files:
+            matches = by_content[name] or by_address.get(paths[name], [])
+            if matches and not by_content[name] and name in files:
                 raise UsageError(
                     f"{name}: this file is not in the dataset, though a photo of its name is: collect it with `bolid "
                     f"scrape`, or call the photo {matches[0][0][:8]}"

@@ -130,6 +130,22 @@ class SiteMarks(Part):
             rows = con.execute("SELECT model, list(sha256) FROM site_targets GROUP BY model").fetchall()
         return {model: set(sha256s) for model, sha256s in rows}
 
+    def groups_with_marks(self) -> list[dict[str, Any]]:
+        """The host and size groups whose marks were looked for: host, size_group, photos (of the sample), marks (ids of
+        their models)."""
+        with self._catalog.open(read_only=True) as con:
+            return locked_groups(con)
+
+    def shown_by(self, least: float) -> dict[str, tuple[int, int]]:
+        """By mark, the number of photos on which it was looked for, and of those with a score above `least`."""
+        with self._catalog.open(read_only=True) as con:
+            rows = con.execute(
+                """SELECT model, count(*), count(*) FILTER (score > $least) FROM site_scores
+                   WHERE model IN (SELECT model FROM site_marks) GROUP BY model""",
+                {"least": least},
+            ).fetchall()
+        return {model: (photos, shown) for model, photos, shown in rows}
+
 
 def locked_groups(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     """The host and size groups whose marks were looked for, with their marks, for a lock."""

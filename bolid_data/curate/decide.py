@@ -103,11 +103,11 @@ def _judged_again(dataset: Dataset, sha256s: Sequence[str]) -> list[State]:
     from bolid_data.curate import identity_similarity, near_duplicates
 
     if last := judge.last_judgement(dataset.catalog):
-        thresholds, models = last
+        _, models = last
         near_duplicates.find(dataset.catalog, models.hash)
         if models.identity:
             identity_similarity.update(dataset.catalog, models.identity)
-        judge.judge(dataset.catalog, thresholds, models)
+        judge.judge_decided(dataset.catalog)
     return dataset.catalog.decisions.states(sha256s)
 
 

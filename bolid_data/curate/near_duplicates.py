@@ -1,6 +1,6 @@
 """Finds near copies: pairs of a person's photos with similar perceptual hashes, by an index where photos are many."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -55,39 +55,36 @@ def find_between_people(catalog: Catalog, model_id: str) -> int:
 
 
 def find_pairs(photos: Hashes) -> Iterator[NearPairs]:
-    """Yields the pairs within MAX_STORED_DISTANCE bits, in chunks; a pair may appear twice, at different distances."""
-    hashes_alone = np.array([hashes[0] for hashes in photos.hashes], np.uint64)
-    owners = np.repeat(np.arange(len(hashes_alone)), [len(hashes) for hashes in photos.hashes])
-    search = (compare_all if len(hashes_alone) <= BRUTE_FORCE_LIMIT else _index)(np.concatenate(photos.hashes))
-    for first in range(0, len(hashes_alone), _QUERY_BATCH):
-        queries, matches, distance = search(hashes_alone[first : first + _QUERY_BATCH])
-        a, b = first + queries, owners[matches]
+    """Yields the pairs within MAX_STORED_DISTANCE bits, in chunks; a pair may appear again, at another distance."""
+    count = len(photos.hashes)
+    owners = np.concatenate([np.arange(count, dtype=np.int32), photos.photos])
+    search = compare_all if count <= BRUTE_FORCE_LIMIT else _search_index
+    for queries, matches, distance in search(photos.hashes, np.concatenate([photos.hashes, photos.views])):
+        a, b = queries, owners[matches]
         low, high = np.minimum(a, b), np.maximum(a, b)
         order = np.lexsort((distance, high, low))  # the nearest match of a pair comes first
         low, high, distance = low[order], high[order], distance[order]
         nearest = (low != high) & np.append(True, (np.diff(low) != 0) | (np.diff(high) != 0))[: len(low)]
         low, high, distance = low[nearest], high[nearest], distance[nearest]
         if len(low):
-            yield NearPairs(photos.sha256s[low], photos.sha256s[high], distance.astype(np.uint8))
+            first, second = (photos.sha256s[places].astype(str).astype(object) for places in (low, high))
+            yield NearPairs(first, second, distance.astype(np.uint8))
 
 
 Matches = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Indices of queries, indices of the hashes that match, bits between them (at most MAX_STORED_DISTANCE): (k,) each."""
 
 
-def compare_all(hashes: np.ndarray) -> Callable[[np.ndarray], Matches]:
+def compare_all(queries: np.ndarray, hashes: np.ndarray) -> Iterator[Matches]:
     import faiss
 
     index = faiss.IndexBinaryFlat(64)
     index.add(_bytes(hashes))
-
-    def search(queries: np.ndarray) -> Matches:
+    for first in range(0, len(queries), _QUERY_BATCH):
         ends, distance, matches = index.range_search(
-            _bytes(queries), MAX_STORED_DISTANCE + 1
+            _bytes(queries[first : first + _QUERY_BATCH]), MAX_STORED_DISTANCE + 1
         )  # the radius is exclusive
-        return np.searchsorted(ends, np.arange(len(matches)), side="right") - 1, matches, distance
-
-    return search
+        yield first + np.searchsorted(ends, np.arange(len(matches)), side="right") - 1, matches, distance
 
 
 def _bytes(hashes: np.ndarray) -> np.ndarray:
@@ -98,19 +95,18 @@ _BITS = 16  # of a band
 _BANDS = ((0, 2), (16, 2), (32, 2), (48, 1))  # first bit of each, and how many of its bits may differ
 
 
-def _index(hashes: np.ndarray) -> Callable[[np.ndarray], Matches]:
+def _search_index(queries: np.ndarray, hashes: np.ndarray) -> Iterator[Matches]:
     """Multi-index hashing: if two hashes differ in at most 10 bits, at least one of the four bands differs in at most
     2, 2, 2 or 1 bits; otherwise they would differ in 3 + 3 + 3 + 2. So each band is looked up with every choice of that
     many bits flipped (Norouzi et al., Fast Exact Search in Hamming Space with Multi-Index Hashing, 2014; unequal
     shares: Qin et al., GPH, 2018). Written in NumPy because faiss's `IndexBinaryMultiHash` was slower than comparing
-    all pairs at every size tried."""
-    tables = [_Table(hashes, first, flips) for first, flips in _BANDS]
-
-    def search(queries: np.ndarray) -> Matches:
-        queried, matches, distance = zip(*(part for table in tables for part in table.search(queries)), strict=True)
-        return np.concatenate(queried), np.concatenate(matches), np.concatenate(distance)
-
-    return search
+    all pairs at every size tried. Only one band's table is in memory at a time."""
+    for first_bit, flips in _BANDS:
+        table = _Table(hashes, first_bit, flips)
+        for first in range(0, len(queries), _QUERY_BATCH):
+            parts = list(table.search(queries[first : first + _QUERY_BATCH]))
+            queried, matches, distance = (np.concatenate(column) for column in zip(*parts, strict=True))
+            yield first + queried, matches, distance
 
 
 class _Table:
@@ -119,7 +115,7 @@ class _Table:
     def __init__(self, hashes: np.ndarray, first: int, flips: int) -> None:
         self._first = np.uint64(first)
         keys = self._keys(hashes)
-        self._order = np.argsort(keys, kind="stable")
+        self._order = np.argsort(keys, kind="stable").astype(np.int32)
         self._hashes = hashes[self._order]
         self._starts = np.append(0, np.cumsum(np.bincount(keys, minlength=1 << _BITS)))
         self._masks = [
@@ -127,7 +123,7 @@ class _Table:
         ]
 
     def search(self, queries: np.ndarray) -> Iterator[Matches]:
-        keys = self._keys(queries)
+        keys = self._keys(queries).astype(np.int64)
         for mask in self._masks:
             starts = self._starts[keys ^ mask]
             counts = self._starts[(keys ^ mask) + 1] - starts
@@ -138,7 +134,7 @@ class _Table:
             yield np.searchsorted(ends, within, side="right"), self._order[position[within]], distance[within]
 
     def _keys(self, hashes: np.ndarray) -> np.ndarray:
-        return (hashes >> self._first & np.uint64((1 << _BITS) - 1)).astype(np.int64)
+        return (hashes >> self._first & np.uint64((1 << _BITS) - 1)).astype(np.uint16)
 
 
 def _batches(people: list[Uncompared]) -> Iterator[list[Uncompared]]:

@@ -127,7 +127,7 @@ def print_funnel(funnel: dict[str, Any], people: int = 1) -> None:
     table.add_row("collected", str(left), str(left))
     for reason, photos in funnel["reasons"].items():
         left -= funnel["leaving"][reason]
-        table.add_row(*cells(_reason(reason, people), photos, left))
+        table.add_row(*cells(reason_words(reason, people), photos, left))
     table.add_row("kept", "", str(funnel["kept"]))
     print_table(table)
     if (funnel["gained"] and funnel["gained"] < funnel["kept"]) or funnel["lost"]:
@@ -136,14 +136,14 @@ def print_funnel(funnel: dict[str, Any], people: int = 1) -> None:
         say(f"against the last judgement: {', '.join(lines)}")
 
 
-def _reason(reason: str, people: int) -> str:
+def reason_words(reason: str, people: int) -> str:
     """A reason in words that are right for photos of several people, too."""
     several = {"no_person": f"fewer than {people} people", "several_people": f"more than {people} people"}
     return reason if people == 1 else several.get(reason, reason)
 
 
 def _counted(reasons: dict[str, int], people: int) -> str:
-    return ", ".join(f"{_reason(reason, people)} {photos}" for reason, photos in reasons.items())
+    return ", ".join(f"{reason_words(reason, people)} {photos}" for reason, photos in reasons.items())
 
 
 def _by(word: str, reasons: dict[str, int], people: int) -> str:
@@ -160,7 +160,7 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         say(f"seen as {sighting['person']} at {sighting['url']} ({sighting['fetched_at']}{since}{consent})")
     people = next((int(rule["limit"]) for rule in explanation["rules"] if rule["threshold"] == "people"), 1)
     for verdict in explanation["verdicts"]:
-        reasons = ", ".join(_reason(reason, people) for reason in verdict["reasons"])
+        reasons = ", ".join(reason_words(reason, people) for reason in verdict["reasons"])
         say(f"{verdict['person']}: {'kept' if verdict['kept'] else f'out: {reasons}'}")
     for entry in explanation["decisions"]:
         undone = ", undone since" if entry["undone"] else ""
@@ -177,7 +177,7 @@ def print_explanation(explanation: dict[str, Any]) -> None:
         margin = "" if rule["margin"] is None else f"{rule['margin']:+.4g}"
         limit = "off" if rule["limit"] is None else f"{rule['out_if']} {rule['limit']:g}"
         row = [
-            _reason(rule["reason"], people),
+            reason_words(rule["reason"], people),
             value,
             f"{limit} ({rule['threshold']})",
             margin,

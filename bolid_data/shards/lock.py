@@ -11,6 +11,7 @@ from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.images import PIXELS_VERSION
 from bolid_data.lockfile import VERSION, ShardRecipe, canonical, local_lock, lock_digest
+from bolid_data.manifest import Consent
 from bolid_data.paths import regular_file
 from bolid_data.pending import Pending
 from bolid_data.progress import bar, note
@@ -35,12 +36,18 @@ def write_lock(
         "max_size": int(recipe.shape.max_size),
         **source,
         **content,
+        "people": [_with_consent(row, recipe.consent) for row in content["people"]],
         "shards": shards,
         "index": index_digest(pending.index),
         "measurements": file_sha256(pending.measurements),
     }
     pending.sync()
     return seal(lock, pending.lock)
+
+
+def _with_consent(person: dict[str, Any], consent: Consent) -> dict[str, Any]:
+    recorded = consent.of(person["person"]).recorded()
+    return person | {"consent": recorded} if recorded else person
 
 
 def seal(lock: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -59,9 +66,10 @@ def index_digest(index: Path, added: bool = True) -> str:
     return digest.hexdigest()
 
 
-def verify(dataset: Dataset) -> list[dict[str, str]]:
+def verify(dataset: Dataset, store: bool = True) -> list[dict[str, str]]:
     """All differences from the lock: `file` and `problem` (changed | missing | extra, or stale for shards that contain
-    withdrawn photos, and for a lock that lacks decisions made since).
+    withdrawn photos, and for a lock that lacks decisions made since). Without `store`, the photos in the store are not
+    read.
 
     Raises UsageError when there is no lock, or one that `bolid shard` did not write.
     """
@@ -71,18 +79,19 @@ def verify(dataset: Dataset) -> list[dict[str, str]]:
         raise UsageError(f"{dataset.lock}: no such lock; run `bolid shard` first") from None
     if lock is None:
         return [{"file": dataset.lock.name, "problem": "changed"}]
-    problems = [{"file": file, "problem": problem} for file, problem in _differences(dataset, lock)]
+    problems = [{"file": file, "problem": problem} for file, problem in _differences(dataset, lock, store)]
     for entry in problems:
         note(f"verify: {entry['file']}: {entry['problem']}")
     if changes := decisions_since_lock(dataset):
         note(f"verify: decided by hand since the lock was written: {changes}; `bolid shard` follows")
     if not problems:
         shards = counted(len(lock["shards"]), "shard")
-        note(f"verify: {photos(len(lock['photos']))} and {shards} are as the lock says")
+        stored = f"{photos(len(lock['photos']))} and " if store else ""
+        note(f"verify: {stored}{shards} are as the lock says")
     return problems
 
 
-def _differences(dataset: Dataset, lock: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _differences(dataset: Dataset, lock: dict[str, Any], store: bool) -> Iterator[tuple[str, str]]:
     pinned = {entry["shard"]: entry for entry in lock["shards"]}
     stale = find_stale(dataset)
     if decisions_since_lock(dataset):
@@ -105,7 +114,11 @@ def _differences(dataset: Dataset, lock: dict[str, Any]) -> Iterator[tuple[str, 
         yield dataset.measurements.name, "missing"
     elif file_sha256(dataset.measurements) != lock["measurements"]:
         yield dataset.measurements.name, "changed"
-    yield from _photo_differences(dataset, {photo["sha256"] for photo in lock["photos"]}, stale.opted_out)
+    pinned_photos = {photo["sha256"] for photo in lock["photos"]}
+    if store:
+        yield from _photo_differences(dataset, pinned_photos, stale.opted_out)
+    elif pinned_photos & stale.opted_out:
+        yield dataset.lock.name, "stale"
 
 
 def _photo_differences(dataset: Dataset, pinned: set[str], opted_out: frozenset[str]) -> Iterator[tuple[str, str]]:

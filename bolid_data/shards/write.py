@@ -14,7 +14,7 @@ from bolid_data.catalog import IndexWriter
 from bolid_data.dataset import Dataset
 from bolid_data.keyed import make_key
 from bolid_data.lockfile import ShardRecipe
-from bolid_data.manifest import Manifest
+from bolid_data.manifest import Consent, Manifest
 from bolid_data.progress import bar, note
 from bolid_data.shards.dependent import discard_stale
 from bolid_data.shards.lock import write_lock
@@ -41,6 +41,7 @@ def shard(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
     single = [person for person, number, _ in people if number == 1]
     note(f"shard: {words.photos(samples)} of {words.people(len(people))} in {counted(len(shards), 'shard')}")
     _note_splits(splits)
+    _note_consent(manifest.consent, [person for person, *_ in people])
     if single:
         have = "has" if len(single) == 1 else "have"
         note(f"shard: {named(single)} {have} only one photo; most methods need a second one of each person")
@@ -73,6 +74,15 @@ def _note_splits(splits: dict[str, list[str]]) -> None:
             "shard: nobody is in split 'train', which `bolid train` uses; with few people, set [shards] splits = "
             "{ train = 1.0 }"
         )
+
+
+def _note_consent(consent: Consent, people: list[str]) -> None:
+    """Says whose basis is not recorded, where that of others is, and which slugs are perhaps misspelt."""
+    if unknown := sorted(consent.people.keys() - set(people)):
+        note(f"shard: [consent.people]: nobody in the shards has the slug {named(unknown)}")
+    without = [person for person in people if not consent.of(person).basis]
+    if without and consent != Consent():
+        note(f"shard: [consent] records no basis for {named(without)}; `bolid publish` refuses them")
 
 
 def write_shards(recipe: ShardRecipe, dataset: Dataset, measurements: Path | None = None) -> dict[str, Any]:

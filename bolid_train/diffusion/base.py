@@ -66,9 +66,7 @@ class Base:
         parts = dict(replaced)
         with _readable(self.folder):
             if "image_encoder" not in parts:
-                encoder = CLIPVisionModelWithProjection.from_pretrained(
-                    self.image_encoder, dtype=precision.models, variant=model_files.variant(self.image_encoder)
-                )
+                encoder = self.image_encoder_model(precision.models)
                 parts |= {
                     "image_encoder": encoder, "feature_extractor": _feature_extractor(self, encoder.config.image_size)
                 }  # fmt: skip
@@ -103,6 +101,20 @@ class Base:
         """Width of the image encoder's embeddings."""
         with _readable(self.image_encoder):
             return int(CLIPVisionConfig.from_pretrained(self.image_encoder).projection_dim)
+
+    @property
+    def image_states_shape(self) -> tuple[int, int]:
+        """Number and width of the image encoder's hidden states: a class token, and one for each patch."""
+        with _readable(self.image_encoder):
+            config = CLIPVisionConfig.from_pretrained(self.image_encoder)
+            return (config.image_size // config.patch_size) ** 2 + 1, config.hidden_size
+
+    def image_encoder_model(self, dtype: torch.dtype = torch.float32) -> CLIPVisionModelWithProjection:
+        """The frozen image encoder, on the CPU."""
+        with _readable(self.image_encoder):
+            return CLIPVisionModelWithProjection.from_pretrained(
+                self.image_encoder, dtype=dtype, variant=model_files.variant(self.image_encoder)
+            )
 
     @property
     def vae_config(self) -> dict[str, Any]:

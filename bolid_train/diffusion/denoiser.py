@@ -82,14 +82,20 @@ class Denoiser:
             **residuals([inputs], noisy, timesteps),
         ).sample.float()
 
-    def loss(self, latents: Tensor, inputs: UNetInputs, random: RowRandom) -> Tensor:
+    def loss(self, latents: Tensor, inputs: UNetInputs, random: RowRandom, where: Tensor | None = None) -> Tensor:
         """L_diff = E_{t,ε} w_t·‖y - y_θ(x_t, c_τ, c_ref, c_body, t)‖² (method.md, section 4), where y is ε or
-        v = α_t·ε - σ_t·x₀, and w_t is 1, or min-SNR's weight (Hang et al. 2023)."""
+        v = α_t·ε - σ_t·x₀, and w_t is 1, or min-SNR's weight (Hang et al. 2023).
+
+        `where`: the weight (B, 1, h, w) of each latent pixel in its row's mean; by default, all weigh the same.
+        """
         noise = random.normal("noise", *latents.shape[1:])
         timesteps = self._timesteps(random)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         target = self.scheduler.get_velocity(latents, noise, timesteps) if self._predicts_v else noise
-        errors = (self(noisy, timesteps, inputs) - target).square().mean(dim=(1, 2, 3))
+        squares = (self(noisy, timesteps, inputs) - target).square()
+        errors = squares.mean(dim=(1, 2, 3))
+        if where is not None:
+            errors = (squares.mean(dim=1, keepdim=True) * where).sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3))
         return (self._weights(timesteps) * errors).mean()
 
     def _timesteps(self, random: RowRandom) -> Tensor:

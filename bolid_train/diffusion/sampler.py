@@ -32,6 +32,8 @@ def sample(
     """
     width, height = (size, size) if isinstance(size, int) else size
     parts = (negative, positive) if guidance > 1 else (positive,)
+    text_steps = max(part.text_steps(steps) for part in parts)
+    first = [part.text if text_steps and part.text is not None else part.encoder_hidden_states for part in parts]
     hooks = [
         pipe.unet.register_forward_pre_hook(_add_conditions(parts, pipe.unet.dtype), with_kwargs=True),
         pipe.unet.register_forward_hook(_in_full_precision),
@@ -40,14 +42,17 @@ def sample(
         with bar() as progress:
             task = progress.add_task("generating", total=steps)
 
-            def advance(_pipe: Any, _step: int, _timestep: Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
+            def advance(_pipe: Any, step: int, _timestep: Tensor, tensors: dict[str, Any]) -> dict[str, Any]:
                 progress.advance(task)
-                return tensors
+                if step + 1 != text_steps:
+                    return tensors
+                states = torch.cat([part.encoder_hidden_states for part in parts])
+                return tensors | {"prompt_embeds": states.to(tensors["prompt_embeds"])}
 
             latents = pipe(
-                prompt_embeds=positive.encoder_hidden_states.float(),
+                prompt_embeds=first[-1].float(),
                 pooled_prompt_embeds=positive.added_cond_kwargs["text_embeds"].float(),
-                negative_prompt_embeds=negative.encoder_hidden_states.float(),
+                negative_prompt_embeds=first[0].float(),
                 negative_pooled_prompt_embeds=negative.added_cond_kwargs["text_embeds"].float(),
                 num_inference_steps=steps,
                 guidance_scale=guidance,
@@ -55,6 +60,7 @@ def sample(
                 width=width,
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
                 callback_on_step_end=advance,
+                callback_on_step_end_tensor_inputs=["latents", "prompt_embeds"],
                 output_type="latent",
             ).images
     finally:

@@ -81,7 +81,7 @@ class ImageGenerator:
         )
         for count in views:
             pipeline.method.scale("ref", 1.0 if count else 0.0)
-            yield count, self._generate(pipeline.pipe, pipeline.method, pipeline.spec.conditions, cache, count)
+            yield count, self._generate(pipeline.pipe, pipeline.method, pipeline.spec.guided_conditions, cache, count)
 
     def generate_subjects(self, runs: Mapping[int, FinishedRun], baseline: GeneratedImages) -> GeneratedImages:
         """The images of subject-driven runs, generated without photos. For people without a run, the images are the

@@ -1,6 +1,6 @@
 """`bolid generate`: images of a person from a prompt and zero or more photos."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from bolid_data.atomic_io import atomic_write
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Manifest
 from bolid_data.progress import note
+from bolid_train.data.buckets import Size
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import pick_device
 from bolid_train.inference.boxes import parse_box
 from bolid_train.inference.pipeline import InferencePipeline, Person
+from bolid_train.inference.poses import named_pose, with_pose_of_base
 from bolid_train.inference.reference_photos import ReferencePhoto, detect_people, open_photo, photos_in
 from bolid_train.methods import adapter, registry
 from bolid_train.methods.adapter import run_folder
@@ -38,9 +40,9 @@ class Request:
     blend_weight: float = 0.5  # 0: the first body, 1: the second
     people: Sequence[Path] = ()  # of several people, instead of `photos`: a photo of each, or a folder of photos
     boxes: Sequence[str] = ()  # `left,top,right,bottom` in pixels of the image, where each of the people is to be
-    pose: Path | None = None  # a photo of anyone in the pose to take, for methods conditioned on it
-    scale_ref: float = 1.0
-    scale_body: float = 1.0
+    pose: Path | None = None  # a photo of anyone in the pose to take, or a pose's name; by default the base's own
+    scale_ref: float | None = None  # by default the method's, usually 1
+    scale_body: float | None = None
     scales: Mapping[str, float] = field(default_factory=dict)  # of other conditions, by name
     seed: int = 0  # of the first image; incremented for each further one
     count: int = 1
@@ -80,23 +82,29 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
     people = [Person(detect(photos_in(path))) for path in request.people]
     people = people or [Person(detect(request.photos), image_prompt)]
     second = Person(detect(request.blend))
-    pose = detect([request.pose])[0] if request.pose else None
+    pose = _pose(request.pose, size, detect) if request.pose else None
     lightning_file = lightning.resolve(request.lightning, Path()) if request.lightning else None
     photos = sum(len(person.photos) for person in people)
     body = "photos" if photos else "drawn" if spec.generates_without_photos else "none"
     if body == "drawn":
         note("generate: no photo given: the body is sampled from the prior given the prompt")
 
-    metadata = _metadata(request, run_adapter, name, body)
+    metadata = _metadata(request, run_adapter, name, body, spec)
     pipeline = InferencePipeline.from_run(folder, run_adapter, manifest.folder, request.base, lightning_file)
-    for condition, weight in {"ref": metadata["scale_ref"], "body": metadata["scale_body"], **request.scales}.items():
-        pipeline.method.scale(condition, weight)
+    scales = {"ref": metadata["scale_ref"], "body": metadata["scale_body"]}
+    scales = {**spec.default_scales, **scales, **request.scales}
+    has_own_pose = "pose" in spec.conditions and not pose
     batch = pipeline.batch(request.prompt, people, request.negative_prompt, size, pose)
     blend_batch = pipeline.batch(request.prompt, [second]) if second.photos else None
     written = []
     for number in range(request.count):
         seed = request.seed + number
-        positive, negative = pipeline.conditions(batch, seed, boxes)
+        posed = batch
+        if has_own_pose:
+            posed = with_pose_of_base(pipeline, batch, metadata["steps"], metadata["guidance"], seed, size)
+        for condition, weight in scales.items():
+            pipeline.method.scale(condition, weight)
+        positive, negative = pipeline.conditions(posed, seed, boxes)
         if blend_batch:
             blended = pipeline.conditions(blend_batch, seed)[0]
             positive = pipeline.method.blend(positive, blended, request.blend_weight)
@@ -106,6 +114,11 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
         written.append(str(out))
     summary = {"out": str(request.out), "pictures": written, "width": size[0], "height": size[1], "photos": photos}
     return summary | metadata
+
+
+def _pose(pose: Path, size: Size, detect: Callable[[Sequence[Path]], list[ReferencePhoto]]) -> ReferencePhoto:
+    """The pose on a photo, or the one of this name."""
+    return detect([pose])[0] if pose.is_file() or pose.suffix else named_pose(str(pose), size)
 
 
 def _refuse_contradictions(request: Request) -> None:
@@ -130,7 +143,7 @@ def _refuse_unknown_conditions(request: Request, spec: MethodSpec, run: str) -> 
         raise UsageError(f"--pose: method '{spec.name}' of run '{run}' is not conditioned on a pose")
 
 
-def _metadata(request: Request, run_adapter: adapter.Adapter, run: str, body: str) -> dict[str, Any]:
+def _metadata(request: Request, run_adapter: adapter.Adapter, run: str, body: str, spec: MethodSpec) -> dict[str, Any]:
     """The PNG's metadata, with defaults filled in."""
     steps, guidance = (lightning.STEPS, 0.0) if request.lightning else (_STEPS, _GUIDANCE)
     has_reference = request.photos or request.image_prompt or request.people
@@ -141,10 +154,12 @@ def _metadata(request: Request, run_adapter: adapter.Adapter, run: str, body: st
         "seed": request.seed,
         "steps": steps if request.steps is None else request.steps,
         "guidance": guidance if request.guidance is None else request.guidance,
-        "scale_ref": request.scale_ref if has_reference else 0.0,
-        "scale_body": request.scale_body,
+        "scale_ref": _or_default(request.scale_ref, "ref", spec) if has_reference else 0.0,
+        "scale_body": _or_default(request.scale_body, "body", spec),
         "body": body,
     }
+    if "pose" in spec.conditions:
+        metadata["pose"] = str(request.pose) if request.pose else "of the base's image"
     if request.negative_prompt:
         metadata["negative_prompt"] = request.negative_prompt
     if request.scales:
@@ -156,6 +171,10 @@ def _metadata(request: Request, run_adapter: adapter.Adapter, run: str, body: st
     if request.boxes:
         metadata["boxes"] = " ".join(request.boxes)
     return metadata
+
+
+def _or_default(weight: float | None, name: str, spec: MethodSpec) -> float:
+    return spec.default_scales.get(name, 1.0) if weight is None else weight
 
 
 def _write_png(image: Image.Image, metadata: dict[str, Any], out: Path) -> None:

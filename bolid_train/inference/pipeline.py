@@ -86,6 +86,8 @@ class InferencePipeline:
         method.install(pipe.unet, used)
         method.load(folder)
         method.freeze()
+        for name, weight in spec.default_scales.items():
+            method.scale(name, weight)
         return cls(pipe, method, spec, settings, used)
 
     @torch.inference_mode()
@@ -109,9 +111,9 @@ class InferencePipeline:
         pipe, rows, size = self.pipe, len(people), size or (self.settings.resolution, self.settings.resolution)
         # Not "": the base may answer no negative prompt with zeros.
         negative = shorten(pipe, negative_prompt) if negative_prompt else None
+        text = shorten(pipe, self.spec.text_of(prompt, any(person.photos for person in people)))
         prompt_embeds, negative_embeds, pooled, negative_pooled = (
-            embeds.expand(rows, *embeds.shape[1:])
-            for embeds in pipe.encode_prompt(shorten(pipe, prompt), negative_prompt=negative)
+            embeds.expand(rows, *embeds.shape[1:]) for embeds in pipe.encode_prompt(text, negative_prompt=negative)
         )
         width, height = (side // pipe.vae_scale_factor for side in size)
         keypoints = fractions(pose.keypoints, pose.photo.size) if pose else torch.zeros(17, 3)
@@ -161,7 +163,7 @@ class InferencePipeline:
         positive, negative = (
             self.method.condition(replace(half, random=RowRandom([seed] * rows, self.pipe.device)))[0] for half in batch
         )
-        for condition in self.spec.conditions:
+        for condition in self.spec.guided_conditions:
             if condition != "text":
                 negative = self.method.drop(negative, condition)
         if not boxes:

@@ -14,7 +14,7 @@ from bolid_data.images import read_upright
 from bolid_data.manifest import Train
 from bolid_train.data.crops import Keypoints
 from bolid_train.data.weighting import visible
-from bolid_train.diffusion.keypoints import load_keypoints
+from bolid_train.diffusion.keypoints import KeypointDetector, load_keypoints
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".heic", ".avif", ".tif", ".tiff", ".bmp", ".gif"}
 
@@ -69,12 +69,20 @@ def detect_people(
     detector = load_keypoints(settings.objective.detector, str(device))
     reference_photos = []
     for path, photo in zip(paths, photos, strict=True):
-        images = pil_to_tensor(photo)[None].to(device).float() / 127.5 - 1
-        points = detector(images).cpu()
+        keypoints = detect_in(photo, detector, device)
+        points = torch.tensor([keypoints])
         if not points[..., 2].any():
             raise BolidError(f"{path}: no person found in it; give a photo that shows the person")
         threshold = settings.min_keypoint_confidence
         if not visible(points, photo.height, photo.width, threshold, settings.keypoints).any():
             raise BolidError(f"{path}: the person in it shows no visible keypoint; give a photo that shows the body")
-        reference_photos.append(ReferencePhoto(photo, points[0].tolist()))
+        reference_photos.append(ReferencePhoto(photo, keypoints))
     return reference_photos
+
+
+@torch.inference_mode()
+def detect_in(photo: Image.Image, detector: KeypointDetector, device: torch.device) -> Keypoints:
+    """The keypoints (17, 3) of the most prominent person on a photo, in pixels; confidences of 0 if it shows nobody."""
+    images = pil_to_tensor(photo)[None].to(device).float() / 127.5 - 1
+    keypoints: Keypoints = detector(images).cpu()[0].tolist()
+    return keypoints

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from bolid_data import atomic_io, hub
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.fields import Commit, Count, FileName, KeyedId, Sha256
+from bolid_data.fields import Commit, Count, KeyedId, RunFile, Sha256
 from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import regular_file
 from bolid_data.versions import refuse_newer
@@ -39,9 +39,9 @@ def run_folder(data: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Component:
-    """A file of a run."""
+    """A file of a run, in its folder or in a folder of it."""
 
-    file: FileName
+    file: RunFile
     kind: ShortText
     sha256: Sha256
 
@@ -158,8 +158,9 @@ def publish(
     )
     (folder / "adapter.json").unlink(missing_ok=True)
     for file in kinds:
+        (folder / file).parent.mkdir(exist_ok=True)
         atomic_io.replace(unfinished / file, folder / file)
-    unfinished.rmdir()
+    shutil.rmtree(unfinished)
     write_json(asdict(adapter), folder / "adapter.json")
     return adapter
 

@@ -51,6 +51,10 @@ class Method(Protocol):
         `condition` of the same batch."""
         ...
 
+    def loss_weights(self, batch: Batch) -> Tensor | None:
+        """The weight (B, 1, h, w) of each latent pixel in L_diff; None if all weigh the same."""
+        ...
+
     def parameters(self) -> Iterable[nn.Parameter]:
         """All trained parameters."""
         ...

@@ -1,7 +1,7 @@
 """What a method declares of itself; training, generation and evaluation ask the spec and know no method by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bolid_data.errors import UsageError
@@ -31,6 +31,10 @@ class MethodSpec:
     half. `pose`: it reads the target's keypoints, which `bolid generate` then takes from `--pose`."""
     scales: tuple[str, ...] = ()
     """The names that `scale` knows, such as `body` for `--scale-body`."""
+    default_scales: Mapping[str, float] = field(default_factory=dict)
+    """Of these, the weights to generate with that are not 1."""
+    kept_by_guidance: frozenset[str] = frozenset()
+    """Conditions that guidance's negative half has, too."""
     photos_per_person: int = 2
     """The least that training needs: 2 if target and reference must differ."""
     subject: Callable[[Any], Subject] | None = None
@@ -38,6 +42,16 @@ class MethodSpec:
     generates_without_photos: bool = False
     """Whether it samples a person from the prompt if no photo is given."""
     is_trained: bool = True
+    changes_base: bool = False
+    """Whether it changes the UNet itself, as a LoRA does, so that without a person the image is not the base's."""
+    text_of: Callable[[str, bool], str] = lambda prompt, _: prompt
+    """What the base's text encoders get of a prompt of `bolid generate`; the second argument says whether there are
+    photos. Raises UsageError for a prompt that the method cannot use."""
+
+    @property
+    def guided_conditions(self) -> list[str]:
+        """The conditions that guidance's negative half is without."""
+        return [condition for condition in self.conditions if condition not in self.kept_by_guidance]
 
     def subject_of(self, train: Train) -> Subject | None:
         """The one person that it is trained on, if it is."""

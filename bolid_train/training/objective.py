@@ -38,7 +38,7 @@ class TrainingObjective(nn.Module):
         method, denoiser, images = self._parts
         inputs, state = method.condition(batch)
         dropped = drop_at_random(method, self.conditions, inputs, batch.random, self.settings)
-        diffusion = denoiser.loss(batch.latents, dropped, batch.random)
+        diffusion = denoiser.loss(batch.latents, dropped, batch.random, method.loss_weights(batch))
         terms = {"diffusion": diffusion, **method.losses(denoiser, batch, state)}
         if images:
             terms |= images(denoiser, inputs, batch)

@@ -57,7 +57,7 @@ class Training:
         denoiser = Denoiser.from_settings(cache.base, settings, accelerator.device, manifest.folder)
         self.denoiser, self.unet = denoiser, denoiser.unet
         spec = registry.resolve(settings.method)
-        self.method, self.conditions = spec.make(settings, cache.base), spec.conditions
+        self.method, self.guided_conditions = spec.make(settings, cache.base), spec.guided_conditions
         self.method.install(self.unet, cache.base)
         if public := spec.settings.of(settings).public_file:
             wanted = "a file, or owner/repository/file on the hub"

@@ -45,7 +45,7 @@ def train(
     Raises BolidError for an existing run, too little data or an unavailable base.
     """
     started_at = time.monotonic()
-    settings, total = checked(manifest.train), steps or manifest.train.steps
+    settings, total = checked(manifest.train), manifest.train.steps if steps is None else steps
     spec = registry.resolve(settings.method)
     refuse_links(data)
     shards = ShardDataset(data / "shards")
@@ -136,7 +136,7 @@ class Validation:
 
     def __call__(self, step: int) -> None:
         training, folder = self.training, self.run.folder / "validation"
-        method, conditions, seed = training.method, training.conditions, training.seed
+        method, conditions, seed = training.method, training.guided_conditions, training.seed
         validate(training.cache, method, conditions, training.unet, self.people, folder, step, seed, self.prompts)
         if self.held_out and training.trains:
             losses = read_held_out(self.losses) | {step: training.held_out_loss(self.held_out)}

@@ -23,6 +23,7 @@ from bolid_train.diffusion.sampler import decode, sample
 from bolid_train.evaluate.cases import Case, make_case
 from bolid_train.evaluate.grid import write_grid
 from bolid_train.evaluate.image_generator import guidance_inputs
+from bolid_train.methods import registry
 from bolid_train.methods.protocol import Method
 
 _PEOPLE, _PHOTOS, _PROMPTS = 4, 9, 3
@@ -39,13 +40,18 @@ class ValidationPrompt:
 
 @torch.inference_mode()
 def encode_prompts(prompts: Sequence[str], base: Base, settings: Train, device: torch.device) -> list[ValidationPrompt]:
-    """Encodes the prompts with the base's text encoders, which are loaded only if there are any."""
+    """Encodes the prompts with the base's text encoders, which are loaded only if there are any, and as the method
+    reads captions besides."""
     if not prompts:
         return []
     pipe = base.pipeline(device, encoding_precision(settings, device), unet=None, vae=None)
-    encode = Prompt(settings).encoder(pipe)
-    tensors = encode([Photo(NO_PHOTO, (), prompt) for prompt in prompts])
-    return [ValidationPrompt(prompt, encoded) for prompt, encoded in zip(prompts, tensors, strict=True)]
+    of_method = registry.resolve(settings.method).make_features(settings)
+    features = [Prompt(settings), *(feature for feature in of_method if feature.inputs == Prompt.inputs)]
+    photos = [Photo(NO_PHOTO, (), prompt) for prompt in prompts]
+    encoded: list[Tensors] = [{} for _ in prompts]
+    for feature in features:
+        encoded = [known | more for known, more in zip(encoded, feature.encoder(pipe)(photos), strict=True)]
+    return [ValidationPrompt(prompt, tensors) for prompt, tensors in zip(prompts, encoded, strict=True)]
 
 
 def validation_people(
@@ -71,7 +77,7 @@ def validate(
     extra_prompts: Sequence[ValidationPrompt] = (),
 ) -> None:
     """Writes `step-<step>.png` to `folder`: for each person, the reference photo as decoded by the VAE, and images of
-    three prompts. `method`, which has these conditions, is installed on `unet`.
+    three prompts. `method`, of whose conditions guidance leaves out these, is installed on `unet`.
 
     All inputs come from the feature cache, so neither photos nor text encoders are needed. Prompts are captions of the
     other people in the grid, or of the same person if there is no other, and `extra_prompts`.
@@ -123,9 +129,11 @@ def _generate(
 
 def _with_prompts(batch: Batch, prompts: Sequence[ValidationPrompt | None]) -> Batch:
     """The batch with own prompts in the rows that have one."""
+    own = {row: prompt.tensors for row, prompt in enumerate(prompts) if prompt}
     columns = {name: getattr(batch, name).clone() for name in ("prompt_embeds", "pooled_prompt_embeds")}
-    for row, prompt in enumerate(prompts):
-        for name, column in columns.items():
-            if prompt:
-                column[row] = prompt.tensors[name].to(column)
-    return replace(batch, **columns)
+    read = {name for tensors in own.values() for name in tensors} - columns.keys()
+    features = {name: batch.features[name].clone() for name in read}
+    for row, tensors in own.items():
+        for name, column in (columns | features).items():
+            column[row] = tensors[name].to(column)
+    return replace(batch, **columns, features=dict(batch.features) | features)

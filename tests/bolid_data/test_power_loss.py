@@ -50,7 +50,7 @@ dataset = Dataset(Path(sys.argv[1]))
 with dataset.working():
     forget.forget(dataset, forget.find(dataset, "anna"))
 """
-POINTS = 7
+POINTS = 5
 """Of each command, spread evenly over its syncs, besides its end."""
 
 

@@ -1,6 +1,7 @@
 """Batches of random numbers and methods on the random base: what is asked of a method's wiring needs no photos."""
 
 import copy
+import zlib
 from functools import cache
 
 import torch
@@ -37,7 +38,10 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
 
     features = {}
     for name, (role, shape) in _feature_shapes().items():
-        features[name] = normal(rows, *((views, *shape) if role == "view" else shape))
+        # Of a generator for each, so that a new feature changes no other.
+        drawn = torch.Generator().manual_seed(zlib.crc32(name.encode()) + seed)
+        features[name] = torch.randn(rows, *((views, *shape) if role == "view" else shape), generator=drawn)
+    features |= drawn_tokens(rows, torch.Generator().manual_seed(seed))
     given = Views(keypoints(rows, views), torch.full((rows, views, 2), 64.0), torch.full((rows, views), 0.9))
     return Batch(
         latents=normal(rows, 4, 16, 16),
@@ -51,6 +55,12 @@ def drawn_batch(rows: int = 3, views: int = 2, seed: int = 0, step: int = 1000) 
         proportions=drawn_proportions(keypoints(rows, 5)),
         step=step,
     )
+
+
+def drawn_tokens(rows: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Those of prompts of seven tokens, the fourth of which is the class word."""
+    ids = torch.randint(200, (rows, 1, 7), generator=generator).expand(-1, 2, -1)
+    return {"token_ids": ids, "class_tokens": (torch.arange(7) == 3).expand(rows, 2, -1)}
 
 
 def drawn_proportions(keypoints: torch.Tensor) -> PersonProportions:

@@ -1,7 +1,7 @@
 """`bolid caption --set`, `--import` and `--export`: captions by hand, and as one `.txt` file per photo."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,15 +28,25 @@ _NAMED = re.compile(r"(.*)\.([a-z0-9_]{1,40})")
 def set_caption(manifest: Manifest, dataset: Dataset, photo: str, text: str, name: str | None) -> dict[str, Any]:
     """Captions a photo by hand; an empty text takes the caption by hand back. Raises UsageError for an unknown photo,
     or text that is no caption."""
-    _prepare(manifest, dataset)
-    sha256 = dataset.catalog.photo_names.find(photo)
-    try:
-        caption = to_caption(text)
-    except CaptionFileError as error:
-        raise UsageError(f"--set {photo}: the caption {error}") from None
-    dataset.catalog.captions.write({sha256: caption}, _name(manifest, name))
+    ((sha256, caption),) = set_captions(manifest, dataset, {photo: text}, name).items()
     note(f"caption: {photo} ({sha256[:8]}) {'is captioned by hand' if caption else 'has no caption by hand any more'}")
     return {"sha256": sha256, "caption": caption or None, "name": _name(manifest, name)}
+
+
+def set_captions(
+    manifest: Manifest, dataset: Dataset, texts: Mapping[str, str], name: str | None = None
+) -> dict[str, str]:
+    """The same for many photos, by any of their names, in one commit. Returns the captions by sha256."""
+    _prepare(manifest, dataset)
+    sha256s = dataset.catalog.photo_names.find_all(list(texts))
+    captions = {}
+    for photo, text in texts.items():
+        try:
+            captions[sha256s[photo]] = to_caption(text)
+        except CaptionFileError as error:
+            raise UsageError(f"--set {photo}: the caption {error}") from None
+    dataset.catalog.captions.write(captions, _name(manifest, name))
+    return captions
 
 
 def import_captions(manifest: Manifest, dataset: Dataset, folder: Path, name: str | None) -> dict[str, Any]:

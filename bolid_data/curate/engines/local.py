@@ -22,10 +22,11 @@ from bolid_data.records import Measurements
 from bolid_data.store import LostPhotoError, Store, read_photo
 
 CHUNK = 16
-"""Photos measured and committed together. A kill loses at most one chunk; memory holds the photos of two."""
+"""Photos measured and committed together, unless many threads need more. A kill loses at most one chunk; memory holds
+the photos of two."""
 
 MAX_CHUNK_PIXELS = 100_000_000
-"""Limit on the pixels of a chunk (300 MB when decoded); a larger photo makes a chunk of its own."""
+"""Limit on the pixels of a chunk of CHUNK photos (300 MB when decoded); a larger photo makes a chunk of its own."""
 
 Screen = Callable[[Sequence[str]], set[str]]
 """Called with the sha256s of photos after the first stage; returns those that skip the second stage."""
@@ -155,21 +156,24 @@ def measure(catalog: Catalog, store: Store, job: Job, batch_size: int = 1) -> Me
     """Measures and commits chunk by chunk. Each thread measures `batch_size` photos at a time: one on a CPU, a batch
     on a GPU."""
     run = MeasurementRun()
+    chunk = max(CHUNK, threads() * batch_size)  # enough for every thread
     # Memory of decoded photos is reused: allocating it anew takes as long as decoding.
-    Image.core.set_blocks_max(2 * CHUNK)
+    Image.core.set_blocks_max(2 * chunk)
     with bar() as progress, ThreadPoolExecutor(threads(), initializer=one_thread) as pool:
         task = progress.add_task("filter", total=len(job.photos))
-        for result, photos in _chunks(store, job, batch_size, pool):
+        for result, photos in _chunks(store, job, chunk, batch_size, pool):
             run.commit(catalog, store, result, job)
             run.photos += photos
             progress.advance(task, photos)
     return run
 
 
-def _chunks(store: Store, job: Job, batch_size: int, pool: ThreadPoolExecutor) -> Iterator[tuple[BatchResult, int]]:
+def _chunks(
+    store: Store, job: Job, size: int, batch_size: int, pool: ThreadPoolExecutor
+) -> Iterator[tuple[BatchResult, int]]:
     """Yields results to commit, each with the number of photos that are new in it. While a chunk is committed and
     screened, the threads work on the next."""
-    chunks = list(cut(job))
+    chunks = list(cut(job, size))
 
     def start(work: Callable[..., BatchResult], items: Sequence[Any]) -> list[Future[BatchResult]]:
         parts = (items[start : start + batch_size] for start in range(0, len(items), batch_size))
@@ -185,13 +189,13 @@ def _chunks(store: Store, job: Job, batch_size: int, pool: ThreadPoolExecutor) -
     yield _join(second), 0
 
 
-def cut(job: Job) -> Iterator[list[str]]:
-    """Splits the photos into chunks of CHUNK, or of fewer where they are large."""
+def cut(job: Job, size: int = CHUNK) -> Iterator[list[str]]:
+    """Splits the photos into chunks of `size`, or of fewer where they are large."""
     chunk: list[str] = []
-    chunk_pixels = 0
+    chunk_pixels, max_pixels = 0, MAX_CHUNK_PIXELS * size // CHUNK
     for sha256 in job.photos:
         pixels = job.pixels.get(sha256, 0)
-        if chunk and (len(chunk) == CHUNK or chunk_pixels + pixels > MAX_CHUNK_PIXELS):
+        if chunk and (len(chunk) == size or chunk_pixels + pixels > max_pixels):
             yield chunk
             chunk, chunk_pixels = [], 0
         chunk.append(sha256)

@@ -26,7 +26,7 @@ def last_models(con: duckdb.DuckDBPyConnection) -> ModelIds:
 
 def build_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
     """Builds the table `ledger` from the current photos and these models' measurements, unless it is up to date."""
-    state = _VERSION + str(con.execute(_STATE).fetchone()) + str(asdict(models))
+    state = _state(con, models)
     con.execute("CREATE TABLE IF NOT EXISTS ledger_state (state VARCHAR)")
     if con.execute("FROM ledger_state").fetchall() == [(state,)]:
         return
@@ -45,6 +45,17 @@ def build_ledger(con: duckdb.DuckDBPyConnection, models: ModelIds) -> None:
         con.execute(f"DROP TABLE temp.{part}")
     con.execute("DELETE FROM ledger_state")
     con.execute("INSERT INTO ledger_state VALUES (?)", [state])
+
+
+def is_current(con: duckdb.DuckDBPyConnection, models: ModelIds) -> bool:
+    """Whether there is a ledger, and the tables that it was built from have not changed since."""
+    if not con.execute("FROM duckdb_tables() WHERE table_name = 'ledger_state' AND NOT temporary").fetchone():
+        return False
+    return con.execute("FROM ledger_state").fetchall() == [(_state(con, models),)]
+
+
+def _state(con: duckdb.DuckDBPyConnection, models: ModelIds) -> str:
+    return _VERSION + str(con.execute(_STATE).fetchone()) + str(asdict(models))
 
 
 def fill_people_ledger(

@@ -90,6 +90,25 @@ def margins_sql() -> dict[str, str]:
     return {reason: f"least({', '.join(differences)})" for reason, differences in margins.items()}
 
 
+def closeness_sql() -> str:
+    """SQL for how close a photo is to the other verdict, from a row of facts and limits: the margin of the rule that is
+    furthest beyond its threshold or, of a kept photo, nearest to it, as a share of the threshold.
+
+    NULL where the rule that puts the photo out is one on a number of people or faces, which is not a matter of degree.
+    """
+    shares = [
+        f"({f'limit_{rule.threshold} - {rule.fact}' if rule.op == '>' else f'{rule.fact} - limit_{rule.threshold}'})"
+        f" / greatest(abs(limit_{rule.threshold}), 1e-9)"
+        for rule in RULES
+        if rule.threshold not in FIXED and rule.reason not in _COUNTS
+    ]
+    least = f"list_min([{', '.join(shares)}])"
+    return f"CASE WHEN (len(reasons) > 0) = ({least} < 0) THEN abs({least}) END"
+
+
+_COUNTS = ("no_person", "several_people", "several_faces", "few_photos")
+
+
 def reasons_sql(rules: tuple[Rule, ...]) -> str:
     """SQL for the list of reasons of a row of facts and limits: in the order of the rules, without duplicates."""
     conditions: dict[str, list[str]] = {}

@@ -8,7 +8,13 @@ import duckdb
 
 from bolid_data.catalog import Catalog, insert
 from bolid_data.curate.judge.facts import compute_facts
-from bolid_data.curate.judge.ledger import build_ledger, build_partial_ledger, last_models
+from bolid_data.curate.judge.ledger import (
+    build_ledger,
+    build_partial_ledger,
+    fill_people_ledger,
+    is_current,
+    last_models,
+)
 from bolid_data.curate.judge.rules import REASONS
 from bolid_data.manifest import Filter
 from bolid_data.records import ModelIds
@@ -35,15 +41,48 @@ def judge(catalog: Catalog, thresholds: Filter, models: ModelIds | None = None) 
         compute_facts(con, [thresholds])
         con.execute("CREATE TEMP TABLE before AS SELECT person, sha256, kept, reasons FROM judged")
         # A new table is faster than updates row by row, which update an index too.
-        con.execute(
-            """CREATE OR REPLACE TABLE judged AS
-            SELECT person, sha256, len(reasons) = 0 AS kept, reasons, framing, facing, rotation
-            FROM judgements WHERE complete OR len(reasons) > 0"""
-        )
+        con.execute(f"CREATE OR REPLACE TABLE judged AS {_JUDGED}")
+        con.execute("CREATE OR REPLACE TABLE judged_decisions AS SELECT max(id) AS last FROM decision_log")
         con.execute("DELETE FROM judgement")
         insert(con, "judgement", [{"thresholds": thresholds.model_dump_json()} | asdict(models)])
         unmeasured = con.execute("SELECT count(*) FROM judgements WHERE NOT complete AND len(reasons) = 0").fetchall()
-        return _changes(con) | {"unmeasured": unmeasured[0][0]}
+        return changes(con, "before", "judged") | {"unmeasured": unmeasured[0][0]}
+
+
+def judge_decided(catalog: Catalog) -> None:
+    """Judges again by the last thresholds and models, after decisions by hand: only the people whose photos were kept
+    or rejected since, where nothing else has changed, and otherwise everybody. The verdicts are the same either way.
+
+    Does nothing before the first judgement.
+    """
+    with catalog.open() as con:
+        thresholds = last_thresholds(con)
+        if thresholds is None:
+            return
+        con.execute(f"SET memory_limit = '{MEMORY}'")
+        models, since = last_models(con), _decisions_judged(con)
+        # The ledger holds whose photo each is, so it is not current after an assignment.
+        alone = since is not None and is_current(con, models)
+        if alone:
+            people = "SELECT DISTINCT person FROM decision_log WHERE id > $since"
+            fill_people_ledger(con, models, people, {"since": since})
+            compute_facts(con, [thresholds], "people_ledger")
+            con.execute("DELETE FROM judged WHERE person IN (SELECT person FROM chosen_people)")
+            con.execute(f"INSERT INTO judged {_JUDGED}")
+            con.execute("UPDATE judged_decisions SET last = (SELECT max(id) FROM decision_log)")
+    if not alone:
+        judge(catalog, thresholds, models)
+
+
+def _decisions_judged(con: duckdb.DuckDBPyConnection) -> int | None:
+    """The last entry of the log that the verdicts follow; None where that is unknown."""
+    if not con.execute("FROM duckdb_tables() WHERE table_name = 'judged_decisions' AND NOT temporary").fetchone():
+        return None
+    return int(con.execute("SELECT coalesce(max(last), 0) FROM judged_decisions").fetchall()[0][0])
+
+
+_JUDGED = """SELECT person, sha256, len(reasons) = 0 AS kept, reasons, framing, facing, rotation
+FROM judgements WHERE complete OR len(reasons) > 0"""
 
 
 def last_thresholds(con: duckdb.DuckDBPyConnection) -> Filter | None:
@@ -89,16 +128,17 @@ def funnel(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _changes(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+def changes(con: duckdb.DuckDBPyConnection, before: str, after: str) -> dict[str, Any]:
+    """How many photos are kept in one table of verdicts and not in another, as `judge` returns them."""
     rows = con.execute(
-        """SELECT now.kept, CASE WHEN now.kept THEN before.reasons ELSE now.reasons END, count(*)
-        FROM judged now LEFT JOIN before USING (person, sha256)
-        WHERE now.kept <> coalesce(before.kept, false) GROUP BY ALL"""
+        f"""SELECT after.kept, CASE WHEN after.kept THEN before.reasons ELSE after.reasons END, count(*)
+        FROM {after} after LEFT JOIN {before} before USING (person, sha256)
+        WHERE after.kept <> coalesce(before.kept, false) GROUP BY ALL"""
     ).fetchall()
-    changes: dict[str, Any] = {"gained": 0, "lost": 0, "gained_by": {}, "lost_by": {}}
+    counts: dict[str, Any] = {"gained": 0, "lost": 0, "gained_by": {}, "lost_by": {}}
     for kept, reasons, photos in rows:
         word = "gained" if kept else "lost"
-        changes[word] += photos
+        counts[word] += photos
         for reason in reasons or []:
-            changes[f"{word}_by"][reason] = changes[f"{word}_by"].get(reason, 0) + photos
-    return changes
+            counts[f"{word}_by"][reason] = counts[f"{word}_by"].get(reason, 0) + photos
+    return counts

@@ -1,12 +1,11 @@
 """Faces, by MTCNN (Zhang et al., Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
 Networks, 2016)."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from facenet_pytorch import MTCNN
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 
 from bolid_data import weights
 from bolid_data.curate.measurers.measurer import MIN_SCORE, PAD_VALUE, Photo, describe_model
@@ -28,15 +27,12 @@ class FaceMeasurer:
     """Records every face above MIN_SCORE: score and box in pixels of the upright photo, no keypoints."""
 
     def __init__(self, name: str = "mtcnn", device: str = "cpu") -> None:
-        model_weights = weights.find(name)
+        self._weights, self._device = weights.find(name), device
         self.model = describe_model(
-            model_weights, side=SIDE, min_face=MIN_FACE, thresholds=THRESHOLDS, runtime=describe(device)
+            self._weights, side=SIDE, min_face=MIN_FACE, thresholds=THRESHOLDS, runtime=describe(device)
         )
-        # MTCNN reads the weights from its own package, where `find` has just checked them.
-        self._cascade = MTCNN(min_face_size=MIN_FACE, thresholds=THRESHOLDS, keep_all=True, device=torch.device(device))
-        self._cascade.pnet = Network(PNet, model_weights, torch.zeros(1, 3, 96, 64), (1, 3, -1, -1), device)
-        self._cascade.rnet = Network(RNet, model_weights, torch.zeros(2, 3, 24, 24), (-1, 3, 24, 24), device)
-        self._cascade.onet = Network(ONet, model_weights, torch.zeros(2, 3, 48, 48), (-1, 3, 48, 48), device)
+        self._cascade: Any = None  # loaded with the first photo: that takes seconds, and there may be none
+        self._loading = threading.Lock()
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
         return {"detections": [row for photo in photos for row in self._measure_one(photo)]}
@@ -48,6 +44,8 @@ class FaceMeasurer:
         planes = torch.from_numpy(pixels).permute(2, 0, 1).float()
         planes = torch.nn.functional.pad(planes, (0, padding[1], 0, padding[0]), value=PAD_VALUE)
         # Planar memory, whatever the order of the dimensions: the cascade resizes it in half the time.
+        with self._loading:
+            self._cascade = self._cascade or _load(self._weights, self._device)
         boxes, scores = self._cascade.detect(planes.permute(1, 2, 0))
         if boxes is None:
             return []
@@ -61,3 +59,16 @@ class FaceMeasurer:
             }
             for score, box in zip(scores, clip(boxes / scale, photo), strict=True)
         ]
+
+
+def _load(model_weights: weights.Weights, device: str) -> Any:
+    """The cascade with its three networks prepared for this machine."""
+    from facenet_pytorch import MTCNN
+    from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+
+    # MTCNN reads the weights from its own package, where `weights.find` has just checked them.
+    cascade = MTCNN(min_face_size=MIN_FACE, thresholds=THRESHOLDS, keep_all=True, device=torch.device(device))
+    cascade.pnet = Network(PNet, model_weights, torch.zeros(1, 3, 96, 64), (1, 3, -1, -1), device)
+    cascade.rnet = Network(RNet, model_weights, torch.zeros(2, 3, 24, 24), (-1, 3, 24, 24), device)
+    cascade.onet = Network(ONet, model_weights, torch.zeros(2, 3, 48, 48), (-1, 3, 48, 48), device)
+    return cascade

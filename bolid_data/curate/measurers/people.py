@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from platformdirs import user_cache_dir
 from torch import nn
-from torchvision.ops import nms
 
 from bolid_data import weights
 from bolid_data.curate.measurers.measurer import MIN_SCORE, Photo, describe_model
@@ -86,6 +85,8 @@ class Yolo:
 
 def _suppress(output: np.ndarray) -> np.ndarray:
     """Turns the network's output (5 + ..., anchors) into distinct detections (n, 5 + ...) above MIN_SCORE."""
+    from torchvision.ops import nms  # takes seconds to import, also where there is nothing to measure
+
     detections = output[:, output[4] > MIN_SCORE].T.copy()
     centre, half = detections[:, :2].copy(), detections[:, 2:4] / 2
     detections[:, :2], detections[:, 2:4] = centre - half, centre + half

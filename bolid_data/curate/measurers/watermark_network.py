@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
 SIDE = 512
@@ -29,6 +28,8 @@ class WatermarkNetwork(nn.Module):
     slope: Tensor
 
     def __init__(self) -> None:
+        from timm.models.resnet import BasicBlock, ResNet  # takes seconds, and a compiled network does not need it
+
         super().__init__()
         self.backbone = ResNet(
             BasicBlock,  # type: ignore[arg-type]  # timm annotates an instance and means the class

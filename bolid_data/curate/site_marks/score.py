@@ -39,7 +39,8 @@ def correlation(weighted: Weighted, field: np.ndarray) -> np.ndarray:
     the template's upper left corner (H - h + 1, W - w + 1). Areas without any gradients correlate with nothing."""
     template, weights = weighted
     product = cv2.matchTemplate(field, template, cv2.TM_CCORR)
-    energy = cv2.matchTemplate((field**2).sum(-1), weights, cv2.TM_CCORR)
+    x, y = field[..., 0], field[..., 1]
+    energy = cv2.matchTemplate(x * x + y * y, weights, cv2.TM_CCORR)
     # With weights w and t the template divided by them, of length 1: sum w <t, f> / sqrt(sum w  sum w f²).
     total = float(weights.sum())
     return product / np.sqrt(total * (np.maximum(energy, 0) + NOISE * total))

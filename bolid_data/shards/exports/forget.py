@@ -31,7 +31,13 @@ def remove_from_exports(dataset: Dataset, person: str, photos: Collection[str]) 
 
     cleaned, elsewhere, forgotten = [], [], []
     for export in dataset.catalog.exports.all():
-        if not export.inside:
+        if export.published:
+            if "://" in export.folder or Path(export.folder).exists():
+                elsewhere.append(export.folder)
+                note(
+                    f"forget: {export.folder}: published, perhaps with the person (docs/publishing.md says what to do)"
+                )
+        elif not export.inside:
             if _may_hold(Path(export.folder), export, is_unwanted):
                 elsewhere.append(export.folder)
                 note(f"forget: {export.folder}: an export outside of the dataset, which you have to delete yourself")

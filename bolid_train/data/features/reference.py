@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from diffusers import StableDiffusionXLPipeline
+from PIL import Image
 from pydantic import BeforeValidator
 from torch import Tensor
 
@@ -42,15 +43,43 @@ class ReferenceEmbedding(Feature):
         embed = Embedder(pipe)
 
         def encode(photos: Sequence[Photo]) -> list[Tensors]:
-            images = [photo.image for photo in photos]
-            if self.settings.reference == "face":
-                threshold = self.settings.min_keypoint_confidence
-                images = [crop_face(photo.image, photo.keypoints, threshold) for photo in photos]
+            images = self.cropped(photos)
             if self.settings.reference_fit == "crop":
                 embeds = pipe.encode_image(images, pipe.device, 1)[0]
             else:
                 embeds = embed(in_threads(lambda image: resized(image, embed.side, "pad"), images))
             return [{"image_embeds": embed} for embed in embeds]
+
+        return encode
+
+    def cropped(self, photos: Sequence[Photo]) -> list[Image.Image]:
+        """The photos, or the faces on them if the settings ask for these."""
+        if self.settings.reference == "photo":
+            return [photo.image for photo in photos]
+        threshold = self.settings.min_keypoint_confidence
+        return [crop_face(photo.image, photo.keypoints, threshold) for photo in photos]
+
+
+class ReferenceStates(ReferenceEmbedding):
+    """`image_states` (S, D): CLIP's penultimate hidden states, a class token and one for each patch, of the same
+    image."""
+
+    name: ClassVar[str] = "reference-states"
+    dtypes: ClassVar[Mapping[str, torch.dtype]] = {"image_states": torch.float16}
+
+    def shapes(self, base: Base) -> dict[str, tuple[int, ...]]:
+        return {"image_states": base.image_states_shape}
+
+    def encoder(self, pipe: StableDiffusionXLPipeline) -> Callable[[Sequence[Photo]], list[Tensors]]:
+        embed = Embedder(pipe)
+
+        def encode(photos: Sequence[Photo]) -> list[Tensors]:
+            images = self.cropped(photos)
+            if self.settings.reference_fit == "crop":
+                states = pipe.encode_image(images, pipe.device, 1, output_hidden_states=True)[0]
+            else:
+                states = embed.states(in_threads(lambda image: resized(image, embed.side, "pad"), images))
+            return [{"image_states": of_photo} for of_photo in states]
 
         return encode
 
@@ -67,5 +96,13 @@ class Embedder:
 
     def __call__(self, images: list[Tensor]) -> Tensor:
         """Embeddings (N, D_ref) of images (3, h, w) in 0..1 that fit a square of `side`; they are padded."""
-        pixels = squares(images, self.side, lambda image: (image.to(self._mean) - self._mean) / self._std)
-        return self._model(pixels.to(self._model.dtype)).image_embeds
+        return self._model(self.pixels(images).to(self._model.dtype)).image_embeds
+
+    def states(self, images: list[Tensor]) -> Tensor:
+        """Penultimate hidden states (N, S, D) of such images."""
+        pixels = self.pixels(images).to(self._model.dtype)
+        return self._model(pixels, output_hidden_states=True).hidden_states[-2]
+
+    def pixels(self, images: list[Tensor]) -> Tensor:
+        """What the model takes of such images: normalised and padded, (N, 3, side, side)."""
+        return squares(images, self.side, lambda image: (image.to(self._mean) - self._mean) / self._std)

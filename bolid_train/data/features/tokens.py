@@ -12,12 +12,30 @@ from bolid_train.data.features.feature import Feature, Photo, Role, Tensors
 from bolid_train.diffusion.base import Base
 
 CLASS_WORDS = ("man", "woman", "person", "boy", "girl", "people", "men", "women")
+TRIGGER = "img"
+"""The word that marks the word before it as the one for the person, in prompts written for PhotoMaker."""
+
 _WORD = re.compile(rf"\b({'|'.join(CLASS_WORDS)})\b", re.IGNORECASE)
+_MARKED = re.compile(rf"\b([\w-]+)(\s+{TRIGGER})\b")
+
+Span = tuple[int, int]
+
+
+def class_word(caption: str) -> tuple[str, Span | None]:
+    """The caption without the trigger, and where in it the class word is, from its first letter to after its last.
+
+    The class word is the word before the trigger or, without one, the first of `CLASS_WORDS`, if there is any.
+    """
+    if marked := _MARKED.search(caption):
+        start, end = marked.span(2)
+        return caption[:start] + caption[end:], marked.span(1)
+    word = _WORD.search(caption)
+    return caption, word.span() if word else None
 
 
 class PromptTokens(Feature):
-    """`token_ids` (2, L): the ids of both tokenizers, padded. `class_tokens` (2, L): which of them are of the first
-    word for a person, such as "woman"; none, if the caption has no such word."""
+    """`token_ids` (2, L): the ids of both tokenizers, padded, without the trigger. `class_tokens` (2, L): which of them
+    are of the class word, such as "woman"; none, if the caption has no such word."""
 
     name: ClassVar[str] = "prompt-tokens"
     role: ClassVar[Role] = "target"
@@ -38,16 +56,16 @@ class PromptTokens(Feature):
 
 
 def _tokens(pipe: StableDiffusionXLPipeline, caption: str) -> Tensors:
-    word = _WORD.search(caption)
+    caption, span = class_word(caption)
     ids, masks = [], []
     for tokenizer in (pipe.tokenizer, pipe.tokenizer_2):
         length = tokenizer.model_max_length
         options = {"padding": "max_length", "max_length": length, "truncation": True}
         ids.append(torch.tensor(tokenizer(caption, **options).input_ids, dtype=torch.int32))
         masks.append(torch.zeros(length, dtype=torch.bool))
-        if word:
+        if span:
             # Tokens end at the edges of words, so those before the word and up to its end are counted.
-            start, end = (_count(tokenizer, caption[:edge]) for edge in word.span())
+            start, end = (_count(tokenizer, caption[:edge]) for edge in span)
             masks[-1][1 + start : min(1 + end, length - 1)] = True  # the first token is that of the start
     return {"token_ids": torch.stack(ids), "class_tokens": torch.stack(masks)}
 

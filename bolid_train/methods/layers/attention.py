@@ -2,16 +2,20 @@
 unfused when gradients are needed; otherwise the fused kernel reproduces the base bit for bit."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 import torch
 from diffusers.image_processor import IPAdapterMaskProcessor
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 KeysAndValues = Sequence[Tensor]
 """Of one branch: keys and values of the first layer, then of the next; each (B, P, T, C) for P photos of T tokens."""
+
+Sampling = Literal["bicubic", "nearest"]
+"""How a mask is resized to a layer: as in diffusers, or as in InstantID."""
 
 
 class Attention(AttnProcessor2_0):
@@ -29,9 +33,9 @@ class BranchedAttention:
     each, for which an accelerator takes longer to start than to compute.
     """
 
-    def __init__(self, layer: int, scales: Sequence[float]) -> None:
-        """`scales`: λ of each branch, which may change."""
-        self.layer, self.scales = layer, scales
+    def __init__(self, layer: int, scales: Sequence[float], sampling: Sampling = "bicubic") -> None:
+        """`scales`: λ of each branch, which may change. `sampling`: how masks are resized to the layer."""
+        self.layer, self.scales, self.sampling = layer, scales, sampling
 
     # `Attention.forward` passes on only what the signature names.
     def __call__(
@@ -58,15 +62,42 @@ class BranchedAttention:
                 continue
             for person in range(keys.shape[1]):
                 added = _attend(attn, query, keys[:, person], values[:, person])
-                weight = IPAdapterMaskProcessor.downsample(mask[:, person], *added.shape)
+                weight = self._resized(mask[:, person], *added.shape)
                 output = output + scale * (added * weight.to(added))
         to_out, dropout = attn.to_out
         return dropout(to_out(output))
+
+    def _resized(self, mask: Tensor, rows: int, queries: int, channels: int) -> Tensor:
+        if self.sampling == "bicubic":
+            return IPAdapterMaskProcessor.downsample(mask, rows, queries, channels)
+        return sample_region(mask[0], queries)[None, :, None]
 
     @torch.compiler.disable
     def _of_layer(self, keys_and_values: KeysAndValues) -> Sequence[Tensor]:
         """Not compiled: torch.compile would make a layer specific to its number, and compile each of them anew."""
         return keys_and_values[2 * self.layer : 2 * self.layer + 2]
+
+
+def sample_region(mask: Tensor, queries: int) -> Tensor:
+    """A region (H, W) of an image at a layer's n queries, (n,), row by row (InstantID, Wang et al. 2024).
+
+    The layer's pixels are r = √(H·W/n) of the image's wide, and each takes the value at (⌊r·i⌋, ⌊r·j⌋).
+    """
+    height, width = mask.shape
+    pixels = (height * width / queries) ** 0.5
+    sampled = interpolate(mask[None, None], scale_factor=1 / pixels, mode="nearest").flatten()
+    if len(sampled) == queries:
+        return sampled
+    # An image whose sides the UNet's layers do not divide: r is then a little different along either side.
+    return interpolate(mask[None, None], _grid(height, width, queries), mode="nearest").flatten()
+
+
+@cache
+def _grid(height: int, width: int, queries: int) -> tuple[int, int]:
+    """The rows and columns of a layer with so many queries: the divisors whose ratio is closest to the image's."""
+    rows = [number for number in range(1, queries + 1) if queries % number == 0]
+    best = min(rows, key=lambda number: abs(number * number / queries - height / width))
+    return best, queries // best
 
 
 def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -11,5 +11,6 @@ SPEC = MethodSpec(
     settings=Settings,
     scales=("body",),
     photos_per_person=1,
+    changes_base=True,
     subject=lambda settings: Subject(settings.person, settings.photos),
 )

@@ -55,6 +55,9 @@ class TextOnly:
     def losses(self, denoiser: Denoiser, batch: Batch, state: Any) -> dict[str, Tensor]:
         return {}
 
+    def loss_weights(self, batch: Batch) -> Tensor | None:
+        return None
+
     def parameters(self) -> Iterable[nn.Parameter]:
         return ()
 

@@ -174,3 +174,27 @@ def test_a_catalog_of_version_2_keeps_its_decisions(world: World) -> None:
     ]  # fmt: skip
     judge(world.dataset.catalog, LENIENT, MODELS)
     assert verdicts(world) == {("anna", photo): [], ("anna", other): ["rejected"]}
+
+
+def test_verdicts_after_decisions_are_those_of_judging_everybody_again(world: World) -> None:
+    """Also those that an earlier decision left to be judged, because its command was killed before it judged."""
+    photos = [world.photo(person, phash=n % 3, width=1200 + n, watermark=0.2 * (n % 5)) for person in ("anna", "berta")
+              for n in range(5)]  # fmt: skip
+    thresholds = Filter(min_photos_per_person=2)
+    world.judge(thresholds)
+    steps = [
+        lambda: decide.reject(world.dataset, [photos[1]]),
+        lambda: decide.keep(world.dataset, [photos[4], photos[9]]),
+        lambda: world.dataset.catalog.decisions.decide("reject", [("berta", photos[6])], "me"),  # and killed
+        lambda: decide.keep(world.dataset, [photos[0]]),
+        lambda: decide.assign(world.dataset, [photos[2]], "berta"),
+        lambda: decide.reject(world.dataset, [photos[2]]),
+        lambda: decide.undo(world.dataset),
+        lambda: decide.undo(world.dataset),
+    ]
+    for number, step in enumerate(steps):
+        step()
+        if number != 2:
+            decided = verdicts(world)
+            judge(world.dataset.catalog, thresholds, MODELS)
+            assert verdicts(world) == decided

@@ -18,9 +18,8 @@ Pair = tuple[str, str]
 
 def photos(hashes: np.ndarray) -> Hashes:
     """Photos "000000", "000001", … with these hashes (n, 1 + views)."""
-    rows = np.empty(len(hashes), object)
-    rows[:] = list(hashes)
-    return Hashes(np.array([f"{i:06}" for i in range(len(hashes))], object), rows)
+    owners = np.repeat(np.arange(len(hashes), dtype=np.int32), hashes.shape[1] - 1)
+    return Hashes(np.array([f"{i:06}" for i in range(len(hashes))], "S64"), hashes[:, 0], hashes[:, 1:].ravel(), owners)
 
 
 def near_pairs(hashes: np.ndarray) -> dict[Pair, int]:

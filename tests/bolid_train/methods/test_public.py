@@ -102,7 +102,7 @@ def test_the_files_own_answer_to_nothing_is_kept_and_trained(files: dict[str, Pa
     ref, body = unet.encoder_hid_proj.image_projection_layers
     assert ref(torch.zeros(1, REF_DIM)).any() and not body(torch.zeros(1, 32)).any()
     trained = {id(value) for value in method.parameters()}
-    assert len(trained) == before + 2 and {id(ref.norm.bias), id(ref.image_embeds.bias)} <= trained
+    assert len(trained) == before + 2 and {id(ref.norm.bias), id(ref.proj.bias)} <= trained
 
 
 class _Code:
@@ -127,7 +127,7 @@ def test_a_strangers_file_runs_no_code_and_is_named(tmp_path: Path, monkeypatch:
         with pytest.raises(BolidError, match=rf"{name}: not an IP-Adapter: it has no 'image_proj'"):
             method.load_public(tmp_path / name)
     save_file({"image_proj.x": torch.zeros(1), "ip_adapter.1": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(BolidError, match=r"other\.safetensors does not fit this base"):
+    with pytest.raises(BolidError, match=r"other\.safetensors does not fit this base or method"):
         method.load_public(tmp_path / "other.safetensors")
     with pytest.raises(UsageError, match=r"gone\.bin: no such file"):
         method.load_public(tmp_path / "gone.bin")

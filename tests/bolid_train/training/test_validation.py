@@ -1,5 +1,6 @@
 """The validation grid: the same people, prompts and noise at every look."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.methods import registry
 from bolid_train.methods.protocol import Method
 from bolid_train.training.step import training_features
-from bolid_train.training.validation import validate, validation_people
+from bolid_train.training.validation import _with_prompts, encode_prompts, validate, validation_people
+from tests.support.drawn_batches import drawn_batch
 from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 
 CPU = torch.device("cpu")
@@ -53,6 +55,19 @@ def _installed(settings: Manifest, folder: Path) -> tuple[Method, FeatureCache, 
     method = registry.resolve(settings.train.method).make(settings.train, cache.base)
     method.install(denoiser.unet, cache.base)
     return method, cache, denoiser.unet, people
+
+
+def test_a_prompt_replaces_all_that_the_method_reads_of_a_caption(folder: Path) -> None:
+    settings = write_manifest(folder, method="photomaker").train
+    base = Base.resolve(settings, folder)
+    encoded = encode_prompts(["a woman", "a wizard img by the sea"], base, settings, CPU)
+    empty = {name: torch.zeros_like(tensor)[None] for name, tensor in encoded[0].tensors.items()}
+    embeds = {name: empty.pop(name) for name in ("prompt_embeds", "pooled_prompt_embeds")}
+    batch = replace(drawn_batch(rows=1), features=empty, **embeds)
+    changed = _with_prompts(batch, [encoded[1]])
+    assert torch.equal(changed.features["token_ids"][0], encoded[1].tensors["token_ids"])
+    assert changed.features["class_tokens"].any() and changed.prompt_embeds.any()
+    assert not batch.features["token_ids"].any(), "the batch itself stays"
 
 
 def _people(folder: Path) -> People:

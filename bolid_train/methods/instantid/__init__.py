@@ -1,0 +1,1 @@
+"""InstantID on one reference photo: tokens of an identity embedding, and IdentityNet."""

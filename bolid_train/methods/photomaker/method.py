@@ -1,0 +1,150 @@
+"""PhotoMaker (Li et al. 2024)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPVisionModelWithProjection
+
+from bolid_data import model_files
+from bolid_data.errors import BolidError
+from bolid_data.manifest import Train
+from bolid_train.data.batch import Batch
+from bolid_train.diffusion.base import Base
+from bolid_train.diffusion.unet_inputs import UNetInputs
+from bolid_train.files import write_safetensors
+from bolid_train.methods.layers.lora import LoraLayers
+from bolid_train.methods.layers.public import refuse_other_tensors
+from bolid_train.methods.photomaker import file
+from bolid_train.methods.photomaker.class_word import repeat_class_word
+from bolid_train.methods.photomaker.id_encoder import IdEncoder
+from bolid_train.methods.photomaker.person_box import person_box
+from bolid_train.methods.photomaker.settings import Settings
+from bolid_train.methods.photomaker.text_encoders import TextEncoders
+from bolid_train.methods.text.method import TextOnly, zeroed
+
+_FILE = "photomaker.safetensors"
+_CLASS = "vision_model.embeddings.class_embedding"
+
+
+class PhotoMaker(TextOnly):
+    """Method `photomaker`, version 1. Its one condition besides the text is `id`: the person, in the prompt at the
+    place of the class word. The LoRA on the UNet's attention helps the UNet to read such prompts, and stays when the
+    person is dropped; `scale` of `id` scales both."""
+
+    def __init__(self, settings: Train, own: Settings) -> None:
+        """`own`: the table of the method."""
+        super().__init__(settings)
+        self.own = own
+        self._scale = 1.0
+
+    def install(self, unet: UNet2DConditionModel, base: Base) -> None:
+        self.text_encoders = TextEncoders(base, unet)
+        clip: Any = CLIPVisionModelWithProjection.from_pretrained(
+            base.image_encoder, dtype=torch.float32, variant=model_files.variant(base.image_encoder)
+        )
+        self.encoder = IdEncoder.on(clip, self.text_encoders.widths)
+        self.encoder.requires_grad_(False).to(unet.device)
+        for value in self.encoder.trained(self.own.encoder_layers):
+            value.requires_grad_(True)
+        self.layers = LoraLayers(unet, "photomaker", self.own.rank)
+
+    def condition(self, batch: Batch) -> tuple[UNetInputs, Any]:
+        """In rows without photos or without a class word, the prompt stays as it is."""
+        inputs, _ = super().condition(batch)
+        prompt, share = batch.prompt_embeds, self.own.merge_after
+        if self._scale:
+            prompt = self._with_person(batch)
+        return replace(inputs, encoder_hidden_states=prompt, text=batch.prompt_embeds, text_share=share), None
+
+    def _with_person(self, batch: Batch) -> Tensor:
+        """The prompts (B, L, D) with the class word repeated for each identity token, and fused with it."""
+        # Photos first, padding last; at most as many as the settings say.
+        shown = batch.views.confidence > 0
+        order = shown.int().argsort(dim=1, descending=True, stable=True)[:, : self.own.photos]
+        count = shown.sum(dim=1).clamp(max=self.own.photos)
+        pixels = chosen_views(batch.features["id_pixels"], order)
+        tokens = self.encoder(pixels.flatten(0, 1)).unflatten(0, order.shape).flatten(1, 2)
+        repeated, places = [], torch.empty(0)
+        for ids, class_tokens in zip(
+            batch.features["token_ids"].unbind(1), batch.features["class_tokens"].bool().unbind(1), strict=True
+        ):
+            ids, places = repeat_class_word(ids, class_tokens, count * self.encoder.tokens)
+            repeated.append(ids)
+        prompt = self.text_encoders(torch.stack(repeated, dim=1))
+        fused = self.encoder.fuse_module(prompt, tokens, places)
+        fused = fused if self._scale == 1 else torch.lerp(prompt, fused, self._scale)
+        return torch.where(places.any(dim=1)[:, None, None], fused, batch.prompt_embeds)
+
+    def drop(self, inputs: UNetInputs, condition: str, rows: Tensor | None = None) -> UNetInputs:
+        """Without `id`, the prompt is the text alone. Without the text, the person goes with it, as in the paper's null
+        text."""
+        assert inputs.text is not None
+        if condition == "text":
+            return replace(super().drop(inputs, condition, rows), text=zeroed(inputs.text, rows))
+        if condition != "id":
+            return inputs
+        dropped = torch.ones(len(inputs.text), dtype=torch.bool, device=inputs.text.device) if rows is None else rows
+        states = torch.where(dropped[:, None, None], inputs.text, inputs.encoder_hidden_states)
+        return replace(inputs, encoder_hidden_states=states)
+
+    def scale(self, name: str, weight: float) -> None:
+        if name == "id":
+            self._scale = weight
+            self.layers.scale(weight)
+
+    def loss_weights(self, batch: Batch) -> Tensor | None:
+        """In a share of the rows, the box around the person; the paper has masks of the person there (section 3.3)."""
+        if not self.own.masked_loss:
+            return None
+        height, width = batch.latents.shape[2:]
+        box = person_box(batch.keypoints, height, width, self.settings.min_keypoint_confidence)
+        masked = batch.random.uniform("masked loss") < self.own.masked_loss
+        return torch.where(masked.view(-1, 1, 1, 1), box, 1.0)
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        return [*self.layers.parameters(), *self.encoder.trained(self.own.encoder_layers)]
+
+    def save(self, folder: Path) -> dict[str, str]:
+        write_safetensors(self._tensors(), folder / _FILE)
+        return {_FILE: "photomaker"}
+
+    def load(self, folder: Path) -> None:
+        self.load_public(folder / _FILE)
+
+    def load_public(self, path: Path) -> None:
+        """A published PhotoMaker; so is a run's file."""
+        stored, expected = file.read_photomaker(path), self._tensors()
+        self._refuse_other_shape(path, stored)
+        refuse_other_tensors(stored, expected, path)
+        self.encoder.load_state_dict(file.part(stored, file.ENCODER))
+        names = {file.published_lora(name): name for name in self.layers.tensors()}
+        self.layers.load({name: stored[published] for published, name in names.items()})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return file.published(self.encoder.state_dict(), self.layers.tensors())
+
+    def _refuse_other_shape(self, path: Path, stored: Mapping[str, Tensor]) -> None:
+        """Raises BolidError for a file of another version, rank or image encoder."""
+        if any(name.startswith(f"{file.ENCODER}qformer_perceiver.") for name in stored):
+            raise BolidError(f"{path} is version 2 of PhotoMaker, which reads faces; only version 1 can be loaded")
+        ranks = {len(value) for name, value in stored.items() if name.endswith("_lora.down.weight") and value.ndim}
+        if len(ranks) == 1 and ranks != {self.own.rank}:
+            rank = ranks.pop()
+            raise BolidError(f"{path}: its LoRA has rank {rank}; set [train.photomaker] rank = {rank}")
+        own, other = self.encoder.state_dict()[_CLASS].shape, stored.get(file.ENCODER + _CLASS)
+        if other is not None and other.shape != own:
+            raise BolidError(
+                f"{path}: its image encoder is {other.numel()} wide, and that of the base is {own.numel()}; name the "
+                "one that it was made with in [train] image_encoder, such as 'openai/clip-vit-large-patch14'"
+            )
+
+
+def chosen_views(values: Tensor, order: Tensor) -> Tensor:
+    """The views (B, P, …) with the numbers `order` (B, P), of all (B, V, …)."""
+    rows = torch.arange(len(values), device=values.device)[:, None]
+    return values[rows, order]

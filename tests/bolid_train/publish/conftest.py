@@ -1,0 +1,1 @@
+from tests.support.published_dataset import home, sharded  # noqa: F401
