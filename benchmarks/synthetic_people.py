@@ -91,9 +91,9 @@ def _models(people: int) -> list[str]:
     lines.append("| --- | --- | --- | --- |")
     for low, high in _TURNS:
         those = [row for row in rows if low <= row.turn < high]
-        errors = np.concatenate([row.errors for row in those])
+        errors = np.concatenate([row.errors for row in those] or [[np.nan]])
         name = f"{low}° to {min(high, 180)}°"
-        score = np.mean([row.score for row in those])
+        score = np.mean([row.score for row in those] or [np.nan])
         lines.append(f"| {name} | {len(those)} | {score:.2f} | {errors.mean():.1f} ({np.median(errors):.1f}) |")
     fronts = [row for row in rows if row.nose]
     alone = np.mean([row.people == 1 for row in rows])

