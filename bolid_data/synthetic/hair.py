@@ -130,13 +130,15 @@ def _curtain(cut_name: str, end: float, side: float) -> tuple[Bound, Floats, np.
     rows = np.linspace(_TOP, end, 26 if cut_name == "long" else 16)
     columns = np.linspace(-1, 1, 41)
     back = template[(np.abs(template[:, 0]) < 0.2) & (template[:, 1] > -0.03) & (template[:, 2] < 0.8)]
-    points = []
+    points: list[Floats] = []
     lengths = 0.008 * np.sin(columns * 17) + 0.004 * np.sin(columns * 41 + 1) - 0.02 * np.abs(columns) ** 3
     for height in rows:
         front = np.interp(height, (0.60, 0.68, 0.735, 0.80, 0.86, _TOP), (128, 122, 84, 66, 66, 80))
         angles = np.radians(180 - (180 - front) * np.abs(columns)) * np.where(columns < 0, -1, 1)
         wide = np.interp(
-            height, (0.42, 0.62, 0.68, 0.74, 0.80, 0.87, 0.90, 0.93), (0.098, 0.10, 0.099, 0.097, 0.094, 0.082, 0.068, 0.050)
+            height,
+            (0.42, 0.62, 0.68, 0.74, 0.80, 0.87, 0.90, 0.93),
+            (0.098, 0.10, 0.099, 0.097, 0.094, 0.082, 0.068, 0.050),
         )
         deep = np.interp(height, (0.68, 0.76, 0.82, 0.87, 0.90, 0.93), (0.088, 0.098, 0.113, 0.110, 0.096, 0.070))
         strands = 1 + 0.02 * np.sin(columns * 31 + height * 14) + 0.012 * np.sin(columns * 67)

@@ -39,8 +39,10 @@ def stature_of(vertices: Floats) -> float:
 
 def mass_of(vertices: Floats) -> float:
     """Kilograms: the mesh's volume times the density."""
-    a, b, c = (vertices[body_model().faces[:, corner]] for corner in range(3))
-    return float(abs(np.einsum("fi,fi->", np.cross(a, b), c)) / 6 * DENSITY)
+    a, b, c = np.take(vertices, body_model().faces.T, axis=0).transpose(0, 2, 1)  # (3 corners, 3 axes, F)
+    cross = (b[1] * c[2] - c[1] * b[2], b[2] * c[0] - c[2] * b[0], b[0] * c[1] - c[0] * b[1])
+    volume = sum(a[axis] * cross[axis] for axis in range(3))
+    return float(abs(np.sum(volume, dtype=np.float64))) / 6 * DENSITY
 
 
 def bmi_of(vertices: Floats) -> float:

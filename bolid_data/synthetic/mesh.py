@@ -34,7 +34,7 @@ class Cut:
     def of(self, values: Floats) -> Floats:
         """(N, …) values at the vertices of the cut, from those (V, …) of the mesh."""
         share = self.share.reshape(-1, *[1] * (values.ndim - 1))
-        return values[self.start] * (1 - share) + values[self.end] * share
+        return np.take(values, self.start, axis=0) * (1 - share) + np.take(values, self.end, axis=0) * share
 
 
 def join(meshes: Sequence[Mesh]) -> Mesh:
@@ -53,7 +53,7 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
 
 def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
     """(N, 3) unit normals: of the faces around each vertex, weighted by their area."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    a, b, c = (np.take(vertices, faces[:, i], axis=0) for i in range(3))
     normals = np.cross(b - a, c - a)
     corners, count = faces.T.reshape(-1), len(vertices)
     total = np.stack([np.bincount(corners, np.tile(normals[:, axis], 3), count) for axis in range(3)], axis=1)
@@ -64,10 +64,13 @@ def smooth(values: Floats, neighbours: Ints, steps: int) -> Floats:
     """Values at vertices (V, …), moved half-way to the mean of the neighbours' `steps` times."""
     columns = np.ascontiguousarray(neighbours.T)
     share = np.float32(0.5 / len(columns))
+    values = np.asarray(values, np.float32)
+    near = np.empty_like(values)
     for _ in range(steps):
-        total = values[columns[0]]
+        total = np.take(values, columns[0], axis=0)
         for column in columns[1:]:
-            total += values[column]
+            np.take(values, column, axis=0, out=near, mode="clip")  # several times faster than an index
+            total += near
         values = np.float32(0.5) * values + share * total
     return values
 

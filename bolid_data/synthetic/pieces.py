@@ -102,7 +102,9 @@ def bind(points: Floats, among: np.ndarray) -> Bound:
     """Fixes points (N, 3), given on the mean adult, to the nearest vertices that `among` (V,) allows."""
     template = body_model().template
     candidates = np.flatnonzero(among)
-    distance = ((points[:, None] - template[candidates][None]) ** 2).sum(2)
+    allowed = template[candidates].astype(np.float64)
+    distance = np.square(points).sum(1)[:, None] - 2 * points @ allowed.T + np.square(allowed).sum(1)
+    distance = np.maximum(distance, 0)
     near = np.argpartition(distance, 4, axis=1)[:, :4]
     weight = 1 / (np.take_along_axis(distance, near, 1) + 1e-4)
     weight /= weight.sum(1, keepdims=True)

@@ -53,7 +53,8 @@ class Hits:
 
     def at(self, mesh: Mesh, values: Floats) -> Floats:
         """(N, …) values at a mesh's vertices, interpolated."""
-        a, b, c = (values[mesh.faces[self.faces, corner]] for corner in range(3))
+        corners = np.take(mesh.faces, self.faces, axis=0)
+        a, b, c = (np.take(values, corners[:, corner], axis=0) for corner in range(3))
         shape = (-1, *[1] * (values.ndim - 1))
         u, v = self.u.reshape(shape), self.v.reshape(shape)
         return a + (b - a) * u + (c - a) * v
