@@ -24,8 +24,8 @@ class MethodSpec:
     build: Callable[[Train, Shapes], Method]
     settings: type[MethodSettings] = MethodSettings
     """The model of `[train.<name>]`; in `settings.py` of the package, if the method has settings."""
-    features: tuple[Callable[[Train], Feature], ...] = ()
-    """What it reads of photos, besides the target's latents, keypoints and prompt."""
+    features: tuple[Callable[[Train], Feature | None], ...] = ()
+    """What it reads of photos, besides the target's latents, keypoints and prompt; None: nothing, by these settings."""
     conditions: tuple[str, ...] = ("text",)
     """What it conditions the UNet on: each is dropped in some rows of training, and left out of guidance's negative
     half. `pose`: it reads the target's keypoints, which `bolid generate` then takes from `--pose`."""
@@ -58,7 +58,8 @@ class MethodSpec:
         return self.subject(self.settings.of(train)) if self.subject else None
 
     def make_features(self, train: Train) -> list[Feature]:
-        return [make(train) for make in self.features]
+        made = (make(train) for make in self.features)
+        return [feature for feature in made if feature]
 
     def make(self, train: Train, base: Base) -> Method:
         """The method, for features of `base`."""

@@ -156,10 +156,30 @@ def photomaker_lora_shapes(unet: UNet2DConditionModel, rank: int) -> dict[str, t
     return shapes
 
 
+def face_perceiver_shapes(features: int, width: int, face: int, inner: int) -> dict[str, tuple[int, ...]]:
+    """Of `id_encoder` in PhotoMaker's version 2, what version 1 lacks: two tokens `width` wide from a face embedding,
+    and a perceiver on CLIP's tokens, which are `features` wide. `inner`: heads times their width."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_proj.0.weight": (4 * face, face), "token_proj.0.bias": (4 * face,),
+        "token_proj.2.weight": (2 * width, 4 * face), "token_proj.2.bias": (2 * width,),
+        "token_norm.weight": (width,), "token_norm.bias": (width,),
+    }  # fmt: skip
+    perceiver = resampler_shapes(features, width, 0, 4, width, inner)
+    shapes |= {f"perceiver_resampler.{name}": shape for name, shape in perceiver.items() if name != "latents"}
+    return {f"qformer_perceiver.{name}": shape for name, shape in shapes.items()}
+
+
 def write_photomaker(
-    path: Path, unet: UNet2DConditionModel, clip: Mapping[str, int], widths: tuple[int, int], rank: int
+    path: Path,
+    unet: UNet2DConditionModel,
+    clip: Mapping[str, int],
+    widths: tuple[int, int],
+    rank: int,
+    face: int | None = None,
 ) -> Path:
-    """`photomaker-v1.bin` or the same as safetensors."""
-    encoder = drawn(photomaker_shapes(clip, widths))
-    write({"id_encoder": encoder, "lora_weights": drawn(photomaker_lora_shapes(unet, rank), 1)}, path)
+    """`photomaker-v1.bin` or, with the width of a face embedding, `photomaker-v2.bin`, or the same as safetensors."""
+    shapes, width = photomaker_shapes(clip, widths), sum(widths)
+    if face:
+        shapes |= face_perceiver_shapes(clip["hidden"], width, face, width)
+    write({"id_encoder": drawn(shapes), "lora_weights": drawn(photomaker_lora_shapes(unet, rank), 1)}, path)
     return path

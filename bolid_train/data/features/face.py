@@ -1,4 +1,4 @@
-"""The embedding of the face on the reference photo, by a recognition network."""
+"""The embedding of the face on a photo, by a recognition network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -27,8 +27,8 @@ _LICENCES = {
 
 
 class FaceEmbedding(Feature):
-    """`face_embeds` (D,): not normalised, as the network gives it. Zeros if the photo shows no face: an eye or the nose
-    is not visible, or its keypoints are unknown."""
+    """`face_embeds` (D,) of the reference photo: not normalised, as the network gives it. Zeros if the photo shows no
+    face: an eye or the nose is not visible, or its keypoints are unknown."""
 
     name: ClassVar[str] = "face-embedding"
     role: ClassVar[Role] = "reference"
@@ -61,7 +61,8 @@ class FaceEmbedding(Feature):
         return network
 
     def shapes(self, base: Base) -> dict[str, tuple[int, ...]]:
-        return {"face_embeds": (self._network.output(0).shape[1],)}
+        [name] = self.dtypes
+        return {name: (self._network.output(0).shape[1],)}
 
     def models(self, base: Base) -> Sequence[Path]:
         return []
@@ -76,7 +77,7 @@ class FaceEmbedding(Feature):
         )
         note(f"face encoder {self._file.name}: {licence}")
         compiled = openvino.Core().compile_model(self._network, "CPU")
-        width = self._network.output(0).shape[1]
+        width, [name] = self._network.output(0).shape[1], self.dtypes
 
         def embed(photo: Photo) -> Tensor:
             points = five_points(photo.keypoints, self.settings.min_keypoint_confidence)
@@ -86,4 +87,12 @@ class FaceEmbedding(Feature):
             pixels = ((face - 127.5) / 127.5).transpose(2, 0, 1)[None]
             return torch.from_numpy(np.array(compiled(np.ascontiguousarray(pixels))[0][0], dtype=np.float32))
 
-        return lambda photos: [{"face_embeds": embed(photo)} for photo in photos]
+        return lambda photos: [{name: embed(photo)} for photo in photos]
+
+
+class ViewFaceEmbedding(FaceEmbedding):
+    """`view_face_embeds` (D,): the same of each view."""
+
+    name: ClassVar[str] = "view-face-embedding"
+    role: ClassVar[Role] = "view"
+    dtypes: ClassVar[Mapping[str, torch.dtype]] = {"view_face_embeds": torch.float32}

@@ -1,5 +1,4 @@
-"""The identity encoder of PhotoMaker's version 2, which reads faces, too. No method uses it yet: it agrees with the
-authors' numbers (`python -m benchmarks.parity`).
+"""The identity encoder of PhotoMaker's version 2, which reads an identity embedding, too, as published of the face.
 
 N photos; D is the width of the prompt's embeddings. State dicts have the names of the published files.
 """

@@ -21,25 +21,30 @@ from bolid_train.methods.layers.lora import LoraLayers
 from bolid_train.methods.layers.public import refuse_other_tensors
 from bolid_train.methods.photomaker import file
 from bolid_train.methods.photomaker.class_word import repeat_class_word
+from bolid_train.methods.photomaker.face_id_encoder import FaceIdEncoder
 from bolid_train.methods.photomaker.id_encoder import IdEncoder
 from bolid_train.methods.photomaker.person_box import person_box
 from bolid_train.methods.photomaker.settings import Settings
 from bolid_train.methods.photomaker.text_encoders import TextEncoders
+from bolid_train.methods.spec import Shapes
 from bolid_train.methods.text.method import TextOnly, zeroed
 
 _FILE = "photomaker.safetensors"
 _CLASS = "vision_model.embeddings.class_embedding"
+_OF_VERSION_2 = f"{file.ENCODER}qformer_perceiver."
+_FACE = f"{_OF_VERSION_2}token_proj.0.weight"
 
 
 class PhotoMaker(TextOnly):
-    """Method `photomaker`, version 1. Its one condition besides the text is `id`: the person, in the prompt at the
-    place of the class word. The LoRA on the UNet's attention helps the UNet to read such prompts, and stays when the
-    person is dropped; `scale` of `id` scales both."""
+    """Method `photomaker`, versions 1 and 2. Its one condition besides the text is `id`: the person, in the prompt at
+    the place of the class word. The LoRA on the UNet's attention helps the UNet to read such prompts, and stays when
+    the person is dropped; `scale` of `id` scales both."""
 
-    def __init__(self, settings: Train, own: Settings) -> None:
-        """`own`: the table of the method."""
+    def __init__(self, settings: Train, shapes: Shapes) -> None:
         super().__init__(settings)
-        self.own = own
+        self.own = Settings.of(settings)
+        name = "view_face_embeds" if self.own.face_encoder else "view_embeds"
+        self._identity = (name, shapes[name][0]) if self.own.version == 2 else None
         self._scale = 1.0
 
     def install(self, unet: UNet2DConditionModel, base: Base) -> None:
@@ -47,7 +52,10 @@ class PhotoMaker(TextOnly):
         clip: Any = CLIPVisionModelWithProjection.from_pretrained(
             base.image_encoder, dtype=torch.float32, variant=model_files.variant(base.image_encoder)
         )
-        self.encoder = IdEncoder.on(clip, self.text_encoders.widths)
+        widths = self.text_encoders.widths
+        self.encoder = (
+            FaceIdEncoder.for_faces(clip, widths, self._identity[1]) if self._identity else IdEncoder.on(clip, widths)
+        )
         self.encoder.requires_grad_(False).to(unet.device)
         for value in self.encoder.trained(self.own.encoder_layers):
             value.requires_grad_(True)
@@ -63,12 +71,15 @@ class PhotoMaker(TextOnly):
 
     def _with_person(self, batch: Batch) -> Tensor:
         """The prompts (B, L, D) with the class word repeated for each identity token, and fused with it."""
-        # Photos first, padding last; at most as many as the settings say.
         shown = batch.views.confidence > 0
+        if self.own.face_encoder:
+            shown = shown & batch.features["view_face_embeds"].any(dim=-1)
+        # Photos first, then padding and photos without a face; at most as many as the settings say.
         order = shown.int().argsort(dim=1, descending=True, stable=True)[:, : self.own.photos]
         count = shown.sum(dim=1).clamp(max=self.own.photos)
-        pixels = chosen_views(batch.features["id_pixels"], order)
-        tokens = self.encoder(pixels.flatten(0, 1)).unflatten(0, order.shape).flatten(1, 2)
+        names = ["id_pixels", *([self._identity[0]] if self._identity else [])]
+        views = [chosen_views(batch.features[name], order).flatten(0, 1) for name in names]
+        tokens = self.encoder(*views).unflatten(0, order.shape).flatten(1, 2)
         repeated, places = [], torch.empty(0)
         for ids, class_tokens in zip(
             batch.features["token_ids"].unbind(1), batch.features["class_tokens"].bool().unbind(1), strict=True
@@ -129,9 +140,10 @@ class PhotoMaker(TextOnly):
         return file.published(self.encoder.state_dict(), self.layers.tensors())
 
     def _refuse_other_shape(self, path: Path, stored: Mapping[str, Tensor]) -> None:
-        """Raises BolidError for a file of another version, rank or image encoder."""
-        if any(name.startswith(f"{file.ENCODER}qformer_perceiver.") for name in stored):
-            raise BolidError(f"{path} is version 2 of PhotoMaker, which reads faces; only version 1 can be loaded")
+        """Raises BolidError for a file of another version, rank, image encoder or face encoder."""
+        version = 2 if any(name.startswith(_OF_VERSION_2) for name in stored) else 1
+        if version != self.own.version:
+            raise BolidError(f"{path} is version {version} of PhotoMaker; set [train.photomaker] version = {version}")
         ranks = {len(value) for name, value in stored.items() if name.endswith("_lora.down.weight") and value.ndim}
         if len(ranks) == 1 and ranks != {self.own.rank}:
             rank = ranks.pop()
@@ -141,6 +153,12 @@ class PhotoMaker(TextOnly):
             raise BolidError(
                 f"{path}: its image encoder is {other.numel()} wide, and that of the base is {own.numel()}; name the "
                 "one that it was made with in [train] image_encoder, such as 'openai/clip-vit-large-patch14'"
+            )
+        face = stored.get(_FACE)
+        if self._identity and face is not None and face.ndim == 2 and face.shape[1] != self._identity[1]:
+            raise BolidError(
+                f"{path}: its face embeddings are {face.shape[1]} wide, and the identity embeddings here are "
+                f"{self._identity[1]}; name the network that it was made with in [train.photomaker] face_encoder"
             )
 
 

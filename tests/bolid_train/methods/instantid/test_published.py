@@ -5,9 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import openvino
-import openvino.opset13 as ops
 import pytest
 import torch
 from diffusers import ControlNetModel, DDPMScheduler, UNet2DConditionModel
@@ -31,6 +28,7 @@ from small_world.world.splits import HELD_OUT
 from tests.support import published
 from tests.support.drawn_batches import REF_DIM, drawn_batch, drawn_unet, installed, predict
 from tests.support.drawn_shards import write_manifest
+from tests.support.face_encoder import write_face_encoder
 from tests.support.sdxl import SDXL
 from tests.support.small_base import small_base
 
@@ -103,23 +101,11 @@ def test_a_strangers_checkpoint_is_refused_with_the_names_of_its_tensors(checkpo
         method.load_public(folder / "ip-adapter.bin")
 
 
-def _face_encoder(path: Path) -> Path:
-    """A network from aligned faces to embeddings, as OpenVINO reads it, in place of an ONNX file."""
-    faces = ops.parameter([1, 3, 112, 112], np.float32)
-    small = ops.reshape(ops.avg_pool(faces, [28, 28], [0, 0], [0, 0], [28, 28], True), [1, 48], False)
-    weights = np.random.default_rng(0).normal(size=(48, FACE)).astype(np.float32)
-    openvino.save_model(
-        openvino.Model([ops.matmul(small, weights, False, False)], [faces]), path, compress_to_fp16=False
-    )
-    return path
-
-
 def test_a_published_checkpoint_generates_by_a_face(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset / "shards", tmp_path / "shards")
     file = published.write_instantid(tmp_path, drawn_unet(), FACE, (16, 32, 96))
-    table = {
-        "checkpoint": str(file), "identity": "face", "face_encoder": str(_face_encoder(tmp_path / "face.xml"))
-    }  # fmt: skip
+    network = write_face_encoder(tmp_path / "face.xml", FACE)
+    table = {"checkpoint": str(file), "identity": "face", "face_encoder": str(network)}
     settings = write_manifest(tmp_path, method="instantid", instantid=table, objective={"detector": "tiny-keypoints"})
     train(settings, tmp_path, steps=0)
     run = tmp_path / "runs" / "instantid"

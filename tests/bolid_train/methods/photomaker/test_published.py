@@ -70,7 +70,7 @@ def test_at_scale_zero_prompt_and_image_are_the_bases(checkpoint: Path) -> None:
     [
         ("fuse_module.mlp2.fc2.bias", None, r"it lacks id_encoder\.fuse_module\.mlp2\.fc2\.bias"),
         ("extra", torch.zeros(1), r"it has id_encoder\.extra"),
-        ("qformer_perceiver.token_norm.weight", torch.zeros(1), "version 2 of PhotoMaker"),
+        ("qformer_perceiver.token_norm.weight", torch.zeros(1), r"version 2 of PhotoMaker; set \[train\.photomaker\]"),
         ("vision_model.embeddings.class_embedding", torch.zeros(64), "is 64 wide, and that of the base is 96"),
         ("fuse_module.layer_norm.bias", torch.full((80,), torch.nan), "NaN"),
     ],
