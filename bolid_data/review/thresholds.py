@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bolid_data.curate.judge.previewing import distributions, preview
+from bolid_data.curate.judge.preview import distributions, preview
 from bolid_data.curate.judge.rules import RULES
 from bolid_data.curate.run import rejudge
 from bolid_data.dataset import Dataset

@@ -11,11 +11,10 @@ import duckdb
 from bolid_data.catalog import Catalog, dicts
 from bolid_data.catalog.captions import CHOSEN_CAPTIONS
 from bolid_data.catalog.photo_names import FILE
-from bolid_data.curate.judge.facts import compute_facts
 from bolid_data.curate.judge.histograms import Histogram, histograms
-from bolid_data.curate.judge.ledger import fill_people_ledger, last_models
+from bolid_data.curate.judge.ledger import last_models
 from bolid_data.curate.judge.rules import REASONS, RULES, limits, margins_sql
-from bolid_data.curate.judge.verdicts import MEMORY, last_thresholds
+from bolid_data.curate.judge.verdicts import last_thresholds, try_thresholds
 from bolid_data.manifest import Filter
 from bolid_data.records import ModelIds
 
@@ -62,7 +61,7 @@ def overview(catalog: Catalog, portraits: Sequence[str] = ()) -> Overview | None
         if thresholds is None:
             return None
         models = last_models(con)
-        _gather_facts(con, thresholds, models)
+        _gather_facts(con, thresholds)
         counts = dict(con.execute(_COUNTS).fetchall())
         share = max(4, min(_MOST, PICTURES // max(1, len(counts)) - _ALMOST_OUT))
         known = [reason for reason in REASONS if reason in counts]
@@ -79,11 +78,9 @@ def overview(catalog: Catalog, portraits: Sequence[str] = ()) -> Overview | None
         )  # fmt: skip
 
 
-def _gather_facts(con: duckdb.DuckDBPyConnection, thresholds: Filter, models: ModelIds) -> None:
+def _gather_facts(con: duckdb.DuckDBPyConnection, thresholds: Filter) -> None:
     """Fills the temporary table `judged_facts`: verdicts with the facts that they were made of."""
-    con.execute(f"SET memory_limit = '{MEMORY}'")
-    fill_people_ledger(con, models, "SELECT DISTINCT person FROM verdicts")
-    compute_facts(con, [thresholds], "people_ledger")
+    try_thresholds(con, thresholds)
     margins = ", ".join(f"{sql} AS margin_{reason}" for reason, sql in margins_sql().items())
     facts = ", ".join(dict.fromkeys(rule.fact for rule in RULES))
     con.execute(

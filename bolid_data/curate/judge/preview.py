@@ -1,138 +1,74 @@
-"""Which photos other thresholds, or another dataset, would keep: compared with the stored verdicts, and nothing is
-written."""
+"""What other thresholds would change, computed as the judge computes it and written nowhere."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
-import duckdb
-
-from bolid_data.catalog import Catalog, dicts, insert
-from bolid_data.catalog.photo_names import PHOTOS
-from bolid_data.curate.judge.facts import compute_facts
-from bolid_data.curate.judge.ledger import fill_people_ledger, last_models
-from bolid_data.curate.judge.rules import margins_sql
-from bolid_data.curate.judge.verdicts import MEMORY, last_thresholds
-from bolid_data.errors import UsageError
+from bolid_data.catalog import Catalog, dicts
+from bolid_data.curate.judge.rules import FIXED, RULES
+from bolid_data.curate.judge.verdicts import changes, try_thresholds
 from bolid_data.manifest import Filter
 
-_BATCH = 20_000
+EXAMPLES = 24
+"""Photos that a preview shows of those gained, and of those lost."""
 
-Verdict = tuple[str, str, bool, list[str]]
-"""Person, sha256, whether the photo is kept, and the reasons."""
+BINS = 40
+"""Bars of a histogram."""
 
+_JUDGED = """CREATE OR REPLACE TEMP TABLE previewed AS
+SELECT person, sha256, len(reasons) = 0 AS kept, reasons FROM judgements WHERE complete OR len(reasons) > 0"""
 
-@dataclass(frozen=True)
-class Comparison:
-    """The verdicts here beside others. `photos` are those that only one side keeps, by person and file: person, sha256,
-    file (None: not in this dataset), and for each side (`here`, `other`) kept, reasons and margins by reason; kept is
-    None for a photo that the side has not."""
-
-    kept: dict[str, int]  # photos that each side keeps
-    gained_by: dict[str, int]  # of photos that only the other side keeps: the reasons here
-    lost_by: dict[str, int]  # of photos that are kept only here: the other side's reasons
-    people: list[dict[str, Any]]  # person, here, other (photos kept), gained, lost; those who differ
-    photos: list[dict[str, Any]] = field(repr=False)
-    other_reasons: int = 0  # photos that are out on both sides, for different reasons
-    unmeasured: int = 0  # photos that the other side would keep and some model has not measured
-
-    @property
-    def gained(self) -> int:
-        return sum(row["gained"] for row in self.people)
-
-    @property
-    def lost(self) -> int:
-        return sum(row["lost"] for row in self.people)
+# By hash, so that the examples are of many people, and the same whenever they are asked for.
+_EXAMPLES = """
+SELECT after.person, after.sha256, after.kept,
+    CASE WHEN after.kept THEN before.reasons ELSE after.reasons END AS reasons
+FROM previewed after LEFT JOIN judged before USING (person, sha256)
+WHERE after.kept <> coalesce(before.kept, false) QUALIFY row_number() OVER (
+    PARTITION BY after.kept ORDER BY hash(after.sha256)) <= $1
+ORDER BY after.kept DESC, hash(after.sha256)
+"""
 
 
-def preview(catalog: Catalog, thresholds: Filter) -> Comparison:
-    """What `thresholds` would change, on what the models of the last judgement measured. Raises UsageError when nothing
-    was judged yet."""
+def preview(catalog: Catalog, thresholds: Filter) -> dict[str, Any]:
+    """What judging by `thresholds` would change: `gained`, `lost`, `gained_by` and `lost_by` as `judge` returns them,
+    how many photos would be kept, and `examples` of both. Raises UsageError when nothing was measured yet."""
     with catalog.open(read_only=True) as con:
-        last = _begin(con)
-        fill_people_ledger(con, last_models(con), "SELECT DISTINCT person FROM verdicts")
-        compute_facts(con, [thresholds], "people_ledger")
-        con.execute(
-            f"""CREATE TEMP TABLE other AS SELECT person, sha256, len(reasons) = 0 AS kept, reasons, {_MARGINS}
-            FROM judgements WHERE complete OR len(reasons) > 0"""
-        )
-        query = "SELECT count(*) FROM judgements WHERE NOT complete AND len(reasons) = 0"
-        ((unmeasured,),) = con.execute(query).fetchall()
-        compute_facts(con, [last], "people_ledger")
-        con.execute(f"CREATE TEMP TABLE margins AS SELECT person, sha256, {_MARGINS} FROM judgements")
-        return _compare(con, unmeasured)
+        try_thresholds(con, thresholds)
+        con.execute(_JUDGED)
+        kept = con.execute(
+            "SELECT count(*) FILTER (kept), count(DISTINCT person) FILTER (kept) FROM previewed"
+        ).fetchall()
+        return changes(con, "judged", "previewed") | {
+            "kept": kept[0][0], "people": kept[0][1], "examples": dicts(con.execute(_EXAMPLES, [EXAMPLES])),
+        }  # fmt: skip
 
 
-def compare_verdicts(catalog: Catalog, verdicts: Iterable[Verdict]) -> Comparison:
-    """The stored verdicts beside those of another dataset. Raises UsageError when nothing was judged yet."""
+def distributions(catalog: Catalog, thresholds: Filter) -> dict[str, dict[str, Any]]:
+    """For each threshold that a rule compares with a fact, how the photos are distributed: `low` and `high` (of all but
+    the outermost hundredth), and `counts` of BINS bins of equal width between the two."""
     with catalog.open(read_only=True) as con:
-        _begin(con)
-        con.execute(
-            f"CREATE TEMP TABLE other AS SELECT person, sha256, kept, reasons, {_NO_MARGINS} FROM verdicts LIMIT 0"
-        )
-        left = iter(verdicts)
-        while rows := list(islice(left, _BATCH)):
-            names = ("person", "sha256", "kept", "reasons")
-            insert(con, "temp.other", [dict(zip(names, row, strict=True)) for row in rows])
-        con.execute("CREATE TEMP TABLE margins AS SELECT person, sha256, margins FROM other LIMIT 0")
-        return _compare(con)
+        try_thresholds(con, thresholds)
+        found = {}
+        for threshold, facts in _facts().items():
+            values = f"(SELECT unnest([{', '.join(facts)}])::DOUBLE AS value FROM judgements)"
+            low, high = con.execute(
+                f"SELECT quantile_cont(value, 0.005), quantile_cont(value, 0.995) FROM {values} WHERE isfinite(value)"
+            ).fetchall()[0]
+            if low is None:
+                continue
+            counts = [0] * BINS
+            width = (high - low) / BINS or 1.0
+            for place, count in con.execute(
+                f"""SELECT least(greatest(floor((value - $1) / $2), 0), {BINS - 1})::INTEGER, count(*) FROM {values}
+                    WHERE isfinite(value) GROUP BY ALL""",
+                [low, width],
+            ).fetchall():
+                counts[place] = count
+            found[threshold] = {"low": low, "high": high, "counts": counts}
+        return found
 
 
-def _begin(con: duckdb.DuckDBPyConnection) -> Filter:
-    con.execute(f"SET memory_limit = '{MEMORY}'")
-    thresholds = last_thresholds(con)
-    if thresholds is None:
-        raise UsageError("nothing is judged yet; run `bolid filter` first")
-    return thresholds
-
-
-_NAMES = margins_sql()
-_MARGINS = f"struct_pack({', '.join(f'{name} := ({sql})::DOUBLE' for name, sql in _NAMES.items())}) AS margins"
-_NO_MARGINS = f"struct_pack({', '.join(f'{name} := NULL::DOUBLE' for name in _NAMES)}) AS margins"
-
-_SIDES = """
-CREATE TEMP TABLE sides AS
-SELECT person, sha256, here.kept AS kept, here.reasons AS reasons, margins.margins AS margins,
-    other.kept AS other_kept, other.reasons AS other_reasons, other.margins AS other_margins,
-    coalesce(here.kept, false) AS in_here, coalesce(other.kept, false) AS in_other
-FROM verdicts here FULL JOIN other USING (person, sha256) LEFT JOIN margins USING (person, sha256)
-WHERE here.kept OR other.kept OR here.reasons IS DISTINCT FROM other.reasons
-"""
-
-_PEOPLE = """
-SELECT person, count(*) FILTER (in_here) AS here, count(*) FILTER (in_other) AS other,
-    count(*) FILTER (in_other AND NOT in_here) AS gained, count(*) FILTER (in_here AND NOT in_other) AS lost
-FROM sides GROUP BY person HAVING gained + lost > 0 ORDER BY gained + lost DESC, person
-"""
-
-_PHOTOS = f"""
-WITH names AS ({PHOTOS})
-SELECT person, sha256, file, kept, reasons, margins, other_kept, other_reasons, other_margins
-FROM sides LEFT JOIN names USING (person, sha256) WHERE in_here <> in_other ORDER BY person, file, sha256
-"""
-
-
-def _compare(con: duckdb.DuckDBPyConnection, unmeasured: int = 0) -> Comparison:
-    con.execute(_SIDES)
-    ((here, other, both_out),) = con.execute(
-        """SELECT count(*) FILTER (in_here), count(*) FILTER (in_other),
-            count(*) FILTER (NOT in_here AND NOT in_other AND kept IS NOT NULL AND other_kept IS NOT NULL) FROM sides"""
-    ).fetchall()
-    by_reason = """SELECT reason, count(*) FROM (SELECT unnest({reasons}) AS reason FROM sides WHERE {which})
-        GROUP BY ALL ORDER BY count(*) DESC, reason"""
-    gained = con.execute(by_reason.format(reasons="reasons", which="in_other AND NOT in_here")).fetchall()
-    lost = con.execute(by_reason.format(reasons="other_reasons", which="in_here AND NOT in_other")).fetchall()
-    return Comparison(
-        {"here": here, "other": other}, dict(gained), dict(lost), dicts(con.execute(_PEOPLE)),
-        [_photo(row) for row in dicts(con.execute(_PHOTOS))], both_out, unmeasured,
-    )  # fmt: skip
-
-
-def _photo(row: dict[str, Any]) -> dict[str, Any]:
-    def side(prefix: str) -> dict[str, Any]:
-        reasons, margins = row[f"{prefix}reasons"] or [], row[f"{prefix}margins"] or {}
-        known = {reason: margins[reason] for reason in reasons if margins.get(reason) is not None}
-        return {"kept": row[f"{prefix}kept"], "reasons": reasons, "margins": known}
-
-    return {key: row[key] for key in ("person", "sha256", "file")} | {"here": side(""), "other": side("other_")}
+def _facts() -> dict[str, list[str]]:
+    facts: dict[str, list[str]] = {}
+    for rule in RULES:
+        if rule.threshold not in FIXED and rule.fact not in facts.setdefault(rule.threshold, []):
+            facts[rule.threshold].append(rule.fact)
+    return facts

@@ -74,6 +74,14 @@ def judge_decided(catalog: Catalog) -> None:
         judge(catalog, thresholds, models)
 
 
+def try_thresholds(con: duckdb.DuckDBPyConnection, thresholds: Filter) -> None:
+    """Fills the temporary table `judgements` as judging everybody by these thresholds, on what the models of the last
+    judgement measured, would have it; nothing is stored."""
+    con.execute(f"SET memory_limit = '{MEMORY}'")
+    fill_people_ledger(con, last_models(con), "SELECT DISTINCT person FROM attributions")
+    compute_facts(con, [thresholds], "people_ledger")
+
+
 def _decisions_judged(con: duckdb.DuckDBPyConnection) -> int | None:
     """The last entry of the log that the verdicts follow; None where that is unknown."""
     if not con.execute("FROM duckdb_tables() WHERE table_name = 'judged_decisions' AND NOT temporary").fetchone():

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from bolid_data.curate.judge.comparison import Comparison
 from bolid_data.curate.judge.framing import FACINGS, FRAMINGS
 from bolid_data.curate.judge.histograms import Histogram
 from bolid_data.curate.judge.overview import UNSHOWN, Overview, Samples, overview
-from bolid_data.curate.judge.preview import Comparison
 from bolid_data.curate.judge.verdicts import funnel
 from bolid_data.dataset import Dataset
 from bolid_data.manifest import Filter, Manifest

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bolid_data.catalog.verdict_files import locked_verdicts, stored_verdicts
-from bolid_data.curate.judge.preview import compare_verdicts, preview
+from bolid_data.curate.judge.comparison import compare_thresholds, compare_verdicts
 from bolid_data.curate.judge.verdicts import last_judgement
 from bolid_data.dataset import Dataset
 from bolid_data.errors import UsageError
@@ -14,7 +14,7 @@ from bolid_data.report.page.material import Other
 
 def thresholds_of(dataset: Dataset, manifest: Manifest) -> Other:
     """The same photos, judged by another manifest's thresholds; what its models would measure is not known."""
-    return Other(str(manifest.path), preview(dataset.catalog, manifest.filter), manifest.filter)
+    return Other(str(manifest.path), compare_thresholds(dataset.catalog, manifest.filter), manifest.filter)
 
 
 def dataset_folder(dataset: Dataset, folder: Path) -> Other:

@@ -42,9 +42,9 @@ class PhotoMaker(TextOnly):
 
     def __init__(self, settings: Train, shapes: Shapes) -> None:
         super().__init__(settings)
-        self.own = Settings.of(settings)
-        name = "view_face_embeds" if self.own.face_encoder else "view_embeds"
-        self._identity = (name, shapes[name][0]) if self.own.version == 2 else None
+        self.method_settings = Settings.of(settings)
+        name = "view_face_embeds" if self.method_settings.face_encoder else "view_embeds"
+        self._identity = (name, shapes[name][0]) if self.method_settings.version == 2 else None
         self._scale = 1.0
 
     def install(self, unet: UNet2DConditionModel, base: Base) -> None:
@@ -57,14 +57,14 @@ class PhotoMaker(TextOnly):
             FaceIdEncoder.for_faces(clip, widths, self._identity[1]) if self._identity else IdEncoder.on(clip, widths)
         )
         self.encoder.requires_grad_(False).to(unet.device)
-        for value in self.encoder.trained(self.own.encoder_layers):
+        for value in self.encoder.trained(self.method_settings.encoder_layers):
             value.requires_grad_(True)
-        self.layers = LoraLayers(unet, "photomaker", self.own.rank)
+        self.layers = LoraLayers(unet, "photomaker", self.method_settings.rank)
 
     def condition(self, batch: Batch) -> tuple[UNetInputs, Any]:
         """In rows without photos or without a class word, the prompt stays as it is."""
         inputs, _ = super().condition(batch)
-        prompt, share = batch.prompt_embeds, self.own.merge_after
+        prompt, share = batch.prompt_embeds, self.method_settings.merge_after
         if self._scale:
             prompt = self._with_person(batch)
         return replace(inputs, encoder_hidden_states=prompt, text=batch.prompt_embeds, text_share=share), None
@@ -72,11 +72,11 @@ class PhotoMaker(TextOnly):
     def _with_person(self, batch: Batch) -> Tensor:
         """The prompts (B, L, D) with the class word repeated for each identity token, and fused with it."""
         shown = batch.views.confidence > 0
-        if self.own.face_encoder:
+        if self.method_settings.face_encoder:
             shown = shown & batch.features["view_face_embeds"].any(dim=-1)
         # Photos first, then padding and photos without a face; at most as many as the settings say.
-        order = shown.int().argsort(dim=1, descending=True, stable=True)[:, : self.own.photos]
-        count = shown.sum(dim=1).clamp(max=self.own.photos)
+        order = shown.int().argsort(dim=1, descending=True, stable=True)[:, : self.method_settings.photos]
+        count = shown.sum(dim=1).clamp(max=self.method_settings.photos)
         names = ["id_pixels", *([self._identity[0]] if self._identity else [])]
         views = [chosen_views(batch.features[name], order).flatten(0, 1) for name in names]
         tokens = self.encoder(*views).unflatten(0, order.shape).flatten(1, 2)
@@ -110,15 +110,15 @@ class PhotoMaker(TextOnly):
 
     def loss_weights(self, batch: Batch) -> Tensor | None:
         """In a share of the rows, the box around the person; the paper has masks of the person there (section 3.3)."""
-        if not self.own.masked_loss:
+        if not self.method_settings.masked_loss:
             return None
         height, width = batch.latents.shape[2:]
         box = person_box(batch.keypoints, height, width, self.settings.min_keypoint_confidence)
-        masked = batch.random.uniform("masked loss") < self.own.masked_loss
+        masked = batch.random.uniform("masked loss") < self.method_settings.masked_loss
         return torch.where(masked.view(-1, 1, 1, 1), box, 1.0)
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        return [*self.layers.parameters(), *self.encoder.trained(self.own.encoder_layers)]
+        return [*self.layers.parameters(), *self.encoder.trained(self.method_settings.encoder_layers)]
 
     def save(self, folder: Path) -> dict[str, str]:
         write_safetensors(self._tensors(), folder / _FILE)
@@ -142,17 +142,17 @@ class PhotoMaker(TextOnly):
     def _refuse_other_shape(self, path: Path, stored: Mapping[str, Tensor]) -> None:
         """Raises BolidError for a file of another version, rank, image encoder or face encoder."""
         version = 2 if any(name.startswith(_OF_VERSION_2) for name in stored) else 1
-        if version != self.own.version:
+        if version != self.method_settings.version:
             raise BolidError(f"{path} is version {version} of PhotoMaker; set [train.photomaker] version = {version}")
         ranks = {len(value) for name, value in stored.items() if name.endswith("_lora.down.weight") and value.ndim}
-        if len(ranks) == 1 and ranks != {self.own.rank}:
+        if len(ranks) == 1 and ranks != {self.method_settings.rank}:
             rank = ranks.pop()
             raise BolidError(f"{path}: its LoRA has rank {rank}; set [train.photomaker] rank = {rank}")
-        own, other = self.encoder.state_dict()[_CLASS].shape, stored.get(file.ENCODER + _CLASS)
-        if other is not None and other.shape != own:
+        expected, other = self.encoder.state_dict()[_CLASS].shape, stored.get(file.ENCODER + _CLASS)
+        if other is not None and other.shape != expected:
             raise BolidError(
-                f"{path}: its image encoder is {other.numel()} wide, and that of the base is {own.numel()}; name the "
-                "one that it was made with in [train] image_encoder, such as 'openai/clip-vit-large-patch14'"
+                f"{path}: its image encoder is {other.numel()} wide, and that of the base is {expected.numel()}; name "
+                "the one that it was made with in [train] image_encoder, such as 'openai/clip-vit-large-patch14'"
             )
         face = stored.get(_FACE)
         if self._identity and face is not None and face.ndim == 2 and face.shape[1] != self._identity[1]:

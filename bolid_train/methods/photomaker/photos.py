@@ -1,22 +1,19 @@
 """The photos of the person, as the identity encoder's CLIP takes them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from diffusers import StableDiffusionXLPipeline
-from pydantic import BeforeValidator
 from transformers import CLIPVisionConfig
 
-from bolid_train.data.crops import crop_face
-from bolid_train.data.features.feature import Feature, FeatureSettings, Photo, Role, Tensors, in_threads
-from bolid_train.data.features.reference import Embedder
+from bolid_train.data.features.feature import Photo, Role, Tensors, in_threads
+from bolid_train.data.features.reference import Embedder, ReferenceEmbedding
 from bolid_train.data.squares import resized
 from bolid_train.diffusion.base import Base
 
 
-class IdPixels(Feature):
+class IdPixels(ReferenceEmbedding):
     """`id_pixels` (3, S, S): the photo, or the face in it (`[train] reference`), normalised for CLIP.
 
     Pixels and not an embedding, because the CLIP of the identity encoder is trained. As reference photos are, they are
@@ -27,34 +24,19 @@ class IdPixels(Feature):
     role: ClassVar[Role] = "view"
     dtypes: ClassVar[Mapping[str, torch.dtype]] = {"id_pixels": torch.float16}
 
-    class Settings(FeatureSettings):
-        reference: Literal["photo", "face"]
-        reference_fit: Annotated[Literal["pad", "crop"], BeforeValidator(lambda fit: fit or "pad")]
-        min_keypoint_confidence: float
-
     def shapes(self, base: Base) -> dict[str, tuple[int, ...]]:
         side = int(CLIPVisionConfig.from_pretrained(base.image_encoder).image_size)
         return {"id_pixels": (3, side, side)}
 
-    def models(self, base: Base) -> Sequence[Path]:
-        return [base.image_encoder, base.folder / "feature_extractor"]
-
     def encoder(self, pipe: StableDiffusionXLPipeline) -> Callable[[Sequence[Photo]], list[Tensors]]:
-        embedder, extractor = Embedder(pipe), _extractor(pipe)
+        embedder = Embedder(pipe)
 
         def encode(photos: Sequence[Photo]) -> list[Tensors]:
-            images = [photo.image for photo in photos]
-            if self.settings.reference == "face":
-                threshold = self.settings.min_keypoint_confidence
-                images = [crop_face(photo.image, photo.keypoints, threshold) for photo in photos]
+            images = self.cropped(photos)
             if self.settings.reference_fit == "crop":
-                pixels = extractor(images, return_tensors="pt").pixel_values
+                pixels = pipe.feature_extractor(images, return_tensors="pt").pixel_values
             else:
                 pixels = embedder.pixels(in_threads(lambda image: resized(image, embedder.side, "pad"), images))
             return [{"id_pixels": one} for one in pixels.to(pipe.device)]
 
         return encode
-
-
-def _extractor(pipe: StableDiffusionXLPipeline) -> Any:
-    return pipe.feature_extractor
