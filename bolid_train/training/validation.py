@@ -50,7 +50,7 @@ def encode_prompts(prompts: Sequence[str], base: Base, settings: Train, device: 
     photos = [Photo(NO_PHOTO, (), prompt) for prompt in prompts]
     encoded: list[Tensors] = [{} for _ in prompts]
     for feature in features:
-        encoded = [known | more for known, more in zip(encoded, feature.encoder(pipe)(photos), strict=True)]
+        encoded = [a | b for a, b in zip(encoded, feature.encoder(pipe)(photos), strict=True)]
     return [ValidationPrompt(prompt, tensors) for prompt, tensors in zip(prompts, encoded, strict=True)]
 
 
@@ -129,11 +129,11 @@ def _generate(
 
 def _with_prompts(batch: Batch, prompts: Sequence[ValidationPrompt | None]) -> Batch:
     """The batch with own prompts in the rows that have one."""
-    own = {row: prompt.tensors for row, prompt in enumerate(prompts) if prompt}
+    replaced = {row: prompt.tensors for row, prompt in enumerate(prompts) if prompt}
     columns = {name: getattr(batch, name).clone() for name in ("prompt_embeds", "pooled_prompt_embeds")}
-    read = {name for tensors in own.values() for name in tensors} - columns.keys()
-    features = {name: batch.features[name].clone() for name in read}
-    for row, tensors in own.items():
+    of_method = {name for tensors in replaced.values() for name in tensors} - columns.keys()
+    features = {name: batch.features[name].clone() for name in of_method}
+    for row, tensors in replaced.items():
         for name, column in (columns | features).items():
             column[row] = tensors[name].to(column)
     return replace(batch, **columns, features=dict(batch.features) | features)

@@ -46,7 +46,7 @@ def distributions(catalog: Catalog, thresholds: Filter) -> dict[str, dict[str, A
     the outermost hundredth), and `counts` of BINS bins of equal width between the two."""
     with catalog.open(read_only=True) as con:
         try_thresholds(con, thresholds)
-        found = {}
+        histograms = {}
         for threshold, facts in _facts().items():
             values = f"(SELECT unnest([{', '.join(facts)}])::DOUBLE AS value FROM judgements)"
             low, high = con.execute(
@@ -62,8 +62,8 @@ def distributions(catalog: Catalog, thresholds: Filter) -> dict[str, dict[str, A
                 [low, width],
             ).fetchall():
                 counts[place] = count
-            found[threshold] = {"low": low, "high": high, "counts": counts}
-        return found
+            histograms[threshold] = {"low": low, "high": high, "counts": counts}
+        return histograms
 
 
 def _facts() -> dict[str, list[str]]:
