@@ -33,9 +33,9 @@ from bolid_data.curate.captions.describe import Describer
 from bolid_data.curate.captions.registry import TINY
 from bolid_data.curate.captions.vision_language import VisionLanguageCaptioner
 from bolid_data.curate.measurers.measurer import Photo
-from bolid_data.gallery.description import ATTRIBUTES, WORDS
 from bolid_data.images import read_upright
 from bolid_data.manifest import CaptionSettings
+from small_world.flat.description import ATTRIBUTES, WORDS
 from small_world.training.tiny_blip2_samples import (
     JOINTS,
     PATCH,

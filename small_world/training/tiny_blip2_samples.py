@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from bolid_data.atomic_io import atomic_write
 from bolid_data.curate.measurers.measurer import Keypoints
-from bolid_data.gallery.description import ARMS, ATTRIBUTES, FRAMING, SCENE, SLEEVES, WORDS, Description
 from bolid_data.gallery.nuisance import encode, size_of
-from bolid_data.gallery.people import Person, draw_people
-from bolid_data.gallery.photo import FRAMINGS, DrawnPhoto, Shot, draw_photo
+from small_world.flat.description import ARMS, ATTRIBUTES, FRAMING, SCENE, SLEEVES, WORDS, Description
+from small_world.flat.people import Person, draw_people
+from small_world.flat.photo import FRAMINGS, DrawnPhoto, Shot, draw_photo
 
 SIDE = 128
 """Pixels of the square that photos are squashed to."""

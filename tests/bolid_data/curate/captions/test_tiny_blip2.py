@@ -10,8 +10,8 @@ from bolid_data import weights
 from bolid_data.curate.captions.captioner import tidy
 from bolid_data.curate.captions.registry import TINY, load_captioner
 from bolid_data.curate.measurers.measurer import Photo
-from bolid_data.gallery.description import Description, read
 from bolid_data.manifest import Manifest
+from small_world.flat.description import Description, read
 from small_world.training import tiny_blip2, tiny_blip2_samples
 from small_world.training.tiny_blip2_samples import draw_chunk, draw_samples, from_labels, labels, says, small_size
 
