@@ -12,7 +12,7 @@ from bolid_data.synthetic.garments import dress
 from bolid_data.synthetic.hair import hair, hair_mask
 from bolid_data.synthetic.looks import Look
 from bolid_data.synthetic.materials import Material, materials_of
-from bolid_data.synthetic.mesh import Mesh, join
+from bolid_data.synthetic.mesh import Mesh, join, used
 from bolid_data.synthetic.noise import look_up, tile
 from bolid_data.synthetic.people import Person
 from bolid_data.synthetic.pieces import SURFACES
@@ -44,8 +44,9 @@ class _Worn:
     materials: np.ndarray
     parts: np.ndarray
     surfaces: np.ndarray
-    body_faces: np.ndarray  # (K, 3)
+    body_faces: np.ndarray  # (K, 3) among the vertices that are kept
     body_kept: np.ndarray  # (K,) which faces of the body
+    body_vertices: np.ndarray  # which vertices of the body
     names: list[str]
 
 
@@ -65,7 +66,7 @@ def figure(person: Person, look: Look, pose: Pose, yaw: float, place: tuple[floa
     parts, eyes = face_parts()[worn.body_kept], body.face_parts[worn.body_kept] > 0
     meshes = [
         Mesh(
-            body_vertices, worn.body_faces, body.template,
+            body_vertices[worn.body_vertices], worn.body_faces, body.template[worn.body_vertices],
             np.where(eyes, worn.names.index("eyes"), worn.names.index("skin")), parts,
             np.where(eyes, SURFACES.index("eyes"), SURFACES.index("skin")),
         ),
@@ -95,6 +96,7 @@ def _worn(person: Person, look: Look) -> _Worn:
     pieces = [*pieces, *hair(person, under_hat), *accessories(person, look)]
     hidden = hair_mask(person)
     kept = np.flatnonzero(visible & ~hidden)
+    seen = used(body.faces[kept], len(body.template))
     names = [*dict.fromkeys(["skin", "eyes", *(piece.material for piece in pieces)])]
     offsets = np.cumsum([0, *(len(piece.rest) for piece in pieces)])
 
@@ -109,8 +111,9 @@ def _worn(person: Person, look: Look) -> _Worn:
         per_face(lambda piece: names.index(piece.material)),
         per_face(lambda piece: piece.parts),
         per_face(lambda piece: SURFACES.index(piece.surface)),
-        body.faces[kept],
+        (np.cumsum(seen) - 1)[body.faces[kept]],
         kept,
+        np.flatnonzero(seen),
         names,
     )
 

@@ -25,7 +25,7 @@ from bolid_data.synthetic.render import (
     vertex_light,
 )
 
-_SAMPLES = ((900, 0.72), (500, 1.0), (200, 2.0), (96, 2.25), (0, 3.0))
+_SAMPLES = ((900, 0.72), (500, 1.0), (96, 2.0), (0, 2.5))
 """Samples per pixel along a side, by the picture's longer side: large pictures are enlarged a little, which leaves them
 about as soft as photos are; up to 1, edges are sampled five times."""
 
@@ -52,7 +52,7 @@ def expose(rng: np.random.Generator, figures: Sequence[Figure], place: Place, li
     near = _around(traced.mesh, camera, rows, columns)
     hits = traced.hits(from_camera(camera, len(near)), rays[near])
     hits = replace(hits, rays=near[hits.rays])
-    lit = vertex_light(traced, hits.faces, light, rng, 12 if factor <= 1 else 5)
+    lit = vertex_light(traced, hits.faces, light, rng, 12 if factor <= 1 else 3)
     materials = [material for made in figures for material in made.materials]
     colours = np.zeros((rows * columns, 4), np.float32)
     colours[hits.rays, :3] = shade(traced, materials, hits, rays, light, lit, rng, camera.focal * factor)
@@ -150,7 +150,7 @@ def _place_layer(
     normals[np.einsum("ij,ij->i", normals, rays[hits.rays]) > 0] *= -1
     kinds = mesh.materials[hits.faces]
     albedo, glows = np.empty_like(normals), np.zeros(len(kinds), bool)
-    for kind in np.unique(kinds):
+    for kind in np.flatnonzero(np.bincount(kinds)).tolist():
         here = np.flatnonzero(kinds == kind)
         albedo[here] = place.paints[kind].colours(texture[here], hits.distance[here])
         glows[here] = place.paints[kind].glows

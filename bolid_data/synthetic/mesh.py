@@ -37,27 +37,49 @@ class Cut:
         return np.take(values, self.start, axis=0) * (1 - share) + np.take(values, self.end, axis=0) * share
 
 
+def used(faces: Ints, count: int) -> np.ndarray:
+    """(count,) bool: which vertices faces have."""
+    found = np.zeros(count, bool)
+    found[faces.reshape(-1)] = True
+    return found
+
+
 def join(meshes: Sequence[Mesh]) -> Mesh:
     """All meshes as one."""
     offsets = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    vertices = np.concatenate([mesh.vertices for mesh in meshes]).astype(np.float32)
+    faces = np.concatenate([mesh.faces + offset for mesh, offset in zip(meshes, offsets, strict=False)])
+    if any(mesh.normals is None for mesh in meshes):
+        normals = vertex_normals(vertices, faces)
+        for mesh, offset in zip(meshes, offsets, strict=False):
+            if mesh.normals is not None:
+                normals[offset : offset + len(mesh.vertices)] = mesh.normals
+    else:
+        normals = np.concatenate([mesh.normals for mesh in meshes if mesh.normals is not None])
     return Mesh(
-        np.concatenate([mesh.vertices for mesh in meshes]).astype(np.float32),
-        np.concatenate([mesh.faces + offset for mesh, offset in zip(meshes, offsets, strict=False)]),
+        vertices,
+        faces,
         np.concatenate([mesh.texture for mesh in meshes]).astype(np.float32),
         np.concatenate([mesh.materials for mesh in meshes]),
         np.concatenate([mesh.parts for mesh in meshes]),
         np.concatenate([mesh.surfaces for mesh in meshes]),
-        np.concatenate([m.normals if m.normals is not None else vertex_normals(m.vertices, m.faces) for m in meshes]),
+        normals,
     )
 
 
 def vertex_normals(vertices: Floats, faces: Ints) -> Floats:
     """(N, 3) unit normals: of the faces around each vertex, weighted by their area."""
-    a, b, c = (np.take(vertices, faces[:, i], axis=0) for i in range(3))
-    normals = np.cross(b - a, c - a)
-    corners, count = faces.T.reshape(-1), len(vertices)
-    total = np.stack([np.bincount(corners, np.tile(normals[:, axis], 3), count) for axis in range(3)], axis=1)
-    return (total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    corners, count = np.ascontiguousarray(faces.T), len(vertices)
+    x, y, z = np.ascontiguousarray(vertices.T)
+    # By axis: several times faster than rows of three.
+    ax, ay, az, bx, by, bz = (
+        np.take(axis, corners[end]) - np.take(axis, corners[0]) for end in (1, 2) for axis in (x, y, z)
+    )
+    total = np.empty((3, count))
+    for axis, across in enumerate((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx)):
+        total[axis] = np.bincount(corners.reshape(-1), np.tile(across, 3), count)
+    total /= np.maximum(np.sqrt(np.square(total).sum(0)), 1e-12)
+    return np.ascontiguousarray(total.T, np.float32)
 
 
 def smooth(values: Floats, neighbours: Ints, steps: int) -> Floats:

@@ -11,7 +11,7 @@ from bolid_data.synthetic.layers import expose
 from bolid_data.synthetic.lens import Pixels, develop
 from bolid_data.synthetic.light import draw_light
 from bolid_data.synthetic.looks import Look, draw_look
-from bolid_data.synthetic.mesh import Mesh
+from bolid_data.synthetic.mesh import Mesh, used
 from bolid_data.synthetic.people import Person
 from bolid_data.synthetic.place import OUTDOORS, build_place
 from bolid_data.synthetic.pose import Pose, draw_pose
@@ -128,7 +128,9 @@ def _camera(
         stature, width = 1.7, np.linspace(-0.3, 0.3, 5)
         points = np.array([[x, 0.0, z] for x in width for z in np.linspace(0, stature, 9)])
         return frame_people(rng, points, 0.0, True, size, "full", shot.focal, shot.pitch)
-    persons = [made.mesh.vertices[np.unique(made.mesh.faces[made.mesh.surfaces < 8])] for made in figures]
+    persons = [
+        mesh.vertices[used(mesh.faces[mesh.surfaces < 8], len(mesh.vertices))] for mesh in (m.mesh for m in figures)
+    ]
     points = np.concatenate(persons)[::5]
     joints = figures[0].joints
     shoulders, hips, knees = joints[[5, 6], 2].mean(), joints[[11, 12], 2].mean(), joints[[13, 14], 2].mean()

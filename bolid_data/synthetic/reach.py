@@ -107,8 +107,8 @@ def _trunk_vertices() -> np.ndarray:
 
 
 def depth_in_trunk(vertices: Floats) -> float:
-    """Metres by which forearms and hands are inside of the trunk."""
-    limbs, chosen, faces = _limbs_and_trunk()
+    """Metres by which forearms and hands are inside of the trunk, by the vertices of `trunk_check`."""
+    limbs, chosen, faces = _limbs_and_trunk()[:3]
     limb, trunk = vertices[limbs], vertices[chosen]
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     normals = np.cross(b - a, c - a)
@@ -119,13 +119,23 @@ def depth_in_trunk(vertices: Floats) -> float:
     return float(depth[(offset**2).sum(1) < 0.12**2].max(initial=0.0))
 
 
+def trunk_check() -> tuple[np.ndarray, Floats]:
+    """The vertices of the body that `depth_in_trunk` looks at, and their weights of bones."""
+    needed, skin = _limbs_and_trunk()[3:]
+    return needed, skin
+
+
 @cache
-def _limbs_and_trunk() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Some vertices of forearms and hands, some of the trunk, and a face at each of the latter."""
+def _limbs_and_trunk() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Floats]:
+    """Some vertices of forearms and hands, some of the trunk, and a face at each of the latter, all as places among
+    the vertices that follow; and the weights of bones of these."""
     body = body_model()
     arms = [i for name, i in body.bone.items() if name.startswith(("lowerarm", "wrist", "metacarpal", "finger"))]
     limbs = np.flatnonzero(body.skin[:, arms].sum(1) > 0.9)[::9]
     chosen = np.flatnonzero(_trunk_vertices())[::3]
     face_of = np.zeros(len(body.template), np.int64)
     face_of[body.faces.reshape(-1)] = np.repeat(np.arange(len(body.faces)), 3)
-    return limbs, chosen, body.faces[face_of[chosen]]
+    faces = body.faces[face_of[chosen]]
+    needed = np.unique(np.concatenate([limbs, chosen, faces.reshape(-1)]))
+    limbs, chosen, faces = (np.searchsorted(needed, values) for values in (limbs, chosen, faces))
+    return limbs, chosen, faces, needed, body.skin[needed]

@@ -7,7 +7,7 @@ import numpy as np
 from bolid_data.synthetic.body import Floats, Posed, body_model, skin_vertices
 from bolid_data.synthetic.people import Person
 from bolid_data.synthetic.pose import LIMITS, Pose
-from bolid_data.synthetic.reach import depth_in_trunk, target
+from bolid_data.synthetic.reach import depth_in_trunk, target, trunk_check
 from bolid_data.synthetic.turns import Axis, about, between, frame, unit
 
 _SPINE = ("spine05", "spine04", "spine03", "spine02", "spine01")
@@ -36,6 +36,7 @@ def stand(person: Person, pose: Pose) -> Stand:
     scale = person.measures.stature / 1.7
     shapes = [amount * body["expressions"][body.names["expressions"].index(name)] for name, amount in pose.expression]
     face = rest.vertices + sum(shapes, np.zeros(3)) * scale
+    checked, checked_skin = trunk_check()
     room = 0.0
     for _ in range(5):
         turns = np.tile(np.eye(3, dtype=np.float32), (len(body.parents), 1, 1))
@@ -48,10 +49,10 @@ def stand(person: Person, pose: Pose) -> Stand:
             _arm(turns, posed, person, pose, rng, left, room)
         _fingers(turns, pose)
         posed = body.pose(rest, turns)
-        vertices = skin_vertices(face, body.skin, posed)
-        if depth_in_trunk(vertices) < 0.012:
+        if depth_in_trunk(skin_vertices(face[checked], checked_skin, posed)) < 0.012:
             break
         room += 0.03
+    vertices = skin_vertices(face, body.skin, posed)
     lowest = np.percentile(vertices[:, 2], 0.2)
     shift = np.array([-vertices[:, 0].mean(), -vertices[:, 1].mean(), -lowest], np.float32)
     posed = Posed(
