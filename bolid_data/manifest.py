@@ -96,7 +96,7 @@ class ThePlaceSource(WebSource):
     base_url: Annotated[str, Field(pattern=r"^https?://[^/]+/?$")] | None = None
     """Where the site is served, if not at its own host; addresses are stored under the profile's host."""
     serve_gallery: bool = False
-    """Serve the embedded gallery of drawn people while the command runs, and crawl that."""
+    """Serve the embedded gallery of made-up people while the command runs, and crawl that."""
     min_photos: Count = 200
     """Photos that a person needs on the site; people with fewer are skipped."""
     max_photos: Positive = 600
@@ -229,7 +229,7 @@ class Models(Section):
     watermark: str = "bolid-watermark"
     """Finds watermarks: bolid-watermark, or a detector's folder or hub name."""
     caption: str = "tiny-blip2"
-    """Captions photos: tiny-blip2 (drawn people only), describe, `lavis:<model>/<type>`, or a folder or a hub name."""
+    """Captions photos: tiny-blip2 (made-up people only), describe, `lavis:<model>/<type>`, or a folder or a hub name."""
     identity: str | None = None
     """What embeds each photo's person, for min_likeness; off by default, as embeddings of faces are biometric data:
     dlib-face, or an image encoder by folder or hub name."""
