@@ -1,5 +1,5 @@
-"""People as joints and an outline, without a picture, at a quarter of a photo's cost: the readers of `views.py` are trained
-on them."""
+"""People as joints and an outline, without a picture, at a quarter of a photo's cost: the readers of `views.py` are
+trained on them."""
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ _DONORS = 5  # photos nearest by turn, of which one lends its errors
 def sketch(
     person: Person, seed: tuple[int, ...], size: tuple[int, int], yaw: float, look: Look
 ) -> dict[str, np.ndarray]:
-    """Joints (17, 3), of which the third is 1 inside the picture, the outline (H, W), yaw and framing of a random shot."""
+    """Joints (17, 3), the third 1 inside the picture, the outline (H, W), yaw and framing of a random shot."""
     rng = np.random.default_rng(seed)
     framing, shot = str(rng.choice(FRAMINGS, p=FRAMING_SHARES)), Shot(yaw=yaw, look=look)
     figures = draw_figures(rng, [person], shot, framing)

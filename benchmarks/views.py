@@ -1,8 +1,8 @@
 """`python -m benchmarks.views [--people 100] [--sketches 1000] [--out FILE] [--work FOLDER]`: how much of
 a made-up adult's measures can be read from V photos from all sides. It prints the tables of `results/views.md`.
 
-Readers are trained on sketches of many people and scored on photos of others, as the pose model sees them. What is seen of
-a person is kept in `work`, one file per person, so that an interrupted run continues.
+Readers are trained on sketches of many people and scored on photos of others, as the pose model sees them. What is seen
+of a person is kept in `work`, one file per person, so that an interrupted run continues.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from bolid_data.curate.measurers.measurer import Photo as Measured
 from bolid_data.curate.measurers.people import PoseMeasurer
 from bolid_data.synthetic.camera import FRAMINGS
 from bolid_data.synthetic.lens import jpeg
-from bolid_data.synthetic.measures import Measures
 from bolid_data.synthetic.looks import draw_look
+from bolid_data.synthetic.measures import Measures
 from bolid_data.synthetic.people import Person, draw_person
 from bolid_data.synthetic.photo import Shot, photo
 
@@ -95,7 +95,7 @@ def _sketched(index: int) -> dict[str, np.ndarray]:
     for number in range(_PHOTOS):
         seed = (_SEED + 10, index, number)
         if number % _PER_LOOK == 0:
-            look = draw_look(np.random.default_rng(seed), person.sex == "woman")
+            look = draw_look(np.random.default_rng((*seed, 2)), person.sex == "woman")
         rows.append(sketch(person, seed, _SIZE, _yaw(*seed), look))
     return _together(rows, person)
 
