@@ -12,6 +12,7 @@ _TYPICAL = {(5, 6): 0.20, (5, 11): 0.29, (6, 12): 0.29, (11, 13): 0.24, (12, 14)
 _TRUNK = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0, 1.15)  # from the shoulders to the hips, where widths are taken
 _LIMBS = ((11, 13), (12, 14), (13, 15), (14, 16), (5, 7), (6, 8), (7, 9), (8, 10))
 _STEP = 0.25  # pixels
+MASK_NUMBERS = len(_TRUNK) + len(_LIMBS) + 5
 
 
 def mirrored(joints: np.ndarray, width: int) -> np.ndarray:
@@ -32,23 +33,34 @@ def of_joints(joints: np.ndarray) -> np.ndarray:
 def of_mask(joints: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Widths of a mask (H, W) across the trunk and the limbs that `joints` place, its height, width and area."""
     sure, origin, scale = _frame(joints)
-    soft = mask.astype(np.float32)
-    widths = [0.0] * (len(_TRUNK) + len(_LIMBS))
+    across = []  # number, point and direction of each width that can be taken
     if sure[[5, 6]].any() and sure[[11, 12]].any():
         top, bottom = _middle(joints, sure, (5, 6)), _middle(joints, sure, (11, 12))
-        widths[: len(_TRUNK)] = [_width(soft, top + share * (bottom - top), bottom - top) / scale for share in _TRUNK]
+        across += [(number, top + share * (bottom - top), bottom - top) for number, share in enumerate(_TRUNK)]
     for number, (a, b) in enumerate(_LIMBS, len(_TRUNK)):
         if sure[a] and sure[b]:
             start, end = joints[a, :2], joints[b, :2]
-            widths[number] = _width(soft, start + 0.4 * (end - start), end - start) / scale
+            across.append((number, start + 0.4 * (end - start), end - start))
+    found = np.zeros(MASK_NUMBERS, np.float32)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
-        return np.zeros(len(widths) + 5, np.float32)
-    whole = [
+        return found
+    if across:
+        numbers, points, along = (np.array(column) for column in zip(*across, strict=True))
+        found[numbers] = _widths(mask, points, along) / scale
+    found[-5:] = (
         (rows[-1] - rows[0]) / scale, (columns[-1] - columns[0]) / scale, mask.sum() / scale**2,
-        (origin[1] - rows[0]) / scale, float(rows[-1] == len(mask) - 1),
-    ]  # fmt: skip
-    return np.array([*widths, *whole], np.float32)
+        (origin[1] - rows[0]) / scale, rows[-1] == len(mask) - 1,
+    )  # fmt: skip
+    return found
+
+
+def mirrored_mask(numbers: np.ndarray) -> np.ndarray:
+    """What `of_mask` says of the mirror image: left and right limbs are swapped."""
+    swapped = numbers.copy()
+    limbs = slice(len(_TRUNK), len(_TRUNK) + len(_LIMBS))
+    swapped[limbs] = numbers[limbs].reshape(-1, 2)[:, ::-1].ravel()
+    return swapped
 
 
 def _frame(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -68,13 +80,13 @@ def _middle(joints: np.ndarray, sure: np.ndarray, pair: tuple[int, int]) -> np.n
     return joints[[joint for joint in pair if sure[joint]], :2].mean(0)
 
 
-def _width(soft: np.ndarray, at: np.ndarray, along: np.ndarray) -> float:
-    """Pixels of the mask on both sides of a point, up to its first gap, across a direction."""
-    across = np.array([-along[1], along[0]]) / max(float(np.linalg.norm(along)), 1e-6)
-    steps = np.arange(0, max(soft.shape) / 2, _STEP, dtype=np.float32)
-    width = 0.0
+def _widths(mask: np.ndarray, points: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """(N,) pixels of the mask on both sides of points (N, 2), up to its first gap, across directions (N, 2)."""
+    across = np.column_stack([-along[:, 1], along[:, 0]]) / np.maximum(np.linalg.norm(along, axis=1), 1e-6)[:, None]
+    steps = np.arange(0, max(mask.shape) / 2, _STEP)
+    width = np.zeros(len(points))
     for side in (1, -1):
-        x, y = (np.float32(at)[:, None] + side * np.float32(across)[:, None] * steps - 0.5).astype(np.float32)
-        inside = cv2.remap(soft, x[None], y[None], cv2.INTER_LINEAR, borderValue=0)[0] > 0.5
-        width += _STEP * float(len(steps) if inside.all() else inside.argmin())
+        x, y = (points[:, :, None] + side * across[:, :, None] * steps - 0.5).astype(np.float32).transpose(1, 0, 2)
+        inside = cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR, borderValue=0) > 0.5
+        width += _STEP * np.where(inside.all(1), len(steps), inside.argmin(1))
     return width

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.view_features import mirrored, of_joints, of_mask
+from benchmarks.view_features import mirrored, mirrored_mask, of_joints, of_mask
 from benchmarks.view_reader import read
 from benchmarks.view_sketches import detected, sketch
 from bolid_data.curate.measurers.measurer import Photo as Measured
@@ -133,19 +133,22 @@ def _read(
 
 def _told(people: list[dict[str, np.ndarray]], source: str, outline: bool) -> np.ndarray:
     """(people, 2, photos, numbers) of each photo and of its mirror image."""
-    return np.array([[_person(one, source, outline, mirror) for mirror in (False, True)] for one in people])
+    told = []
+    for one in people:
+        rows = [_photo(joints, mask, source, outline) for joints, mask in zip(one[source], one["mask"], strict=True)]
+        told.append(np.stack(rows, 1))
+    return np.array(told)
 
 
-def _person(one: dict[str, np.ndarray], source: str, outline: bool, mirror: bool) -> list[np.ndarray]:
-    rows = []
-    for joints, mask in zip(one[source], one["mask"], strict=True):
-        if source == "true":  # hidden joints are known too, but not those outside the picture
-            inside = ((joints[:, :2] >= 0) & (joints[:, :2] < _SIZE)).all(1)
-            joints = np.column_stack([joints[:, :2], inside])
-        if mirror:
-            joints, mask = mirrored(joints, _SIZE[0]), np.fliplr(mask)
-        rows.append(np.concatenate([of_joints(joints), of_mask(joints, mask)]) if outline else of_joints(joints))
-    return rows
+def _photo(joints: np.ndarray, mask: np.ndarray, source: str, outline: bool) -> np.ndarray:
+    if source == "true":  # hidden joints are known too, but not those outside the picture
+        inside = ((joints[:, :2] >= 0) & (joints[:, :2] < _SIZE)).all(1)
+        joints = np.column_stack([joints[:, :2], inside])
+    told = [of_joints(joints), of_joints(mirrored(joints, _SIZE[0]))]
+    if outline:
+        widths = of_mask(joints, mask)
+        told = [np.concatenate(pair) for pair in zip(told, (widths, mirrored_mask(widths)), strict=True)]
+    return np.array(told)
 
 
 def _by_views(found: dict[str, dict[int, np.ndarray]], truth: np.ndarray) -> list[str]:
