@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from torch import nn
 
+_FOLDS = 5
 _STEPS, _BATCH, _RATE, _DECAY = 600, 48, 2e-3, 3e-3
 _WIDTH = 96
 
@@ -30,23 +31,27 @@ class SetReader(nn.Module):
         return self.person(torch.cat([pooled, count], 1))
 
 
-def read(train: np.ndarray, truth: np.ndarray, test: np.ndarray, counts: tuple[int, ...]) -> dict[int, np.ndarray]:
-    """For each count V: (people, groups, outputs) what is read from each group of V photos of a person of `test`.
+def read(photos: np.ndarray, truth: np.ndarray, counts: tuple[int, ...]) -> dict[int, np.ndarray]:
+    """For each count V: (people, groups, outputs) what is read from each group of V photos of a person, of whom the
+    network has seen nothing.
 
-    `train` and `test` (people, 2, photos, inputs) have each photo and its mirror image; `truth` is (people, outputs) of
-    the people to train on.
+    `photos` (people, 2, photos, inputs) has each photo and its mirror image; `truth` is (people, outputs).
     """
-    seen = train.reshape(-1, train.shape[-1])
-    centre, spread = seen.mean(0), seen.std(0) + 1e-3
-    scaled = [torch.from_numpy(((p - centre) / spread).clip(-4, 4).astype(np.float32)) for p in (train, test)]
-    mean, deviation = truth.mean(0), truth.std(0)
-    reader = _trained(scaled[0], torch.from_numpy(((truth - mean) / deviation).astype(np.float32)), counts)
-    found = {}
-    for count in counts:
-        groups = scaled[1].unflatten(2, (-1, count))
-        with torch.no_grad():
-            said = reader(groups.flatten(0, 2)).unflatten(0, groups.shape[:3]).mean(1)
-        found[count] = said.numpy() * deviation + mean
+    found = {count: np.zeros((len(photos), photos.shape[2] // count, truth.shape[1])) for count in counts}
+    fold_of = np.random.default_rng(0).permutation(len(photos)) % _FOLDS
+    for fold in range(_FOLDS):
+        train, test = fold_of != fold, fold_of == fold
+        seen = photos[train].reshape(-1, photos.shape[-1])
+        centre, spread = seen.mean(0), seen.std(0) + 1e-3
+        scaled = torch.from_numpy(((photos - centre) / spread).clip(-4, 4).astype(np.float32))
+        mean, deviation = truth[train].mean(0), truth[train].std(0)
+        target = torch.from_numpy(((truth[train] - mean) / deviation).astype(np.float32))
+        reader = _trained(scaled[torch.from_numpy(train)], target, counts)
+        for count in counts:
+            groups = scaled[torch.from_numpy(test)].unflatten(2, (-1, count))
+            with torch.no_grad():
+                said = reader(groups.flatten(0, 2)).unflatten(0, groups.shape[:3]).mean(1)
+            found[count][test] = said.numpy() * deviation + mean
     return found
 
 

@@ -1,13 +1,11 @@
-"""`python -m benchmarks.views [--people 100] [--sketches 1000] [--out FILE] [--work FOLDER]`: how much of
-a made-up adult's measures can be read from V photos from all sides. It prints the tables of `results/views.md`.
+"""`python -m benchmarks.views [--people 400] [--out FILE] [--work FOLDER]`: how much of a made-up adult's measures can
+be read from V photos from all sides. It prints the tables of `results/views.md`.
 
-Readers are trained on sketches of many people and scored on photos of others, as the pose model sees them. What is seen
-of a person is kept in `work`, one file per person, so that an interrupted run continues.
+What is seen of a person is kept in `work`, one file per person, so that an interrupted run continues.
 """
 
 import argparse
 import io
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,19 +14,16 @@ from PIL import Image
 
 from benchmarks.view_features import mirrored, mirrored_mask, of_joints, of_mask
 from benchmarks.view_reader import read
-from benchmarks.view_sketches import detected, sketch
 from bolid_data.curate.measurers.measurer import Photo as Measured
 from bolid_data.curate.measurers.people import PoseMeasurer
 from bolid_data.synthetic.camera import FRAMINGS
 from bolid_data.synthetic.lens import jpeg
-from bolid_data.synthetic.looks import draw_look
 from bolid_data.synthetic.measures import Measures
-from bolid_data.synthetic.people import Person, draw_person
+from bolid_data.synthetic.people import draw_person
 from bolid_data.synthetic.photo import Shot, photo
 
 _SEED = 2031
 _PHOTOS = 16  # per person
-_PER_LOOK = 4  # sketches in the same clothes
 _SIZE = (192, 256)
 _VIEWS = (1, 2, 4, 8, 16)
 _TURNS = ((0, 30), (30, 60), (60, 120), (120, 181))
@@ -43,27 +38,26 @@ _SOURCES = {
 _MAIN = "detected joints, silhouette"
 
 
-def main(people: int, sketches: int, out: Path | None, work: Path) -> None:
-    pose = PoseMeasurer()
-    photos = _kept(work / "photos", people, lambda index: _photographed(index, pose))
-    drawn = _kept(work / "sketches", sketches, _sketched)
+def main(people: int, out: Path | None, work: Path) -> None:
+    photos = _kept(people, work)
     truth = _measures(photos)
-    found = {name: _read(photos, drawn, *source) for name, source in _SOURCES.items()}
+    found = {name: read(_told(photos, *source), truth, _VIEWS) for name, source in _SOURCES.items()}
     text = "\n".join([*_by_views(found, truth), "", *_by_photo(found[_MAIN][1], truth, photos)])
     print(text)
     if out:
         out.write_text(f"{text}\n", encoding="utf-8")
 
 
-def _kept(folder: Path, count: int, see: Callable[[int], dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    """What is seen of people, from `folder` where it is there."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _kept(people: int, work: Path) -> list[dict[str, np.ndarray]]:
+    """What is seen of people, from `work` where it is there."""
+    work.mkdir(parents=True, exist_ok=True)
+    pose = PoseMeasurer()
     kept = []
-    for index in range(count):
-        path = folder / f"{index:05d}.npz"
+    for index in range(people):
+        path = work / f"{index:05d}.npz"
         if not path.exists():
             partial = path.with_suffix(".part.npz")
-            np.savez_compressed(partial, **see(index))
+            np.savez_compressed(partial, **_photographed(index, pose))
             partial.rename(path)
         kept.append(dict(np.load(path)))
     return kept
@@ -73,7 +67,9 @@ def _photographed(index: int, pose: PoseMeasurer) -> dict[str, np.ndarray]:
     person = draw_person(_SEED, index)
     rows = []
     for number in range(_PHOTOS):
-        taken = photo([person], (_SEED, index, number), _SIZE, Shot(yaw=_yaw(_SEED, index, number)))
+        seed = (_SEED, index, number)
+        yaw = float(np.random.default_rng((*seed, 1)).uniform(-180, 180))
+        taken = photo([person], seed, _SIZE, Shot(yaw=yaw))
         found = pose.measure([Measured(str(number), Image.open(io.BytesIO(jpeg(taken.image))))])["detections"]
         best = max(found, key=lambda row: row["score"], default={"keypoints": np.zeros((17, 3))})
         truth = taken.truth
@@ -86,25 +82,6 @@ def _photographed(index: int, pose: PoseMeasurer) -> dict[str, np.ndarray]:
                 "framing": np.array(truth.framing),
             }
         )
-    return _together(rows, person)
-
-
-def _sketched(index: int) -> dict[str, np.ndarray]:
-    person = draw_person(_SEED + 10, index)
-    rows = []
-    for number in range(_PHOTOS):
-        seed = (_SEED + 10, index, number)
-        if number % _PER_LOOK == 0:
-            look = draw_look(np.random.default_rng((*seed, 2)), person.sex == "woman")
-        rows.append(sketch(person, seed, _SIZE, _yaw(*seed), look))
-    return _together(rows, person)
-
-
-def _yaw(*seed: int) -> float:
-    return float(np.random.default_rng((*seed, 1)).uniform(-180, 180))
-
-
-def _together(rows: list[dict[str, np.ndarray]], person: Person) -> dict[str, np.ndarray]:
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return stacked | {"measures": np.array([getattr(person.measures, name) for name in _NAMES])}
 
@@ -114,21 +91,6 @@ def _measures(people: list[dict[str, np.ndarray]]) -> np.ndarray:
     of = dict(zip(_NAMES, np.array([one["measures"] for one in people]).T, strict=True))
     lengths = (of["thigh"] + of["shin"], of["upper_arm"] + of["forearm"], of["shoulder_width"], of["hip_width"])
     return np.stack([*(length / of["stature"] for length in (*lengths, of["waist_girth"])), of["bmi"]], 1)
-
-
-def _read(
-    photos: list[dict[str, np.ndarray]], sketches: list[dict[str, np.ndarray]], joints: str, outline: bool
-) -> dict[int, np.ndarray]:
-    """What readers say who were trained on sketches; the errors they were trained with are those of other people."""
-    found: dict[int, np.ndarray] = {}
-    for half in (0, 1):
-        lenders = {name: np.concatenate([one[name] for one in photos[1 - half :: 2]]) for name in photos[0]}
-        rng = np.random.default_rng(half)
-        imitated = [one | {"detected": detected(one, lenders, rng)} for one in sketches]
-        told = _told(imitated, joints, outline)
-        for count, values in read(told, _measures(sketches), _told(photos[half::2], joints, outline), _VIEWS).items():
-            found.setdefault(count, np.zeros((len(photos), *values.shape[1:])))[half::2] = values
-    return found
 
 
 def _told(people: list[dict[str, np.ndarray]], source: str, outline: bool) -> np.ndarray:
@@ -187,8 +149,7 @@ def _r2(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--people", type=int, default=100)
-    parser.add_argument("--sketches", type=int, default=1000)
+    parser.add_argument("--people", type=int, default=400)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path, default=Path("views"))
     main(**vars(parser.parse_args()))

@@ -17,7 +17,7 @@ from bolid_data.synthetic.place import OUTDOORS, build_place
 from bolid_data.synthetic.pose import Pose, draw_pose
 from bolid_data.synthetic.truth import Truth, tell
 
-FRAMING_SHARES = (0.42, 0.24, 0.2, 0.14)
+_FRAMING = (0.42, 0.24, 0.2, 0.14)
 _WIDE_ARMS = {"raised", "spread", "waving"}
 
 
@@ -52,11 +52,11 @@ def photo(
     """
     shot = shot or Shot()
     rng, render_rng, lens_rng = np.random.default_rng(seed).spawn(3)
-    framing = shot.framing or str(rng.choice(FRAMINGS, p=FRAMING_SHARES))
+    framing = shot.framing or str(rng.choice(FRAMINGS, p=_FRAMING))
     place = build_place(rng, shot.place)
     light = draw_light(rng, place.name in OUTDOORS)
-    figures = draw_figures(rng, people, shot, framing)
-    camera = draw_camera(rng, figures, framing, size, shot)
+    figures = _figures(rng, people, shot, framing)
+    camera = _camera(rng, figures, framing, size, shot)
     film = expose(render_rng, figures, place, light, camera)
     image = develop(film.light, lens_rng)
     truth = tell(figures, place.name, framing, camera, film.parts, film.surfaces, film.owners)
@@ -70,7 +70,7 @@ def _yaw(rng: np.random.Generator) -> float:
     return float(rng.uniform(-180, 180))
 
 
-def draw_figures(rng: np.random.Generator, people: Sequence[Person], shot: Shot, framing: str) -> tuple[Figure, ...]:
+def _figures(rng: np.random.Generator, people: Sequence[Person], shot: Shot, framing: str) -> tuple[Figure, ...]:
     figures = []
     reach = 0.0
     for index, person in enumerate(people):
@@ -121,7 +121,7 @@ def _moved(made: Figure, across: float) -> Figure:
     return Figure(made.person, made.look, made.stand, mesh, made.materials, made.joints + shift)
 
 
-def draw_camera(
+def _camera(
     rng: np.random.Generator, figures: Sequence[Figure], framing: str, size: tuple[int, int], shot: Shot
 ) -> Camera:
     if not figures:
