@@ -1,5 +1,5 @@
 """`python -m benchmarks.views [--people 400] [--out FILE] [--work FOLDER]`: how much of a made-up adult's measures can
-be read from V photos from all sides. It prints the tables of `results/views.md`.
+be read from V photos from all sides. It prints tables of R².
 
 What is seen of a person is kept in `work`, one file per person, so that an interrupted run continues.
 """
