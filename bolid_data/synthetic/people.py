@@ -13,9 +13,11 @@ Colour = tuple[float, float, float]
 """sRGB, 0 to 1."""
 
 STATURE = {"man": (1.755, 0.071), "woman": (1.622, 0.066)}
-"""Metres, mean and standard deviation: adults of Europe and North America, as NCD-RisC and NHANES publish them."""
+"""Metres, mean and standard deviation, chosen near measured adults of the United States and of England; without the
+differences between generations. `benchmarks/results/synthetic_population.md` compares and cites."""
 BMI = {"man": (25.6, 0.155), "woman": (24.8, 0.185)}
-"""kg/m²: median, and standard deviation of the logarithm, of the same adults rounded down towards the world's mean."""
+"""kg/m²: median, and standard deviation of the logarithm, chosen between the world's adults and England's: slimmer and
+less varied than adults of the United States."""
 BMI_RANGE = (17.5, 42.0)
 _HEAVIEST = 1.4  # of the phenotype weight, whose own range ends below the BMI of many adults
 _STATURE_SPREAD = 2.5  # standard deviations; farther out bodies are drawn again
@@ -115,7 +117,7 @@ def _skin(rng: np.random.Generator) -> Colour:
 
 
 def _phenotypes(rng: np.random.Generator, sex: str, years: float) -> dict[str, float]:
-    """Phenotypes of an adult of this sex and age, with stature and BMI from published distributions.
+    """Phenotypes of an adult of this sex and age, with stature and BMI from the distributions above.
 
     Muscle and proportions follow anny's Beta distributions by age, calibrated to WHO data; height and weight are then
     solved for, because anny's own give adults too thin and too widely spread in stature.
