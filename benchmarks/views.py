@@ -57,7 +57,7 @@ def _kept(people: int, work: Path) -> list[dict[str, np.ndarray]]:
         path = work / f"{index:05d}.npz"
         if not path.exists():
             partial = path.with_suffix(".part.npz")
-            np.savez_compressed(partial, **_photographed(index, pose))
+            np.savez_compressed(partial, **_photographed(index, pose))  # type: ignore[arg-type]  # numpy names its options
             partial.rename(path)
         kept.append(dict(np.load(path)))
     return kept
@@ -65,7 +65,7 @@ def _kept(people: int, work: Path) -> list[dict[str, np.ndarray]]:
 
 def _photographed(index: int, pose: PoseMeasurer) -> dict[str, np.ndarray]:
     person = draw_person(_SEED, index)
-    rows = []
+    rows: list[dict[str, np.ndarray]] = []
     for number in range(_PHOTOS):
         seed = (_SEED, index, number)
         yaw = float(np.random.default_rng((*seed, 1)).uniform(-180, 180))
@@ -78,7 +78,7 @@ def _photographed(index: int, pose: PoseMeasurer) -> dict[str, np.ndarray]:
                 "detected": np.array(best["keypoints"], np.float32),
                 "true": truth.people[0].keypoints,
                 "mask": truth.mask,
-                "yaw": np.float32(truth.people[0].yaw),
+                "yaw": np.array(truth.people[0].yaw, np.float32),
                 "framing": np.array(truth.framing),
             }
         )
