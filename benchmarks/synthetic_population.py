@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.view_features import of_joints, of_mask
 from bolid_data.synthetic.people import Person, draw_person
 from bolid_data.synthetic.photo import Photo, photo
 from bolid_data.synthetic.pieces import SURFACES
@@ -32,7 +33,7 @@ class Row:
     bmi: float
     colours: np.ndarray
     words: frozenset[str]
-    outline: np.ndarray
+    body: np.ndarray  # what the joints and the silhouette tell
 
 
 def main(people: int, photos: int, out: Path | None) -> None:
@@ -73,7 +74,7 @@ def _row(index: int) -> Row:
         bmi=person.measures.bmi,
         colours=np.concatenate([*_colours(taken)]),
         words=frozenset(f"{name} {word}" for name, word in words.items() if name not in _UNSAID),
-        outline=_outline(taken),
+        body=_body(taken),
     )
 
 
@@ -86,13 +87,10 @@ def _colours(taken: Photo) -> Iterator[np.ndarray]:
         yield pixels.sum(0) / max(len(pixels), 1)
 
 
-def _outline(taken: Photo) -> np.ndarray:
-    """What does tell the body, to see that the test can: how wide the person is, row by row from the head down."""
-    mask = taken.truth.mask
-    rows = np.flatnonzero(mask.any(1))
-    widths = mask[rows[0] : rows[-1] + 1].sum(1)
-    places = np.linspace(0, len(widths) - 1, 12)
-    return np.interp(places, np.arange(len(widths)), widths) / len(widths)
+def _body(taken: Photo) -> np.ndarray:
+    """What does tell the body, to see that the test can: visible joints, and widths of the silhouette between them."""
+    joints = taken.truth.people[0].keypoints
+    return np.concatenate([of_joints(joints), of_mask(joints, taken.truth.mask)])
 
 
 def _leaks(rows: list[Row]) -> list[str]:
@@ -102,7 +100,7 @@ def _leaks(rows: list[Row]) -> list[str]:
         "words: garments, colours, pose, side, framing, place": np.array(
             [[word in row.words for word in vocabulary] for row in rows], float
         ),
-        "for comparison, the silhouette": np.array([row.outline for row in rows]),
+        "for comparison, joints and silhouette": np.array([row.body for row in rows]),
     }
     sex = np.array([row.sex for row in rows])
     lines = [f"| from one of {len(rows)} photos of as many people | BMI | stature |", "| --- | --- | --- |"]
