@@ -39,7 +39,8 @@ def test_runs_are_gathered_measured_and_drawn(tmp_path: Path, monkeypatch: pytes
     train_all({names[0]: runs[names[0]]}, tmp_path)
     committed = shutil.move(tmp_path / "runs", tmp_path / "committed")
     work = gather(tmp_path, names, committed)
-    assert [file.name for file in (tmp_path / "runs").glob("[!.]*")] == [names[1]], "the other one was not trained again"
+    trained = [file.name for file in (tmp_path / "runs").glob("[!.]*")]
+    assert trained == [names[1]], "the other one was not trained again"
     assert [adapter.read(work / "runs" / name).method for name in names] == ["ip-adapter", "instantid"]
     measure(tmp_path, work)
     rows = json.loads((tmp_path / "evaluation" / "table.json").read_text())

@@ -9,6 +9,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from bolid_data.errors import BolidError
 from bolid_data.manifest import Train
 from bolid_data.progress import note
 from bolid_train.data.batch import Batch
@@ -16,13 +17,27 @@ from bolid_train.diffusion.base import Base
 from bolid_train.methods.branched import BranchedMethod
 from bolid_train.methods.ip_adapter.face_id import FaceIdBranch
 from bolid_train.methods.ip_adapter.face_id_plus import FaceIdPlusBranch, embedding_rows, joined
-from bolid_train.methods.ip_adapter.settings import Settings
+from bolid_train.methods.ip_adapter.settings import Layout, Settings
 from bolid_train.methods.layers.branches import Branches
-from bolid_train.methods.layers.projections import FaceProjection, FullProjection
+from bolid_train.methods.layers.projections import (
+    EmbeddingProjection,
+    FacePlusProjection,
+    FaceProjection,
+    FullProjection,
+    projection_like,
+)
+from bolid_train.methods.layers.public import read_ip_adapter
 from bolid_train.methods.layers.resampler import PerceiverSize, Resampler
 from bolid_train.methods.spec import Shapes
 
 _QUERIES = 16
+_LAYOUTS: dict[type[nn.Module], Layout] = {
+    EmbeddingProjection: "plain",
+    Resampler: "plus",
+    FullProjection: "full-face",
+    FaceProjection: "face-id",
+    FacePlusProjection: "face-id-plus",
+}
 _FEATURES = {"plain": "image_embeds", "face-id": "face_embeds"}
 
 
@@ -58,7 +73,12 @@ class IpAdapter(BranchedMethod):
         return Branches(unet, self.widths, self._zero_tokens, projections)
 
     def load_public(self, path: Path) -> None:
-        super().load_public(path)
+        try:
+            super().load_public(path)
+        except BolidError as error:
+            if (layout := _layout_of(path)) in (None, self._layout):
+                raise
+            raise BolidError(f'{error}; it is of another layout: set [train.ip-adapter] layout = "{layout}"') from error
         if self._face:
             note(f"{path}: the published FaceID files are for non-commercial use only")
         self._stand_in()
@@ -79,6 +99,19 @@ class IpAdapter(BranchedMethod):
             width = states.shape[1]
             states = torch.cat([states.new_zeros(embedding_rows(self._face, width), width), states])
         self.branches.stand_in("ref", states)
+
+
+def _layout_of(path: Path) -> Layout | None:
+    """The layout of a published file; None for a file of none."""
+    prefix = "image_proj."
+    try:
+        tensors = read_ip_adapter(path)
+        projection = projection_like(
+            {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}, path
+        )
+    except BolidError:
+        return None
+    return _LAYOUTS[type(projection)]
 
 
 @torch.no_grad()

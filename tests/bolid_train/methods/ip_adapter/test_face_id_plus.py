@@ -131,6 +131,16 @@ def test_a_file_for_other_models_is_refused(sizes: dict[str, int], message: str,
         _installed(drawn_unet()).load_public(tmp_path / "file.bin")
 
 
+def test_for_another_layout_the_error_says_which_the_file_has(tmp_path: Path) -> None:
+    _write(tmp_path / "file.bin")
+    table = {"layout": "face-id", "face_encoder": "glintr100.onnx"}
+    settings = train_model().model_validate({"method": "ip-adapter", "ip-adapter": table})
+    method = IpAdapter(settings, {"face_embeds": (FACE,)})
+    method.install(drawn_unet(), Base.at("random", small_base()))
+    with pytest.raises(BolidError, match=r'it has image_proj\.perceiver.*set .* layout = "face-id-plus"$'):
+        method.load_public(tmp_path / "file.bin")
+
+
 def test_a_published_file_generates_by_a_face(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset / "shards", tmp_path / "shards")
     _write(tmp_path / "faceid-plusv2.bin")
