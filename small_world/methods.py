@@ -11,6 +11,7 @@ The test sets stay closed: the tuning of a method may look at what this measures
 import argparse
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,14 @@ def gather(data: Path, names: Sequence[str], committed: Path = ADAPTERS) -> Path
     return work
 
 
-def measure(data: Path, work: Path, people: int | None = None) -> dict[str, Any]:
+def measure(data: Path, work: Path) -> dict[str, Any]:
     """What `bolid evaluate` measures of the runs in `work`, with the small Lightning."""
-    return evaluate(load(MANIFEST), data, (), SPLIT, _VIEWS, people, runs_in=work / "runs")
+    return evaluate(load(MANIFEST), data, (), SPLIT, _VIEWS, runs_in=work / "runs")
 
 
 def draw(data: Path, work: Path, names: Sequence[str], path: Path, people: Sequence[int] = _DRAWN) -> None:
-    """Draws some validation people, with the photo that methods get, by all runs: a row for each prompt of
-    `bolid evaluate`, whose images are those of `bolid generate`."""
+    """Draws validation people, with the photo that methods get, by all runs, of which the first is an IP-Adapter's: a row
+    for each prompt of `bolid evaluate`, with images by `bolid generate`."""
     loaded, shards = load(MANIFEST), ShardDataset(data / "shards")
     cases = choose_cases(usable_people(shards, loaded.train, SPLIT), loaded.seed, max(_VIEWS), PROMPTS)
     rows: list[list[Tile]] = []
@@ -74,12 +75,13 @@ def draw(data: Path, work: Path, names: Sequence[str], path: Path, people: Seque
         shards.photo(case.reference).save(photo)
         for prompt, seed in zip(case.prompts, case.seeds, strict=True):
             row: list[Tile] = [(shards.photo(case.reference), prompt.caption)]
-            for run in ("base", *names):
-                # At scale 0, every run's image is the base's.
-                scales = {"run": names[0], "scale_ref": 0.0} if run == "base" else {"run": run}
-                options = {"photos": [photo], "seed": seed, "lightning": SMALL_LIGHTNING}
-                generate(work, loaded, Request(prompt.caption, out, **options, **scales))
-                row.append((Image.open(out).convert("RGB"), ""))
+            asked = Request(prompt.caption, out, photos=[photo], seed=seed, lightning=SMALL_LIGHTNING)
+            # At scale 0, an IP-Adapter's image is the base's.
+            of_base = replace(asked, run=names[0], scale_ref=0.0)
+            for request in (of_base, *(replace(asked, run=name) for name in names)):
+                generate(work, loaded, request)
+                with Image.open(out) as image:
+                    row.append((image.convert("RGB"), ""))
             rows.append(row)
     titles = ["reference", "base", *(name.removesuffix(f"-seed{SEEDS[0]}") for name in names)]
     write_grid(titles, rows, path)
