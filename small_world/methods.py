@@ -65,8 +65,8 @@ def measure(data: Path, work: Path) -> dict[str, Any]:
 
 
 def draw(data: Path, work: Path, names: Sequence[str], path: Path, people: Sequence[int] = _DRAWN) -> None:
-    """Draws validation people, with the photo that methods get, by all runs, of which the first is an IP-Adapter's: a row
-    for each prompt of `bolid evaluate`, with images by `bolid generate`."""
+    """Draws validation people, with the photo that methods get, by all runs, of which the first is an IP-Adapter's: a
+    row for each prompt of `bolid evaluate`, with images by `bolid generate`."""
     loaded, shards = load(MANIFEST), ShardDataset(data / "shards")
     cases = choose_cases(usable_people(shards, loaded.train, SPLIT), loaded.seed, max(_VIEWS), PROMPTS)
     rows: list[list[Tile]] = []
