@@ -84,19 +84,21 @@ def draw(data: Path, work: Path, names: Sequence[str], path: Path, people: Seque
                     row.append((image.convert("RGB"), ""))
             rows.append(row)
     titles = ["reference", "base", *(name.removesuffix(f"-seed{SEEDS[0]}") for name in names)]
-    write_grid(titles, rows, path)
+    write_grid(titles, rows, work / "grid.png")
+    with Image.open(work / "grid.png") as grid:
+        grid.convert("RGB").save(path, quality=85)
 
 
 def main() -> None:
     """The command; prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
-    parser.add_argument("--picture", type=Path, help="the PNG to draw (default: methods/people.png among the data)")
+    parser.add_argument("--picture", type=Path, help="the picture to draw (default: methods/people.jpg among the data)")
     arguments = parser.parse_args()
     try:
         work = gather(arguments.data, COMPARED)
         found = measure(arguments.data, work)
-        draw(arguments.data, work, COMPARED, arguments.picture or work / "people.png")
+        draw(arguments.data, work, COMPARED, arguments.picture or work / "people.jpg")
     except BolidError as error:
         parser.exit(error.exit_code, f"bolid: error: {error}\n")
     print((Path(found["folder"]) / "table.md").read_text(encoding="utf-8"))
