@@ -44,7 +44,7 @@ def rows(work: Path) -> list[Row]:
         shards, people = _people(work)
         base = Base.resolve(loaded.train, loaded.folder)
         settings = loaded.train
-        features = [*base_features(settings), *resolve(settings.method).make_features(settings)]
+        features = [*base_features(settings), *resolve(settings.method).make_features(settings, loaded.folder)]
         cache = FeatureCache(work / "features", base, settings, features)
         cache.fill(shards, people, pick_device())
         training = Training(loaded, cache, people, 1000, make_accelerator(settings))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bolid_data import hub, model_files
 from bolid_data.errors import BolidError, UsageError
@@ -254,18 +254,40 @@ def file(name: str, files: Sequence[str], relative_to: Path | None = None) -> Pa
     return path
 
 
-def single_file(name: str, relative_to: Path, what: str, wanted: str) -> Path:
+def single_file(name: str, relative_to: Path, what: str, wanted: str, beside: Sequence[str] = ()) -> Path:
     """A file of weights by name: a local file (relative to `relative_to`), or `owner/repository/path` on the hub.
 
+    Args:
+        beside: paths of files that it needs, relative to its folder.
+
     Raises UsageError for any other name, in which `what` is called for and `wanted` may be named; BolidError for a hub
-    file that is unavailable.
+    file that is unavailable, and for a file without those beside it.
     """
-    if (relative_to / name).is_file():
-        return relative_to / name
-    parts = name.split("/", 2)
-    if len(parts) < 3 or not all(parts) or parts[0] in (".", ".."):
-        raise UsageError(f"{what} '{name}': no such file (looked for {relative_to / name}); name {wanted}")
-    return file("/".join(parts[:2]), [parts[2]], relative_to)
+    path = relative_to / name
+    if not path.is_file():
+        parts = name.split("/", 2)
+        if len(parts) < 3 or not all(parts) or parts[0] in (".", ".."):
+            raise UsageError(f"{what} '{name}': no such file (looked for {path}); name {wanted}")
+        repository, inner = "/".join(parts[:2]), parts[2]
+        path = file(repository, [inner], relative_to)
+        if hub.commit_of(path) and _lacking(path, beside):
+            path = _with_files(repository, inner, beside)
+    if lacking := _lacking(path, beside):
+        raise BolidError(f"{what} '{name}': {path.parent} lacks {_listed(lacking)}; they belong beside {path.name}")
+    return path
+
+
+def _lacking(path: Path, beside: Sequence[str]) -> list[str]:
+    return [name for name in beside if not (path.parent / name).is_file()]
+
+
+def _with_files(repository: str, inner: str, beside: Sequence[str]) -> Path:
+    """A file of a hub repository, downloaded with those beside it, and so of the same commit as they are."""
+    files = [inner, *((PurePosixPath(inner).parent / name).as_posix() for name in beside)]
+    try:
+        return hub.download_files(repository, files) / inner
+    except Exception as error:  # the hub's library passes on the errors of its HTTP library
+        raise _unavailable(repository, error, files) from error
 
 
 def folder_sha256(path: Path) -> str:

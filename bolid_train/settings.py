@@ -29,6 +29,9 @@ class MethodSettings(Section):
     inherited: ClassVar[tuple[str, ...]] = ()
     """Keys that a run takes from the run that it starts from."""
 
+    beside_public_file: ClassVar[tuple[str, ...]] = ()
+    """Files that the published file needs, by their paths from its folder."""
+
     @property
     def public_file(self) -> str | None:
         """The published file that a run starts from, if any."""

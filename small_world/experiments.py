@@ -1,7 +1,7 @@
 """Runs that are compared on the small world: `python -m small_world.experiments NAME… --data data/small-world`.
 
-All are by manifests/small-world.toml but for what stands here; none given trains every method with every seed, and no
-ablation. With `--lora val` LoRAs are trained instead, of people of that split and on the very photos that
+All are by manifests/small-world.toml but for what stands here; none given trains every method of the table with every
+seed, and nothing else. With `--lora val` LoRAs are trained instead, of people of that split and on the very photos that
 `bolid evaluate` gives to the other methods. Runs that are finished are left alone, and one that was stopped goes on.
 """
 
@@ -53,6 +53,13 @@ L_CLIP) come second, when pictures are good enough for keypoints to be found on 
 
 COMPARED = [f"{name}-seed{seed}" for name in ("ip-adapter", "ip-adapter-views", "bolid") for seed in SEEDS]
 """The runs that the table is of, beside LoRAs."""
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "ip-adapter-plus": {"method": "ip-adapter", "ip_adapter.layout": "plus", **_BOTH},
+    "instantid": {"method": "instantid", **_BOTH},
+    "photomaker": {"method": "photomaker", **_BOTH},
+}
+"""Other published methods, given bodies, at the first seed: small_world/methods.py compares them with those above."""
 
 _BLIND: dict[str, Any] = {"image_encoder": None}
 _BLIND_START = _BLIND | {"start": "bolid-diffusion-blind"}
@@ -116,6 +123,7 @@ class Experiment:
 
 RUNS = {
     **{f"{name}-seed{seed}": Experiment(METHODS[name], seed) for seed in SEEDS for name in METHODS},
+    **{f"{name}-seed{SEEDS[0]}": Experiment(settings) for name, settings in PUBLISHED.items()},
     **{name: Experiment(settings) for name, settings in ABLATIONS.items()},
 }
 """Run → what it is, each after the one that it starts from."""
@@ -169,7 +177,8 @@ def main() -> None:
         "--lora", metavar="SPLIT", help="LoRAs of people of this split, and of the runs only those named"
     )
     arguments = parser.parse_args()
-    names = arguments.names or ([] if arguments.lora else [name for name in RUNS if name not in ABLATIONS])
+    of_table = [f"{name}-seed{seed}" for seed in SEEDS for name in METHODS]
+    names = arguments.names or ([] if arguments.lora else of_table)
     try:
         train_all({name: RUNS[name] for name in names}, arguments.data)
         if arguments.lora:

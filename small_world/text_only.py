@@ -90,7 +90,7 @@ def main() -> None:
     pipeline = InferencePipeline.from_run(folder, adapter.read(folder), MANIFEST.parent, lightning_file=LIGHTNING)
     assert isinstance(pipeline.method, Bolid)
     settings = pipeline.settings
-    features = [*base_features(settings), *pipeline.spec.make_features(settings)]
+    features = [*base_features(settings), *pipeline.features]
     cache = FeatureCache(arguments.data / "features", Base.resolve(settings, MANIFEST.parent), settings, features)
     spread = diversity(pipeline.method, cache, ShardDataset(arguments.data / "shards"), 4 * arguments.samples)
     print(json.dumps({**sizes(pipeline, arguments.samples), "spread of proportions": spread}, indent=2))

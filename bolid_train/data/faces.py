@@ -34,11 +34,12 @@ def five_points(keypoints: np.ndarray | Keypoints, min_confidence: float) -> np.
     return np.concatenate([known, np.stack([mouth.real, mouth.imag], axis=1)])
 
 
-def aligned_face(photo: Image.Image, points: np.ndarray) -> Image.Image:
-    """The face turned, scaled and cropped to `SIDE`, so that its five points (5, 2) come close to ArcFace's."""
-    scale, offset = _similarity(points, _TEMPLATE)
+def aligned_face(photo: Image.Image, points: np.ndarray, side: int = SIDE) -> Image.Image:
+    """The face turned, scaled and cropped to a square of `side` pixels, so that its five points (5, 2) come close to
+    ArcFace's."""
+    scale, offset = _similarity(points, _TEMPLATE * side / SIDE)
     matrix = np.array([[scale.real, -scale.imag, offset.real], [scale.imag, scale.real, offset.imag]])
-    return Image.fromarray(cv2.warpAffine(np.asarray(photo), matrix, (SIDE, SIDE)))
+    return Image.fromarray(cv2.warpAffine(np.asarray(photo), matrix, (side, side)))
 
 
 def _similarity(start: np.ndarray, end: np.ndarray) -> tuple[complex, complex]:

@@ -34,7 +34,7 @@ class EvaluationFeatures:
 
     def of_run(self, run: FinishedRun) -> FeatureCache:
         settings = run.settings.model_copy(update={"buckets": self._settings.buckets})
-        features = [*base_features(settings), *run.spec.make_features(settings)]
+        features = [*base_features(settings), *run.spec.make_features(settings, self._relative_to)]
         return self._fill(FeatureCache(self._root, Base.resolve(settings, self._relative_to), settings, features))
 
     def _fill(self, cache: FeatureCache) -> FeatureCache:

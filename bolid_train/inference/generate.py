@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from bolid_data.atomic_io import atomic_write
 from bolid_data.errors import UsageError
 from bolid_data.manifest import Manifest
 from bolid_data.progress import note
+from bolid_data.words import counted, named
 from bolid_train.data.buckets import Size
+from bolid_train.data.features.face import FaceEmbedding
 from bolid_train.diffusion import lightning
 from bolid_train.diffusion.base import pick_device
 from bolid_train.inference.boxes import parse_box
@@ -91,6 +94,7 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
 
     metadata = _metadata(request, run_adapter, name, body, spec)
     pipeline = InferencePipeline.from_run(folder, run_adapter, manifest.folder, request.base, lightning_file)
+    _note_photos_without_face(pipeline, people)
     scales = {"ref": metadata["scale_ref"], "body": metadata["scale_body"]}
     scales = {**spec.default_scales, **scales, **request.scales}
     has_own_pose = "pose" in spec.conditions and not pose
@@ -114,6 +118,17 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
         written.append(str(out))
     summary = {"out": str(request.out), "pictures": written, "width": size[0], "height": size[1], "photos": photos}
     return summary | metadata
+
+
+def _note_photos_without_face(pipeline: InferencePipeline, people: Sequence[Person]) -> None:
+    """Says which photos a method that reads faces leaves out."""
+    readers = [feature for feature in pipeline.features if isinstance(feature, FaceEmbedding)]
+    for reader, person in product(readers, people):
+        without = [str(photo.path) for photo in person.photos if not reader.finds_face(photo.keypoints)]
+        if without:
+            others = len(person.photos) - len(without)
+            used = f"only {counted(others, 'other photo')} used" if others else "the image is made as without photos"
+            note(f"generate: no face, with both eyes and the nose, is found on {named(without)}; {used}")
 
 
 def _pose(pose: Path, size: Size, detect: Callable[[Sequence[Path]], list[ReferencePhoto]]) -> ReferencePhoto:

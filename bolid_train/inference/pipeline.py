@@ -14,7 +14,7 @@ from bolid_data.manifest import Train
 from bolid_train.data.batch import Batch
 from bolid_train.data.buckets import Size
 from bolid_train.data.crops import time_ids
-from bolid_train.data.features.batches import make_views
+from bolid_train.data.features.batches import make_views, mean_of_photos
 from bolid_train.data.features.feature import Feature, Photo, Tensors
 from bolid_train.data.features.prompt import shorten
 from bolid_train.data.features.views import fractions
@@ -55,6 +55,7 @@ class InferencePipeline:
     spec: MethodSpec
     settings: Train
     base: Base
+    features: Sequence[Feature]  # that the method reads
 
     @classmethod
     def from_run(
@@ -82,13 +83,13 @@ class InferencePipeline:
         pipe = used.pipeline(pick_device(), generation_precision(pick_device()))
         if lightning_file:
             lightning.load(pipe, lightning_file)
-        method = spec.make(settings, used)
+        method = spec.make(settings, used, relative_to)
         method.install(pipe.unet, used)
         method.load(folder)
         method.freeze()
         for name, weight in spec.default_scales.items():
             method.scale(name, weight)
-        return cls(pipe, method, spec, settings, used)
+        return cls(pipe, method, spec, settings, used, spec.make_features(settings, relative_to))
 
     @torch.inference_mode()
     def batch(
@@ -119,7 +120,7 @@ class InferencePipeline:
         keypoints = fractions(pose.keypoints, pose.photo.size) if pose else torch.zeros(17, 3)
         target = Photo(Image.new("RGB", size), pose.keypoints if pose else (), prompt)
         features: Tensors = {}
-        for feature in self.spec.make_features(self.settings):
+        for feature in self.features:
             features |= self._encode(feature, people, target)
         batch = Batch(
             latents=torch.zeros(rows, self.base.latent_channels, height, width),
@@ -149,7 +150,7 @@ class InferencePipeline:
             zeros = torch.zeros(1, *shapes[name], device=self.pipe.device)
             stacked = [torch.stack([one[name].float() for one in row]) if row else zeros for row in rows]
             if feature.role == "reference":
-                stacked = [values.mean(dim=0, keepdim=True) for values in stacked]
+                stacked = [mean_of_photos(values)[None] for values in stacked]
             columns[name] = pad_sequence(stacked, batch_first=True)
         return {name: values[:, 0] for name, values in columns.items()} if feature.role == "reference" else columns
 

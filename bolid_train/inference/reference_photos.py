@@ -25,6 +25,7 @@ class ReferencePhoto:
 
     photo: Image.Image
     keypoints: Keypoints
+    path: Path | None = None  # where it was read from
 
     @property
     def width(self) -> int:
@@ -76,7 +77,7 @@ def detect_people(
         threshold = settings.min_keypoint_confidence
         if not visible(points, photo.height, photo.width, threshold, settings.keypoints).any():
             raise BolidError(f"{path}: the person in it shows no visible keypoint; give a photo that shows the body")
-        reference_photos.append(ReferencePhoto(photo, keypoints))
+        reference_photos.append(ReferencePhoto(photo, keypoints, path))
     return reference_photos
 
 

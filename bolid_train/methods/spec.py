@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bolid_data.errors import UsageError
@@ -24,8 +25,9 @@ class MethodSpec:
     build: Callable[[Train, Shapes], Method]
     settings: type[MethodSettings] = MethodSettings
     """The model of `[train.<name>]`; in `settings.py` of the package, if the method has settings."""
-    features: tuple[Callable[[Train], Feature | None], ...] = ()
-    """What it reads of photos, besides the target's latents, keypoints and prompt; None: nothing, by these settings."""
+    features: tuple[Callable[[Train, Path], Feature | None], ...] = ()
+    """What it reads of photos, besides the target's latents, keypoints and prompt; None: nothing, by these settings.
+    The second argument is the folder to which paths in the settings are relative."""
     conditions: tuple[str, ...] = ("text",)
     """What it conditions the UNet on: each is dropped in some rows of training, and left out of guidance's negative
     half. `pose`: it reads the target's keypoints, which `bolid generate` then takes from `--pose`."""
@@ -57,14 +59,15 @@ class MethodSpec:
         """The one person that it is trained on, if it is."""
         return self.subject(self.settings.of(train)) if self.subject else None
 
-    def make_features(self, train: Train) -> list[Feature]:
-        made = (make(train) for make in self.features)
+    def make_features(self, train: Train, relative_to: Path = Path()) -> list[Feature]:
+        """`relative_to`: the folder to which paths in the settings are relative."""
+        made = (make(train, relative_to) for make in self.features)
         return [feature for feature in made if feature]
 
-    def make(self, train: Train, base: Base) -> Method:
-        """The method, for features of `base`."""
-        shapes = {name: shape for make in self.make_features(train) for name, shape in make.shapes(base).items()}
-        return self.build(train, shapes)
+    def make(self, train: Train, base: Base, relative_to: Path = Path()) -> Method:
+        """The method, for features of `base`. `relative_to`: as for `make_features`."""
+        features = self.make_features(train, relative_to)
+        return self.build(train, {name: shape for made in features for name, shape in made.shapes(base).items()})
 
     def portable_settings(self, train: Train) -> dict[str, Any]:
         """`[train]` as a finished run keeps it: without the tables of other methods, and without who was trained on."""

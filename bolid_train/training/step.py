@@ -57,11 +57,13 @@ class Training:
         denoiser = Denoiser.from_settings(cache.base, settings, accelerator.device, manifest.folder)
         self.denoiser, self.unet = denoiser, denoiser.unet
         spec = registry.resolve(settings.method)
-        self.method, self.guided_conditions = spec.make(settings, cache.base), spec.guided_conditions
+        self.method, self.guided_conditions = spec.make(settings, cache.base, manifest.folder), spec.guided_conditions
         self.method.install(self.unet, cache.base)
-        if public := spec.settings.of(settings).public_file:
+        table = spec.settings.of(settings)
+        if public := table.public_file:
             wanted = "a file, or owner/repository/file on the hub"
-            self.method.load_public(weights.single_file(public, manifest.folder, "published file", wanted))
+            beside = table.beside_public_file
+            self.method.load_public(weights.single_file(public, manifest.folder, "published file", wanted, beside))
         images = ImageLosses.from_settings(cache.base, settings, accelerator.device, manifest.folder)
         batch_size = settings.batch_size * settings.gradient_accumulation * accelerator.num_processes
         self.sampler = PersonSampler(people, batch_size, settings.views, manifest.seed, cache.size_of)
@@ -140,7 +142,7 @@ class Training:
 
 def training_features(settings: Train, relative_to: Path) -> list[Feature]:
     """All that training reads of photos. `relative_to`: the folder to which paths in the settings are relative."""
-    of_method = registry.resolve(settings.method).make_features(settings)
+    of_method = registry.resolve(settings.method).make_features(settings, relative_to)
     return [*base_features(settings), *of_method, *image_features(settings, relative_to)]
 
 

@@ -76,7 +76,7 @@ def train(
         cached = cache.fill(shards, people_to_validate | all_people, accelerator.device, accelerator)
         people, people_to_validate = (_intersection(selected, cached) for selected in (people, people_to_validate))
         training = Training(manifest, cache, people, total, accelerator)
-        prompts = encode_prompts(settings.prompts, base, settings, accelerator.device) if main else []
+        prompts = encode_prompts(settings.prompts, base, settings, accelerator.device, manifest.folder) if main else []
         held_out = people_to_validate if people_to_validate.keys().isdisjoint(people) else {}
         validation = Validation(training, state, people_to_validate, held_out, prompts)
         trained_on = _trained_on(shards, people)

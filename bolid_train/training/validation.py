@@ -39,13 +39,15 @@ class ValidationPrompt:
 
 
 @torch.inference_mode()
-def encode_prompts(prompts: Sequence[str], base: Base, settings: Train, device: torch.device) -> list[ValidationPrompt]:
+def encode_prompts(
+    prompts: Sequence[str], base: Base, settings: Train, device: torch.device, relative_to: Path
+) -> list[ValidationPrompt]:
     """Encodes the prompts with the base's text encoders, which are loaded only if there are any, and as the method
-    reads captions besides."""
+    reads captions besides. `relative_to`: the folder to which paths in the settings are relative."""
     if not prompts:
         return []
     pipe = base.pipeline(device, encoding_precision(settings, device), unet=None, vae=None)
-    of_method = registry.resolve(settings.method).make_features(settings)
+    of_method = registry.resolve(settings.method).make_features(settings, relative_to)
     features = [Prompt(settings), *(feature for feature in of_method if feature.inputs == Prompt.inputs)]
     photos = [Photo(NO_PHOTO, (), prompt) for prompt in prompts]
     encoded: list[Tensors] = [{} for _ in prompts]

@@ -54,6 +54,14 @@ def face_shapes(features: int, hidden: int, text: int) -> dict[str, tuple[int, .
     }  # fmt: skip
 
 
+def face_plus_shapes(features: int, hidden: int, clip: int, text: int, inner: int) -> dict[str, tuple[int, ...]]:
+    """Of `image_proj` in FaceID Plus; `clip`: the width of CLIP's states; `inner`: heads times 64."""
+    perceiver = resampler_shapes(clip, text, 0, 4, text, inner)
+    return face_shapes(features, hidden, text) | {
+        f"perceiver_resampler.{name}": shape for name, shape in perceiver.items() if name != "latents"
+    }
+
+
 def branch_shapes(unet: UNet2DConditionModel) -> dict[str, tuple[int, ...]]:
     """Of `ip_adapter`: the layers of cross-attention, by their numbers."""
     text = unet.config.cross_attention_dim

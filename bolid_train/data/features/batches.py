@@ -45,7 +45,7 @@ def make_batch(
     names = _names(cache, "reference")
     if average_references:
         rows = [_stack(cache, list(item.views), names) for item in items]
-        columns |= {name: torch.stack([row[name].float().mean(0) for row in rows]) for name in names}
+        columns |= {name: torch.stack([mean_of_photos(row[name]) for row in rows]) for name in names}
     else:
         columns |= _stack(cache, references, names)
     names = _names(cache, "view")
@@ -82,6 +82,13 @@ def make_views(views: Iterable[Sequence[Posed]], settings: Train) -> Views:
     confidence = [pose_confidence(row, settings.min_keypoint_confidence, settings.keypoints) for row in points]
     located = [in_squares(*row, settings.view_fit) for row in zip(points, sizes, strict=True)]
     return Views(_pad([places for places, _ in located]), _pad([sides for _, sides in located], 1.0), _pad(confidence))
+
+
+def mean_of_photos(values: Tensor) -> Tensor:
+    """The mean of what photos (P, …) give, in float32, without those that give zeros, because they show no face."""
+    values = values.float()
+    given = values.flatten(1).any(dim=1)
+    return values[given].mean(0) if given.any() else values[0]
 
 
 def without_photos(batch: Batch, features: Iterable[Feature]) -> Batch:

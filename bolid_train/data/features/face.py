@@ -9,14 +9,17 @@ import numpy as np
 import openvino
 import torch
 from diffusers import StableDiffusionXLPipeline
+from PIL import Image
 from torch import Tensor
 
 from bolid_data import weights
 from bolid_data.errors import BolidError
 from bolid_data.manifest import Train
 from bolid_data.progress import note
+from bolid_train.data.crops import Keypoints
 from bolid_train.data.faces import SIDE, aligned_face, five_points
 from bolid_train.data.features.feature import Feature, FeatureSettings, Photo, Role, Tensors
+from bolid_train.data.features.reference import ReferenceStates
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.precision import FULL, Precision
 
@@ -24,6 +27,8 @@ _LICENCES = {
     "a7933ea5330113b01c9b60351d8f4c33003f145d8470ac5f0e52ee2effe25c60": "AuraFace's glintr100, Apache-2.0",
 }
 """Known recognition networks by sha256."""
+_SIDE_FOR_CLIP = 2 * SIDE
+"""Side in pixels of the aligned face that CLIP is given, as published."""
 
 
 class FaceEmbedding(Feature):
@@ -70,6 +75,10 @@ class FaceEmbedding(Feature):
     def key(self, base: Base, precision: Precision = FULL) -> str:
         return f"{super().key(base, precision)}-{weights.file_sha256(self._file)[:16]}"
 
+    def finds_face(self, keypoints: Keypoints) -> bool:
+        """Whether it gives more than zeros of a photo with these keypoints (17, 3), in pixels."""
+        return five_points(keypoints, self.settings.min_keypoint_confidence) is not None
+
     def encoder(self, pipe: StableDiffusionXLPipeline) -> Callable[[Sequence[Photo]], list[Tensors]]:
         licence = _LICENCES.get(
             weights.file_sha256(self._file),
@@ -96,3 +105,29 @@ class ViewFaceEmbedding(FaceEmbedding):
     name: ClassVar[str] = "view-face-embedding"
     role: ClassVar[Role] = "view"
     dtypes: ClassVar[Mapping[str, torch.dtype]] = {"view_face_embeds": torch.float32}
+
+
+class FaceStates(ReferenceStates):
+    """`image_states` (S, D) of the face, aligned as for a recognition network. Zeros if the photo shows no face."""
+
+    name: ClassVar[str] = "face-states"
+
+    def encoder(self, pipe: StableDiffusionXLPipeline) -> Callable[[Sequence[Photo]], list[Tensors]]:
+        encode, threshold = super().encoder(pipe), self.settings.min_keypoint_confidence
+
+        def encode_faces(photos: Sequence[Photo]) -> list[Tensors]:
+            shown = [five_points(photo.keypoints, threshold) is not None for photo in photos]
+            return [
+                {name: value * shows for name, value in tensors.items()}
+                for tensors, shows in zip(encode(photos), shown, strict=True)
+            ]
+
+        return encode_faces
+
+    def cropped(self, photos: Sequence[Photo]) -> list[Image.Image]:
+        """The faces; the whole photo where there is none."""
+        return [self._aligned(photo) for photo in photos]
+
+    def _aligned(self, photo: Photo) -> Image.Image:
+        points = five_points(photo.keypoints, self.settings.min_keypoint_confidence)
+        return photo.image if points is None else aligned_face(photo.image, points, _SIDE_FOR_CLIP)

@@ -9,17 +9,15 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
 from bolid_data.errors import BolidError
-from bolid_data.paths import regular_file
 from bolid_train.data.faces import five_points
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.pose_image import draw_pose
 from bolid_train.files import read_safetensors, write_json, write_safetensors
 from bolid_train.methods.instantid.face_image import draw_face
+from bolid_train.methods.instantid.settings import CONFIG, FOLDER, WEIGHTS
 from bolid_train.methods.layers.attention import Attention
 from bolid_train.methods.layers.public import refuse_other_tensors
 
-FOLDER = "ControlNetModel"
-_CONFIG, _WEIGHTS = f"{FOLDER}/config.json", f"{FOLDER}/diffusion_pytorch_model.safetensors"
 _IMAGE_CHANNELS = (16, 32, 96, 256)
 """Channels of the layers that shrink the image to the latents; each but the first halves its sides."""
 
@@ -43,19 +41,18 @@ def save(network: ControlNetModel, folder: Path) -> dict[str, str]:
     """Writes it as diffusers does; returns file name → kind."""
     (folder / FOLDER).mkdir(exist_ok=True)
     config = {name: value for name, value in network.config.items() if not name.startswith("_")}
-    write_json({"_class_name": type(network).__name__, **config}, folder / _CONFIG)
-    write_safetensors(network.state_dict(), folder / _WEIGHTS)
-    return {_CONFIG: "controlnet-config", _WEIGHTS: "controlnet"}
+    write_json({"_class_name": type(network).__name__, **config}, folder / CONFIG)
+    write_safetensors(network.state_dict(), folder / WEIGHTS)
+    return {CONFIG: "controlnet-config", WEIGHTS: "controlnet"}
 
 
 @torch.no_grad()
-def load(network: ControlNetModel, folder: Path) -> None:
-    """Takes over the weights in `folder`, in whatever type they are. Raises BolidError if one of its files is missing,
+def load(network: ControlNetModel, weights: Path, config: Path) -> None:
+    """Takes over the weights in a file, in whatever type they are. Raises BolidError if one of the files is missing,
     cannot be read, or is of another network."""
-    path = regular_file(folder, _WEIGHTS)
-    _refuse_other_config(network, regular_file(folder, _CONFIG))
-    stored, own = read_safetensors(path), network.state_dict()
-    refuse_other_tensors(stored, own, path)
+    _refuse_other_config(network, config)
+    stored, own = read_safetensors(weights), network.state_dict()
+    refuse_other_tensors(stored, own, weights)
     for name, value in own.items():
         value.copy_(stored[name])
 

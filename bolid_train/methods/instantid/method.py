@@ -9,19 +9,18 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from bolid_data.manifest import Train
+from bolid_data.paths import regular_file
 from bolid_data.progress import note
 from bolid_train.data.batch import Batch
 from bolid_train.diffusion.base import Base
 from bolid_train.diffusion.unet_inputs import Control, UNetInputs
 from bolid_train.methods.branched import BranchedMethod
 from bolid_train.methods.instantid import identity_net
-from bolid_train.methods.instantid.settings import Settings
+from bolid_train.methods.instantid.settings import CONFIG, FILE, WEIGHTS, Settings
 from bolid_train.methods.layers.branches import Branches
 from bolid_train.methods.layers.public import read_ip_adapter, write_ip_adapter
 from bolid_train.methods.layers.resampler import PerceiverSize, Resampler
 from bolid_train.methods.spec import Shapes
-
-_FILE = "ip-adapter.bin"
 
 
 class InstantId(BranchedMethod):
@@ -98,12 +97,12 @@ class InstantId(BranchedMethod):
 
     def save(self, folder: Path) -> dict[str, str]:
         """Writes the published layout."""
-        write_ip_adapter(self.branches.tensors("body"), folder / _FILE)
-        return {_FILE: "ip-adapter", **identity_net.save(self.identity_net, folder)}
+        write_ip_adapter(self.branches.tensors("body"), folder / FILE)
+        return {FILE: "ip-adapter", **identity_net.save(self.identity_net, folder)}
 
     def load(self, folder: Path) -> None:
-        self.branches.copy("body", read_ip_adapter(folder / _FILE), folder / _FILE)
-        identity_net.load(self.identity_net, folder)
+        self.branches.copy("body", read_ip_adapter(folder / FILE), folder / FILE)
+        identity_net.load(self.identity_net, regular_file(folder, WEIGHTS), regular_file(folder, CONFIG))
 
     def freeze(self) -> None:
         super().freeze()
@@ -115,7 +114,8 @@ class InstantId(BranchedMethod):
         stays as it is."""
         note(f"{path}: if this is InstantX's checkpoint, it is for research purposes only")
         self.branches.load_public("body", path)
-        identity_net.load(self.identity_net, path.parent)
+        # In the hub's cache, files are links that lead out of their folder.
+        identity_net.load(self.identity_net, path.parent / WEIGHTS, path.parent / CONFIG)
 
     def _follow(self, inputs: UNetInputs) -> UNetInputs:
         """The inputs, with IdentityNet's tokens and pooled text made of the UNet's."""

@@ -1,10 +1,15 @@
 """`[train.instantid]`."""
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from bolid_train.settings import BranchSettings
+
+FILE, FOLDER = "ip-adapter.bin", "ControlNetModel"
+"""What the published checkpoint consists of."""
+CONFIG, WEIGHTS = f"{FOLDER}/config.json", f"{FOLDER}/diffusion_pytorch_model.safetensors"
 
 
 class Settings(BranchSettings):
@@ -12,9 +17,11 @@ class Settings(BranchSettings):
 
     fixed: ClassVar[tuple[str, ...]] = ("identity", "queries", "width", "depth")
 
+    beside_public_file: ClassVar[tuple[str, ...]] = (CONFIG, WEIGHTS)
+
     checkpoint: str | None = None
-    """A published `ip-adapter.bin` to start from, with the folder `ControlNetModel` beside it. InstantX's are for
-    research only."""
+    """A published checkpoint to start from: a folder, or a repository on the hub, with `ip-adapter.bin` and the folder
+    `ControlNetModel`; or the path of such an `ip-adapter.bin`. InstantX's is for research only."""
     identity: Literal["body", "face"] = "body"
     """What the tokens are made of and what IdentityNet is shown: the reference photo's CLIP embedding and 17 joints, or
     a face's embedding and its five points, as published."""
@@ -30,7 +37,9 @@ class Settings(BranchSettings):
 
     @property
     def public_file(self) -> str | None:
-        return self.checkpoint
+        if self.checkpoint is None or Path(self.checkpoint).suffix in (".bin", ".safetensors"):
+            return self.checkpoint
+        return f"{self.checkpoint}/{FILE}"
 
     @model_validator(mode="before")
     @classmethod

@@ -1,5 +1,7 @@
 """Method `instantid`: one branch on an identity embedding, and IdentityNet on it and a pose."""
 
+from pathlib import Path
+
 from bolid_data.manifest import Train
 from bolid_train.data.features.face import FaceEmbedding
 from bolid_train.data.features.feature import Feature
@@ -9,9 +11,9 @@ from bolid_train.methods.instantid.settings import Settings
 from bolid_train.methods.spec import MethodSpec
 
 
-def _identity(train: Train) -> Feature:
+def _identity(train: Train, relative_to: Path) -> Feature:
     encoder = Settings.of(train).face_encoder
-    return FaceEmbedding(train, encoder) if encoder else ReferenceEmbedding(train)
+    return FaceEmbedding(train, encoder, relative_to) if encoder else ReferenceEmbedding(train, relative_to)
 
 
 SPEC = MethodSpec(

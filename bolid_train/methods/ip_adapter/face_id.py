@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from bolid_train.methods.layers.branches import Branches
 from bolid_train.methods.layers.low_rank import LowRankLinear, add_low_rank, rank_of
-from bolid_train.methods.layers.projections import FaceProjection
 
 RANK = 128
 """As published."""
@@ -18,9 +17,8 @@ _NAME = "ref"
 class FaceIdBranch(Branches):
     """The branch `ref`, whose weight λ is that of the low-rank layers, too."""
 
-    def __init__(self, unet: UNet2DConditionModel, width: int, zero_tokens: bool) -> None:
-        """`width`: of the face embedding."""
-        projection = FaceProjection(width, unet.config.cross_attention_dim)
+    def __init__(self, unet: UNet2DConditionModel, projection: nn.Module, width: int, zero_tokens: bool) -> None:
+        """`width`: of what the projection takes."""
         super().__init__(unet, {_NAME: width}, zero_tokens, {_NAME: projection})
         self._attentions = [unet.get_submodule(name.removesuffix(".processor")) for name in unet.attn_processors]
         self._low_rank: dict[str, LowRankLinear] = {}

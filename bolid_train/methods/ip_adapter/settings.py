@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from bolid_train.settings import ReferenceSettings
 
-Layout = Literal["plain", "plus", "full-face", "face-id"]
+Layout = Literal["plain", "plus", "full-face", "face-id", "face-id-plus"]
 
 
 class Settings(ReferenceSettings):
@@ -16,10 +16,12 @@ class Settings(ReferenceSettings):
 
     layout: Layout = "plain"
     """Which IP-Adapter: `plain` takes the photo's CLIP embedding; `plus` and `full-face` take CLIP's penultimate hidden
-    states, through a resampler or a token for each; `face-id` takes the embedding of a face, and has low-rank layers.
-    The Plus Face checkpoint is `plus` with `reference = "face"`."""
+    states, through a resampler or a token for each; `face-id` takes the embedding of a face, and has low-rank layers;
+    `face-id-plus` (version 2) takes CLIP's states of the face, too. The Plus Face checkpoint is `plus` with
+    `reference = "face"`."""
     face_encoder: str | None = None
-    """With `layout = "face-id"`: a recognition network in ONNX: a file, or `owner/repository/file` on the hub."""
+    """With the layouts `face-id` and `face-id-plus`: a recognition network in ONNX: a file, or `owner/repository/file`
+    on the hub."""
 
     @model_validator(mode="before")
     @classmethod
@@ -31,6 +33,6 @@ class Settings(ReferenceSettings):
 
     @model_validator(mode="after")
     def _has_face_encoder(self) -> Self:
-        if (self.layout == "face-id") != (self.face_encoder is not None):
-            raise ValueError('layout = "face-id" and face_encoder belong together; set both or neither')
+        if self.layout.startswith("face-id") != (self.face_encoder is not None):
+            raise ValueError('a layout "face-id…" and face_encoder belong together; set both or neither')
         return self

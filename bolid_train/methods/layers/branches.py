@@ -83,15 +83,19 @@ class Branches(MultiIPAdapterImageProjection):
 
     def tokens(self, name: str, embeds: Tensor) -> Tensor:
         """A branch's tokens (B, P, T, D_text), of its embeddings (B, P, D) or features (B, P, S, D)."""
-        projection = self.image_projection_layers[self.names.index(name)]
         photos = embeds.float().flatten(0, 1)
         given = photos.flatten(1).any(dim=1).view(-1, 1, 1)
         if name in self._stand_ins:
             photos = torch.where(given, photos, self._stand_ins[name].to(photos))
-        tokens = projection(photos)
+        tokens = self.project(name, photos)
         if name in self._masked:
             tokens = torch.where(given, tokens, 0)
         return tokens.unflatten(0, embeds.shape[:2])
+
+    def project(self, name: str, photos: Tensor) -> Tensor:
+        """Tokens (N, T, D_text) of embeddings (N, D) or features (N, S, D) by a branch's projection alone."""
+        tokens: Tensor = self.image_projection_layers[self.names.index(name)](photos)
+        return tokens
 
     def stand_in(self, name: str, features: Tensor) -> None:
         """The features (S, D) that a branch takes for a photo that is not given, if its tokens are not to be zeros."""

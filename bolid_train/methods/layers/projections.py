@@ -76,7 +76,7 @@ class FaceProjection(nn.Module):
         return cls(features, width, _tokens(weights["proj.2.weight"].shape[0], width), hidden)
 
     @property
-    def ends(self) -> tuple[int, int]:
+    def ends(self) -> tuple[int, ...]:
         """E and D."""
         return self.proj[0].in_features, self.norm.normalized_shape[0]  # type: ignore[return-value]
 
@@ -103,6 +103,11 @@ class FacePlusProjection(FaceProjection):
         (hidden, features), width = weights["proj.0.weight"].shape, len(weights["norm.weight"])
         tokens = _tokens(weights["proj.2.weight"].shape[0], width)
         return cls(features, PerceiverSize.of(inner, head_dim), tokens, hidden)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """F, D and E."""
+        return (*super().ends, self.perceiver_resampler.size.features)
 
     def forward(  # type: ignore[override]
         self, embeds: Tensor, features: Tensor, shortcut: float | None = None

@@ -1,5 +1,7 @@
 """Method `photomaker`: the person as tokens of the prompt, and a LoRA."""
 
+from pathlib import Path
+
 from bolid_data.manifest import Train
 from bolid_train.data.features.face import ViewFaceEmbedding
 from bolid_train.data.features.feature import Feature
@@ -12,11 +14,13 @@ from bolid_train.methods.photomaker.settings import Settings
 from bolid_train.methods.spec import MethodSpec
 
 
-def _identity(train: Train) -> Feature | None:
+def _identity(train: Train, relative_to: Path) -> Feature | None:
     settings = Settings.of(train)
     if settings.version == 1:
         return None
-    return ViewFaceEmbedding(train, settings.face_encoder) if settings.face_encoder else ViewEmbedding(train)
+    if settings.face_encoder:
+        return ViewFaceEmbedding(train, settings.face_encoder, relative_to)
+    return ViewEmbedding(train, relative_to)
 
 
 SPEC = MethodSpec(

@@ -60,7 +60,7 @@ def _installed(settings: Manifest, folder: Path) -> tuple[Method, FeatureCache, 
 def test_a_prompt_replaces_all_that_the_method_reads_of_a_caption(folder: Path) -> None:
     settings = write_manifest(folder, method="photomaker").train
     base = Base.resolve(settings, folder)
-    encoded = encode_prompts(["a woman", "a wizard img by the sea"], base, settings, CPU)
+    encoded = encode_prompts(["a woman", "a wizard img by the sea"], base, settings, CPU, folder)
     empty = {name: torch.zeros_like(tensor)[None] for name, tensor in encoded[0].tensors.items()}
     embeds = {name: empty.pop(name) for name in ("prompt_embeds", "pooled_prompt_embeds")}
     batch = replace(drawn_batch(rows=1), features=empty, **embeds)

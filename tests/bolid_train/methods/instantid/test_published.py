@@ -29,6 +29,7 @@ from tests.support import published
 from tests.support.drawn_batches import REF_DIM, drawn_batch, drawn_unet, installed, predict
 from tests.support.drawn_shards import write_manifest
 from tests.support.face_encoder import write_face_encoder
+from tests.support.hub import Hub, serve, visit
 from tests.support.sdxl import SDXL
 from tests.support.small_base import small_base
 
@@ -97,8 +98,47 @@ def test_a_strangers_checkpoint_is_refused_with_the_names_of_its_tensors(checkpo
     with pytest.raises(BolidError, match="does not fit this base: attention_head_dim is 8"):
         method.load_public(folder / "ip-adapter.bin")
     config.unlink()
-    with pytest.raises(BolidError, match=r"config\.json: No such file"):
+    with pytest.raises(BolidError, match=r"config\.json: cannot be read .*No such file"):
         method.load_public(folder / "ip-adapter.bin")
+
+
+def _files_below(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("inner", ["", "/ip-adapter.bin"], ids=["repository", "file"])
+def test_it_is_downloaded_with_the_network_beside_it(
+    inner: str, checkpoint: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(dataset / "shards", tmp_path / "shards")
+    files = _files_below(checkpoint.parent)
+    manifest = write_manifest(tmp_path, method="instantid", instantid={"checkpoint": f"somebody/instantid{inner}"})
+    with serve(Hub({"somebody/instantid": {"main": files | {"pytorch_model.bin": b"not needed"}}})) as hub:
+        visit(hub, tmp_path / "home", monkeypatch)
+        train(manifest, tmp_path, steps=0)
+        assert not any("/pytorch_model.bin" in path for path, _ in hub.requests)
+    run = tmp_path / "runs" / "instantid"
+    ours, theirs = read_ip_adapter(run / "ip-adapter.bin"), read_ip_adapter(checkpoint)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_without_the_network_beside_it_is_refused(
+    checkpoint: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(dataset / "shards", tmp_path / "shards")
+    shutil.copy(checkpoint, tmp_path)
+    lacking = (
+        r"lacks ControlNetModel/config\.json, ControlNetModel/diffusion_pytorch_model\.safetensors; they belong "
+        r"beside ip-adapter\.bin"
+    )
+    local = write_manifest(tmp_path, method="instantid", instantid={"checkpoint": str(tmp_path)})
+    with pytest.raises(BolidError, match=lacking):
+        train(local, tmp_path, steps=0, run="local")
+    of_hub = write_manifest(tmp_path, method="instantid", instantid={"checkpoint": "somebody/instantid"})
+    with serve(Hub({"somebody/instantid": {"main": {"ip-adapter.bin": checkpoint.read_bytes()}}})) as hub:
+        visit(hub, tmp_path / "home", monkeypatch)
+        with pytest.raises(BolidError, match=f"'somebody/instantid/ip-adapter.bin': .*{lacking}"):
+            train(of_hub, tmp_path, steps=0, run="hub")
 
 
 def test_a_published_checkpoint_generates_by_a_face(dataset: Path, tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ def test_a_published_file_is_written_again_bit_for_bit(tmp_path: Path) -> None:
     assert torch.equal(predict(unets[0], batch, method.condition(batch)[0]), base)
 
 
+def test_the_embedding_is_normalised_as_published() -> None:
+    batch = _batch()
+    batch.features["face_embeds"][2] = 0
+    [faces], _ = _installed(drawn_unet()).embeddings(batch)
+    torch.testing.assert_close(faces.norm(dim=1), torch.tensor([1.0, 1.0, 0.0]))
+
+
 def test_it_learns_with_its_low_rank_layers() -> None:
     unet = drawn_unet()
     method = _installed(unet)

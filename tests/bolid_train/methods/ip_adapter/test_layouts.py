@@ -126,7 +126,8 @@ def test_a_run_in_the_plus_layout_trains_and_generates(dataset: Path, tmp_path: 
 def test_a_file_of_another_layout_is_refused(given: str, expected: str, tmp_path: Path) -> None:
     _write(given, tmp_path / "published.bin")
     method, _ = installed("ip-adapter", layout=expected)
-    with pytest.raises(BolidError, match=r"published\.bin does not fit .*it lacks image_proj\..*it has image_proj\."):
+    refused = rf'published\.bin does not fit .*it lacks image_proj\..*it has image_proj\..*layout = "{given}"$'
+    with pytest.raises(BolidError, match=refused):
         method.load_public(tmp_path / "published.bin")
     text = _write(given, tmp_path / "narrow.bin", text=16)
     assert text

@@ -167,7 +167,9 @@ def test_at_sdxls_size_names_shapes_and_counts_are_the_published_ones() -> None:
     assert sum(value.numel() for value in encoder.trained(4)) == 288_503_808
 
 
-def test_a_published_checkpoint_generates_by_a_face(dataset: Path, tmp_path: Path) -> None:
+def test_a_published_checkpoint_generates_by_a_face(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(dataset / "shards", tmp_path / "shards")
     file = _write(tmp_path / "photomaker-v2.bin")
     network = write_face_encoder(tmp_path / "face.xml", FACE)
@@ -179,10 +181,20 @@ def test_a_published_checkpoint_generates_by_a_face(dataset: Path, tmp_path: Pat
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs), "nothing was trained"
     photo = tmp_path / "photo.png"
     Image.fromarray(draw_split(replace(HELD_OUT, people=1)).images[0]).save(photo)
+    capsys.readouterr()
     images = []
     for name, scale in (("person", 1.0), ("base", 0.0)):
         out = tmp_path / f"{name}.png"
         request = Request("a person", out, photos=[photo], steps=1, seed=2, scales={"id": scale})
         generate(tmp_path, settings, request)
         images.append(Image.open(out).tobytes())
-    assert images[0] != images[1]
+    assert images[0] != images[1] and "no face" not in capsys.readouterr().err
+    # On a photo whose upper half is missing, no eye is found.
+    image, faceless = Image.open(photo), tmp_path / "faceless.png"
+    image.crop((0, image.height // 2, image.width, image.height)).save(faceless)
+    request = replace(request, out=tmp_path / "faceless_out.png", scales={}, photos=[faceless])
+    generate(tmp_path, settings, request)
+    expected = f"no face, with both eyes and the nose, is found on {faceless}; the image is made as without photos"
+    assert expected in " ".join(capsys.readouterr().err.split())
+    generate(tmp_path, settings, replace(request, photos=[faceless, photo]))
+    assert "only 1 other photo used" in " ".join(capsys.readouterr().err.split())
