@@ -32,10 +32,11 @@ from bolid_data.collect.run import scrape
 from bolid_data.curate.judge import ModelIds, judge
 from bolid_data.curate.judge.verdicts import last_models
 from bolid_data.dataset import Dataset
+from bolid_data.gallery.cast import draw_cast
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
-from bolid_data.gallery.people import draw_people
-from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.records import Measurements, Model
+from bolid_data.synthetic.camera import FRAMINGS
+from bolid_data.synthetic.photo import Shot, photo
 
 PHOTOS, SIZE, SEED, ROUNDS = 300, (1200, 1600), 41, 2
 MANIFEST = """
@@ -61,10 +62,10 @@ def draw(folder: Path) -> Path:
 
 
 def _draw(index: int, folder: Path) -> None:
-    people = draw_people(12, SEED)
+    people = draw_cast(12, SEED)
     count = {0: 0, 1: 2, 2: 2, 3: 3}.get(index % 25, 1)
-    group = tuple(people[(index + i) % 12] for i in range(count))
-    image = draw_photo(Shot(group, list(FRAMINGS)[index % 3], SIZE, (SEED, index))).image
+    group = [people[(index + i) % 12].person for i in range(count)]
+    image = Image.fromarray(photo(group, (SEED, index), SIZE, Shot(FRAMINGS[index % 4])).image)
     if index % 6 == 0:
         mark, opacity = KINDS[index // 6 % 3], tuple(OPACITY)[index // 18 % 2]
         image = overlay(image, mark, opacity, np.random.default_rng((SEED, index)))

@@ -23,8 +23,9 @@ from bolid_data.catalog.near_copies import Hashes
 from bolid_data.curate import near_duplicates
 from bolid_data.curate.measurers.perceptual_hash import HashMeasurer, hash_views
 from bolid_data.gallery.overlay import overlay
-from bolid_data.gallery.people import draw_people
-from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
+from bolid_data.synthetic.camera import FRAMINGS
+from bolid_data.synthetic.people import Person, draw_person
+from bolid_data.synthetic.photo import Shot, photo
 
 PHOTOS, PEOPLE, EACH, SEED = 200, 200, 50, 77
 MAX_HAMMING = 4  # the default in the manifest
@@ -107,9 +108,7 @@ def table() -> str:
 
 def recall() -> str:
     """A table: kind of copy, share found with view hashes and by the hash alone."""
-    people = draw_people(PHOTOS, SEED + 1)
-    shots = [Shot((person,), list(FRAMINGS)[i % 3], (600, 800), (SEED + 1, i)) for i, person in enumerate(people)]
-    originals = [draw_photo(shot).image for shot in shots]
+    originals = [_photo(draw_person(SEED + 1, i), (SEED + 1, i), (600, 800), FRAMINGS[i % 4]) for i in range(PHOTOS)]
     hashes = _hashes(originals)
     lines = [
         f"| copy of {PHOTOS} photos | found within {MAX_HAMMING} bits | by the hash alone |",
@@ -166,11 +165,12 @@ def distinct() -> np.ndarray:
 
 def _of_one_person(number: int) -> np.ndarray:
     cv2.setNumThreads(1)
-    rng = np.random.default_rng((SEED, number))
-    person = draw_people(PEOPLE, SEED)[number]
-    framings = [str(rng.choice(list(FRAMINGS), p=list(FRAMINGS.values()))) for _ in range(EACH)]
-    shots = [Shot((person,), framing, (240, 320), (SEED, number, i)) for i, framing in enumerate(framings)]
-    return _hashes([draw_photo(shot).image for shot in shots])
+    person = draw_person(SEED, number)
+    return _hashes([_photo(person, (SEED, number, i), (240, 320)) for i in range(EACH)])
+
+
+def _photo(person: Person, seed: tuple[int, ...], size: tuple[int, int], framing: str | None = None) -> Image.Image:
+    return Image.fromarray(photo([person], seed, size, Shot(framing)).image)
 
 
 def _photos(hashes: np.ndarray) -> Hashes:

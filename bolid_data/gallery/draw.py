@@ -18,13 +18,15 @@ import numpy as np
 import platformdirs
 from PIL import Image
 
+from bolid_data import synthetic, weights
 from bolid_data.atomic_io import sync_tree
 from bolid_data.errors import BolidError, UsageError
+from bolid_data.gallery.cast import Member, draw_cast
 from bolid_data.gallery.nuisance import DRAWN, REASONS, Nuisance, derive, distribute, encode, may, size_of
 from bolid_data.gallery.overlay import overlay
-from bolid_data.gallery.people import Person, draw_people
-from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.progress import bar
+from bolid_data.synthetic.photo import Photo, Shot, photo
+from bolid_data.synthetic.place import PLACES
 
 _MIN_DISTANCE = 10  # bits of perceptual hash between any two pictures of one person
 _ATTEMPTS = 40
@@ -42,7 +44,13 @@ class Truth:
     strength: str | None = None
     width: int | None = None
     height: int | None = None
-    keypoints: list[list[float]] | None = None
+    yaw: float | None = None  # degrees: 0 faces the camera, 90 the picture's right
+    box: list[float] | None = None  # x0, y0, x1, y1 of what is visible of the person, pixels
+    keypoints: list[list[float]] | None = None  # 17 × (x, y, visible), COCO's order, pixels
+    joints: list[list[float]] | None = None  # 17 × (x, y, z) in metres: right, down, away from the camera
+    measures: dict[str, float] | None = None  # metres, kilograms, kg/m²
+    caption: str | None = None
+    caption_with_build: str | None = None
     caption_facts: dict[str, str] | None = None
     reason: str | None = None
     may: tuple[str, ...] = ()
@@ -52,7 +60,10 @@ class Truth:
 class _Task:
     """A picture to draw, in a worker process, and the files that it fills."""
 
+    people: tuple[Member, ...]  # the main one first
     shot: Shot
+    size: tuple[int, int]  # width, height
+    seed: tuple[int, ...]
     nuisance: Nuisance
     truths: tuple[Truth, ...]  # one per file; several files hold the same bytes
 
@@ -87,57 +98,60 @@ def draw_gallery(people: int = 8, photos: int = 24, seed: int = 0, cache: Path |
 
 def _code_hash() -> str:
     """A hash of the drawing code, so that a cached gallery is never that of older code."""
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem != "site")
-    return hashlib.sha256(code).hexdigest()[:12]
+    folders = (Path(__file__).parent, Path(synthetic.__file__).parent)
+    code = [path for folder in folders for path in sorted(folder.glob("*.py")) if path.stem != "site"]
+    body = weights.find("synthetic-body").sha256
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code) + body.encode()).hexdigest()[:12]
 
 
 def _fill(root: Path, people: int, photos: int, seed: int) -> list[Truth]:
-    cast = draw_people(people, seed)
-    names = {person.slug: _file_names(person.slug, seed) for person in cast}
+    cast = draw_cast(people, seed)
+    names = {member.slug: _file_names(member.slug, seed) for member in cast}
     nuisances = distribute(people, photos, seed)
     tasks = [task for index in range(people) for task in _tasks(cast, index, photos, nuisances[index], seed, names)]
-    for person in cast:
-        (root / "files/archive" / person.slug / "img").mkdir(parents=True)
+    for member in cast:
+        (root / "files/archive" / member.slug / "img").mkdir(parents=True)
     truths = _draw(root / "files", tasks)
-    for index, person in enumerate(cast):
-        clean = [truth for truth in truths if truth.person == person.slug and truth.kind == "clean"]
+    for index, member in enumerate(cast):
+        clean = [truth for truth in truths if truth.person == member.slug and truth.kind == "clean"]
         derived = [nuisance.kind for nuisance in nuisances[index] if nuisance.kind not in DRAWN]
         rng = np.random.default_rng((seed, index, 1))
-        order = [clean[i] for i in rng.permutation(len(clean))]
+        shuffled = [clean[i] for i in rng.permutation(len(clean))]
+        order = [truth for truth in shuffled if not truth.may] or shuffled  # a copy of what may be out tells nothing
         for kind, original in zip(derived, cycle(order), strict=False):
-            truths.append(_derive(root / "files", kind, original, next(names[person.slug]), rng))
+            truths.append(_derive(root / "files", kind, original, next(names[member.slug]), rng))
     return truths
 
 
 def _tasks(
-    cast: list[Person], index: int, photos: int, nuisances: list[Nuisance], seed: int, names: dict[str, Iterator[str]]
+    cast: list[Member], index: int, photos: int, nuisances: list[Nuisance], seed: int, names: dict[str, Iterator[str]]
 ) -> Iterator[_Task]:
     """The pictures to draw for one person: the clean photos, then the nuisances with a picture of their own."""
-    person = cast[index]
+    member = cast[index]
     clean = [Nuisance("clean", None)] * photos
     for number, nuisance in enumerate([*clean, *(n for n in nuisances if n.kind in DRAWN)]):
         rng = np.random.default_rng((seed, index, 2, number))
-        shot = _shot(rng, person, nuisance.kind, (seed, index, 3, number, 0))
-        framing = shot.framing if shot.people else None
-        owners = [person.slug]
+        size = size_of(rng, nuisance.kind)
+        people, shot = _subject(rng, member, nuisance.kind)
+        owners = [member.slug]
         if nuisance.kind == "two_names":
-            owners.append(str(rng.choice([other.slug for other in cast if other is not person])))
-        truth = Truth(
-            "", "", nuisance.kind, framing, nuisance.strength, *shot.size,
-            reason=REASONS.get(nuisance.kind), may=tuple(may(nuisance.kind, framing)),
-        )  # fmt: skip
-        yield _Task(shot, nuisance, tuple(replace(truth, file=next(names[slug]), person=slug) for slug in owners))
+            owners.append(str(rng.choice([other.slug for other in cast if other is not member])))
+        truth = Truth("", "", nuisance.kind, None, nuisance.strength, *size, reason=REASONS.get(nuisance.kind))
+        truths = tuple(replace(truth, file=next(names[slug]), person=slug) for slug in owners)
+        yield _Task(people, shot, size, (seed, index, 3, number, 0), nuisance, truths)
 
 
-def _shot(rng: np.random.Generator, person: Person, kind: str, seed: tuple[int, ...]) -> Shot:
-    size = size_of(rng, kind)
+def _subject(rng: np.random.Generator, member: Member, kind: str) -> tuple[tuple[Member, ...], Shot]:
+    """Who is on a picture of this kind, and what is decided about it before it is drawn."""
     if kind == "nobody":
-        return Shot((), "", size, seed)
+        return (), Shot(place=str(rng.choice([name for name in PLACES if name != "studio"])))  # an empty one is grey
+    look = member.wardrobe[int(rng.integers(len(member.wardrobe)))]
     strangers = {"two_people": 1, "three_people": 2}.get(kind, 0)
     if strangers:
-        company = draw_people(strangers, int(rng.integers(2**31)))
-        return Shot((person, *company), str(rng.choice(["full", "knees_up"])), size, seed)
-    return Shot((person,), str(rng.choice(list(FRAMINGS), p=list(FRAMINGS.values()))), size, seed)
+        first = int(rng.integers(2**31))
+        company = tuple(Member("", first, number) for number in rng.permutation(4)[:strangers].tolist())
+        return (member, *company), Shot(look=look, framing=str(rng.choice(["full", "knees_up"])))
+    return (member,), Shot(look=look)
 
 
 def _file_names(slug: str, seed: int) -> Iterator[str]:
@@ -162,7 +176,7 @@ def _draw(files: Path, tasks: list[_Task]) -> list[Truth]:
         pending = list(range(len(tasks)))
         for attempt in range(_ATTEMPTS):
             running = {
-                pool.submit(_work, files, replace(tasks[i], shot=_reseed(tasks[i].shot, attempt))): i for i in pending
+                pool.submit(_work, files, replace(tasks[i], seed=(*tasks[i].seed[:-1], attempt))): i for i in pending
             }
             for future in as_completed(running):
                 truths[running[future]], hashes[running[future]] = future.result()
@@ -176,10 +190,6 @@ def _draw(files: Path, tasks: list[_Task]) -> list[Truth]:
 
 def _one_thread() -> None:
     cv2.setNumThreads(1)  # one process per core is enough
-
-
-def _reseed(shot: Shot, attempt: int) -> Shot:
-    return replace(shot, seed=(*shot.seed[:-1], attempt))
 
 
 def _too_similar(tasks: list[_Task], hashes: list[int]) -> list[int]:
@@ -197,29 +207,62 @@ def _too_similar(tasks: list[_Task], hashes: list[int]) -> list[int]:
 
 def _work(files: Path, task: _Task) -> tuple[list[Truth], int]:
     """Draws one picture and writes its files. Returns their truths and the picture's hash."""
-    photo = draw_photo(task.shot)
-    rng = np.random.default_rng((*task.shot.seed, 1))
-    image, nuisance = photo.image, task.nuisance
+    taken = photo([member.person for member in task.people], task.seed, task.size, task.shot)
+    rng = np.random.default_rng((*task.seed, 1))
+    image, nuisance = Image.fromarray(taken.image), task.nuisance
     if nuisance.strength:
         image = overlay(image, nuisance.kind, nuisance.strength, rng)
     data = encode(image, int(rng.integers(*_QUALITY)))
     for truth in task.truths:
         (files / truth.file).write_bytes(data)
     phash = int(str(imagehash.phash(Image.open(io.BytesIO(data)))), 16)
-    return [replace(truth, keypoints=photo.keypoints, caption_facts=photo.facts) for truth in task.truths], phash
+    return [_told(truth, taken) for truth in task.truths], phash
+
+
+def _told(truth: Truth, taken: Photo) -> Truth:
+    """The truth about a file, with what is known of its photo's main person."""
+    if not taken.truth.people:
+        return replace(truth, may=may(truth.kind))
+    main, figure = taken.truth.people[0], taken.figures[0]
+    words = main.description
+    visible = int(main.keypoints[:, 2].sum())
+    return replace(
+        truth,
+        framing=taken.truth.framing,
+        yaw=round(main.yaw, 1),
+        box=main.box and [round(value, 1) for value in main.box],
+        keypoints=[[round(float(x), 1), round(float(y), 1), int(seen)] for x, y, seen in main.keypoints],
+        joints=np.round(main.joints, 4).tolist(),
+        measures={name: round(value, 4) for name, value in main.measures.items()},
+        caption=words.sentence(build=False),
+        caption_with_build=words.sentence(build=True),
+        caption_facts={
+            "top": words.top,
+            "garment": words.garment,
+            "sleeves": words.sleeves,
+            "bottom": words.bottom,
+            "legs": words.legs,
+            "hair": words.hair,
+            "stance": words.stance,
+            "arms": figure.stand.pose.arms,
+            "facing": words.facing,
+            "background": taken.truth.place,
+        },
+        may=may(truth.kind, visible),
+    )
 
 
 def _derive(files: Path, kind: str, original: Truth, file: str, rng: np.random.Generator) -> Truth:
     data = derive(kind, (files / original.file).read_bytes(), rng)
     (files / file).write_bytes(data)
-    truth = replace(original, file=file, kind=kind, reason=REASONS.get(kind))
     if kind in ("truncated", "html"):
-        truth = replace(truth, framing=None, keypoints=None, caption_facts=None, may=())
-    if kind == "html":
-        return replace(truth, width=None, height=None)
+        size = (original.width, original.height) if kind == "truncated" else (None, None)
+        return Truth(file, original.person, kind, None, None, *size, reason=REASONS[kind])
+    truth = replace(original, file=file, kind=kind, reason=REASONS.get(kind))
     width, height = Image.open(io.BytesIO(data)).size
     share = width / (original.width or width)
-    points = truth.keypoints and [
-        [round(x * share, 1), round(y * share, 1), visible] for x, y, visible in truth.keypoints
+    points = original.keypoints and [
+        [round(x * share, 1), round(y * share, 1), visible] for x, y, visible in original.keypoints
     ]
-    return replace(truth, width=width, height=height, keypoints=points)
+    box = original.box and [round(value * share, 1) for value in original.box]
+    return replace(truth, width=width, height=height, keypoints=points, box=box)

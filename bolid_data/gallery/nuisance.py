@@ -20,7 +20,8 @@ REASONS = {
     "watermark_logo": "watermarked", "two_people": "several_people", "three_people": "several_people",
     "nobody": "no_person", "reencoded": "duplicate", "two_names": "two_names", "truncated": "broken", "html": "broken",
 }  # fmt: skip
-_MAY = {"two_people": ["several_faces"], "three_people": ["several_faces"], "nobody": ["few_keypoints"]}
+_MAY = {"two_people": ("several_faces",), "three_people": ("several_faces",), "nobody": ("few_keypoints",)}
+_FEW_JOINTS = 9  # six must be found, and not all that is visible is
 _SMALLEST_CLEAN = 1000
 
 
@@ -32,9 +33,10 @@ class Nuisance:
     strength: str | None
 
 
-def may(kind: str, framing: str | None) -> list[str]:
-    """Other reasons that are also correct: a photo cropped below the chest may show too few keypoints."""
-    return [*_MAY.get(kind, []), *(["few_keypoints"] if framing == "bust" else [])]
+def may(kind: str, visible: int = 0) -> tuple[str, ...]:
+    """Other reasons that are also correct: with few joints `visible`, as on a bust, too few keypoints may be found."""
+    few = 0 < visible < _FEW_JOINTS
+    return (*_MAY.get(kind, ()), *(("few_keypoints",) if few else ()))
 
 
 def distribute(people: int, photos: int, seed: int) -> list[list[Nuisance]]:

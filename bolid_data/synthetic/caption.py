@@ -26,7 +26,7 @@ ARMS = {
     "down": "arms down", "swinging": "arms down", "in pockets": "arms down", "raised": "arms raised",
     "on hips": "hands on the hips", "folded": "arms folded", "spread": "arms spread", "waving": "one arm raised",
     "behind the back": "hands behind the back", "one hand on the hip": "one hand on the hip",
-    "holding a phone": "holding a phone", "hand at the chin": "one hand at the chin", "clasped": "hands clasped",
+    "holding a phone": "one hand held up", "hand at the chin": "one hand held up", "clasped": "hands clasped",
     "on knees": "hands on the knees",
 }  # fmt: skip
 _BEFORE_THE_BODY = {"folded", "holding a phone", "hand at the chin", "clasped", "on knees"}

@@ -150,7 +150,7 @@ def _place_layer(
     normals[np.einsum("ij,ij->i", normals, rays[hits.rays]) > 0] *= -1
     kinds = mesh.materials[hits.faces]
     albedo, glows = np.empty_like(normals), np.zeros(len(kinds), bool)
-    for kind in np.flatnonzero(np.bincount(kinds)):
+    for kind in np.flatnonzero(np.bincount(kinds)).tolist():
         here = np.flatnonzero(kinds == kind)
         albedo[here] = place.paints[kind].colours(texture[here], hits.distance[here])
         glows[here] = place.paints[kind].glows

@@ -164,7 +164,7 @@ def shade(
     shine, gloss = np.zeros(len(kinds), np.float32), np.ones(len(kinds), np.float32)
     strands = np.zeros(len(kinds), bool)
     size = float(np.median(hits.distance)) / focal if len(hits.rays) else 1.0
-    for kind in np.flatnonzero(np.bincount(kinds)):
+    for kind in np.flatnonzero(np.bincount(kinds)).tolist():
         here = np.flatnonzero(kinds == kind)
         material = materials[kind]
         albedo[here] = material.colours(texture[here], size)

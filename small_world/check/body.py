@@ -8,11 +8,11 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from bolid_data.gallery.description import FRAMING
 from bolid_train.data.proportions import proportions, similarity
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.body import BodyEvaluator, load_body_evaluator
 from small_world.check.keypoints import detect
+from small_world.flat.description import FRAMING
 from small_world.pixels import pixels
 from small_world.world.captions import ATTRIBUTES, WORDS
 from small_world.world.photos import Photos, draw_split

@@ -24,9 +24,9 @@ from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.curate.measurers.watermark import to_tensor
 from bolid_data.curate.measurers.watermark_network import STRIDE, WatermarkNetwork, load
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
-from bolid_data.gallery.people import draw_people
-from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.images import read_upright
+from bolid_data.synthetic.people import draw_person
+from bolid_data.synthetic.photo import photo
 from small_world.training.watermark_ink import HELD_OUT_INK, Fonts, Ink, apply, fonts, ink
 from small_world.training.watermark_samples import (
     CALIBRATION,
@@ -50,13 +50,11 @@ CLEAN_KEPT = 0.987
 
 def drawn_photos(seed: int, people: int, photos: int) -> list[Image.Image]:
     """`photos` photos each of `people` people, 1024×1400."""
-    framings = list(FRAMINGS)
-    shots = (
-        Shot((person,), framings[number % len(framings)], (1024, 1400), (seed, index, number))
-        for index, person in enumerate(draw_people(people, seed))
+    return [
+        Image.fromarray(photo([draw_person(seed, index)], (seed, index, number), (1024, 1400)).image)
+        for index in range(people)
         for number in range(photos)
-    )
-    return [draw_photo(shot).image for shot in shots]
+    ]
 
 
 def train(
@@ -123,16 +121,16 @@ def _loss(network: WatermarkNetwork, images: Tensor, labels: Tensor) -> Tensor:
 
 def gallery_marks(photos: list[Image.Image], rng: np.random.Generator) -> Iterator[Image.Image]:
     """Every photo with a mark of the gallery, each kind and strength in turn."""
-    for index, photo in enumerate(photos):
-        yield overlay(photo, KINDS[index % len(KINDS)], list(OPACITY)[index // len(KINDS) % len(OPACITY)], rng)
+    for index, image in enumerate(photos):
+        yield overlay(image, KINDS[index % len(KINDS)], list(OPACITY)[index // len(KINDS) % len(OPACITY)], rng)
 
 
 def other_marks(
     photos: list[Image.Image], rng: np.random.Generator, fonts: Fonts, inks: Sequence[Ink] = (ink,)
 ) -> Iterator[Image.Image]:
     """Every photo with ink in these fonts, each kind in turn."""
-    for index, photo in enumerate(photos):
-        yield apply(photo, inks[index % len(inks)](photo.size, rng, fonts), rng)
+    for index, image in enumerate(photos):
+        yield apply(image, inks[index % len(inks)](image.size, rng, fonts), rng)
 
 
 @torch.inference_mode()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bolid_data.gallery.people import Build
+from small_world.flat.people import Build
 
 TRAITS = ("head", "shoulders", "girth", "hips", "legs", "shins", "arms", "limbs")
 """What a body varies in, each by itself: sizes of the head, widths of shoulders, trunk and hips, lengths of the legs

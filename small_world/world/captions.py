@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from bolid_data.gallery.description import ARMS, FRAMING, LEGS, SCENE, SLEEVES
-from bolid_data.gallery.people import CLOTHES, HAIR
+from small_world.flat.description import ARMS, FRAMING, LEGS, SCENE, SLEEVES
+from small_world.flat.people import CLOTHES, HAIR
 
 SKIN = ("pale", "tan", "dark")
 HAIRCUT = {"short": "short", "crop": "cropped", "bob": "bobbed", "long": "long", "bun": "tied", "curly": "curly"}

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
-from bolid_data import gallery
-from bolid_data.gallery.description import ARMS, FRAMING, SCENE, SLEEVES
-from bolid_data.gallery.people import SKINS, Outfit, Person, draw_outfit, draw_people
-from bolid_data.gallery.photo import Shot, draw_photo
 from bolid_data.progress import bar
+from small_world import flat
+from small_world.flat.description import ARMS, FRAMING, SCENE, SLEEVES
+from small_world.flat.people import SKINS, Outfit, Person, draw_outfit, draw_people
+from small_world.flat.photo import Shot, draw_photo
 from small_world.world.bodies import build, describe, draw_traits
 from small_world.world.captions import HAIRCUT, SKIN, Caption, from_labels, to_labels
 from small_world.world.splits import Split, Style
@@ -69,7 +69,7 @@ def draw_split(split: Split, cache: Path | None = None) -> Photos:
 
 
 def _code_hash() -> str:
-    folders = (Path(gallery.__file__).parent, Path(__file__).parent)
+    folders = (Path(flat.__file__).parent, Path(__file__).parent)
     files = chain.from_iterable(sorted(folder.glob("*.py")) for folder in folders)
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 

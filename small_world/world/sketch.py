@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from bolid_data.gallery.paint import Canvas, Colour, Pixels
+from small_world.flat.paint import Canvas, Colour, Pixels
 
 _INK = np.array((0.08, 0.07, 0.10), np.float32)
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from bolid_data.gallery.paint import Canvas
-from bolid_data.gallery.people import CLOTHES
-from bolid_data.gallery.scenes import SCENES
+from small_world.flat.paint import Canvas
+from small_world.flat.people import CLOTHES
+from small_world.flat.scenes import SCENES
 from small_world.world.bodies import PAINTED, SKETCHED, Law
 from small_world.world.sketch import Sketch
 

@@ -1,12 +1,13 @@
-"""Photos of drawn people, in which real detectors find a person, of any size."""
+"""Photos of made-up people, in which real detectors find a person, of any size."""
 
 import io
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
-from bolid_data.gallery.people import draw_people
-from bolid_data.gallery.photo import Shot, draw_photo
+from bolid_data.gallery.cast import draw_cast
+from bolid_data.synthetic.photo import Shot, photo
 
 _DRAWN = (300, 450)  # and then enlarged: drawing takes much longer
 
@@ -26,14 +27,14 @@ class PhotoOfPerson:
 def draw_photos(people: int, photos: int, size: tuple[int, int], seed: int = 0) -> list[PhotoOfPerson]:
     """Draws `photos` portraits of each of `people` people, of `size` width and height."""
     drawn = []
-    for number, person in enumerate(draw_people(people, seed)):
-        for photo in range(photos):
-            shot = draw_photo(Shot((person,), "full", _DRAWN, (seed, number, photo)))
-            assert shot.keypoints and shot.facts
-            file = io.BytesIO()
-            shot.image.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=92)
-            scale_x, scale_y = (new / old for new, old in zip(size, _DRAWN, strict=True))
-            keypoints = [[x * scale_x, y * scale_y, float(visible)] for x, y, visible in shot.keypoints]
-            caption = f"a photo of a person in a {shot.facts['top']} top, number {photo}"
-            drawn.append(PhotoOfPerson(person.slug, file.getvalue(), *size, keypoints, caption))
+    scale = np.array([new / old for new, old in zip(size, _DRAWN, strict=True)] + [1.0])
+    for member in draw_cast(people, seed):
+        for number in range(photos):
+            taken = photo([member.person], (seed, member.index, number), _DRAWN, Shot("full"))
+            main, file = taken.truth.people[0], io.BytesIO()
+            enlarged = Image.fromarray(taken.image).resize(size, Image.Resampling.BICUBIC)
+            enlarged.save(file, "JPEG", quality=92)
+            caption = f"a photo of a person in a {main.description.top} top, number {number}"
+            keypoints = (main.keypoints * scale).tolist()
+            drawn.append(PhotoOfPerson(member.slug, file.getvalue(), *size, keypoints, caption))
     return drawn

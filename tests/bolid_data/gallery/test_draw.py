@@ -3,6 +3,7 @@
 import io
 import json
 from collections import Counter
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bolid_data.curate.measurers.measurer import Photo
+from bolid_data.curate.measurers.people import PoseMeasurer
 from bolid_data.errors import UsageError
 from bolid_data.gallery import draw_gallery
 from bolid_data.gallery.draw import draw_gallery as draw
 from bolid_data.gallery.nuisance import KINDS, distribute
 from bolid_data.images import BrokenPhotoError, read_header, read_upright
-from bolid_data.weights import find
 from tests.bolid_data.gallery.conftest import PEOPLE, PHOTOS, SEED
 
 
@@ -123,35 +125,57 @@ def _hash_distance(data: dict[str, bytes], a: dict[str, Any], b: dict[str, Any])
     return first - second
 
 
-def test_the_pose_model_finds_each_clean_person_where_drawn(folder: Path, truths: list[dict[str, Any]]) -> None:
-    from ultralytics import YOLO
+@pytest.fixture(scope="module")
+def detect(folder: Path) -> Callable[[dict[str, Any]], list[dict[str, Any]]]:
+    """Finds the people on a file, by the pose model as `bolid filter` uses it."""
+    measurer = PoseMeasurer()
 
-    model = YOLO(find("yolo11n-pose").path)
+    def people(truth: dict[str, Any]) -> list[dict[str, Any]]:
+        photo = Photo(truth["file"], read_upright(folder / "files" / truth["file"]))
+        return [row for row in measurer.measure([photo])["detections"] if row["score"] >= 0.5]
+
+    return people
+
+
+def test_the_pose_model_finds_each_clean_person_where_drawn(
+    truths: list[dict[str, Any]], detect: Callable[[dict[str, Any]], list[dict[str, Any]]]
+) -> None:
     for truth in _of(truths, "clean"):
-        result = model.predict(folder / "files" / truth["file"], imgsz=640, conf=0.5, verbose=False)[0]
-        assert len(result.boxes) == 1, truth
-        detected, drawn = result.keypoints.data[0].numpy(), np.array(truth["keypoints"])
+        (person,) = detect(truth)
+        detected, drawn = np.array(person["keypoints"]), np.array(truth["keypoints"])
         both = (detected[:, 2] >= 0.5) & (drawn[:, 2] > 0)
         assert both.sum() >= 6 or "few_keypoints" in truth["may"], truth
-        height = float(result.boxes.xywh[0, 3])
+        height = person["box"][3] - person["box"][1]
         assert np.median(np.hypot(*(detected[both, :2] - drawn[both, :2]).T)) < 0.05 * height, truth
 
 
-def test_the_pose_model_counts_the_people_of_nuisances(folder: Path, truths: list[dict[str, Any]]) -> None:
-    from ultralytics import YOLO
-
-    model = YOLO(find("yolo11n-pose").path)
+def test_the_pose_model_counts_the_people_of_nuisances(
+    truths: list[dict[str, Any]], detect: Callable[[dict[str, Any]], list[dict[str, Any]]]
+) -> None:
     for kind, people in (("nobody", 0), ("two_people", 2), ("three_people", 3)):
         for truth in _of(truths, kind):
-            result = model.predict(folder / "files" / truth["file"], imgsz=640, conf=0.5, verbose=False)[0]
-            assert len(result.boxes) == people, truth
+            assert len(detect(truth)) == people, truth
+
+
+def test_the_truth_knows_the_body(truths: list[dict[str, Any]]) -> None:
+    for truth in _of(truths, "clean"):
+        measures = truth["measures"]
+        assert 1.4 < measures["stature"] < 2.1 and 17 < measures["bmi"] < 43
+        joints, left, right = np.array(truth["joints"]), 5, 6
+        width = np.linalg.norm(joints[left] - joints[right])
+        assert width == pytest.approx(measures["shoulder_width"], rel=0.35)  # of the joints, not of the outline
+        assert truth["caption"].count("person") == 1 and truth["caption_facts"]["top"] in truth["caption"]
+    same = {json.dumps(truth["measures"]) for truth in _of(truths, "clean")}
+    assert len(same) == PEOPLE
 
 
 def test_the_face_model_finds_one_face_on_a_clean_photo(folder: Path, truths: list[dict[str, Any]]) -> None:
     from facenet_pytorch import MTCNN
 
     model = MTCNN(keep_all=True, thresholds=[0.6, 0.7, 0.7], min_face_size=24)
-    for truth in _of(truths, "clean")[:6]:
+    facing = [truth for truth in _of(truths, "clean") if abs(truth["yaw"]) < 50]
+    assert len(facing) >= 6
+    for truth in facing:
         image = read_upright(folder / "files" / truth["file"])
         image.thumbnail((960, 960))
         _, scores = model.detect(image)

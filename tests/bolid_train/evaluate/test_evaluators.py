@@ -13,8 +13,9 @@ from timm.models import save_for_hf
 from torch import Tensor
 
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.gallery.people import draw_people
-from bolid_data.gallery.photo import Shot, draw_photo
+from bolid_data.synthetic.people import draw_person
+from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.pose import draw_pose
 from bolid_data.weights import embedded_path
 from bolid_train.data.crops import crop
 from bolid_train.data.proportions import proportions
@@ -233,13 +234,14 @@ def test_what_is_measured_does_not_depend_on_which_images_are_measured_together(
 
 def test_yolo_measures_in_pixels_on_photos_of_any_shape() -> None:
     """A tall photo, and the same in the middle of a wide one, which YOLO sees smaller."""
-    drawn = draw_photo(Shot((draw_people(1, 0)[0],), "full", (300, 450), (0,)))
-    tall, detect = to_pixels(drawn.image), load_keypoints("yolo11n-pose")
+    pose = draw_pose(np.random.default_rng(2), "standing", "down")
+    taken = photo([draw_person(0, 0)], 0, (300, 450), Shot("full", yaw=0, pose=pose))
+    tall, detect = to_pixels(Image.fromarray(taken.image)), load_keypoints("yolo11n-pose")
     on_tall = detect(tall[None])
     on_wide = detect(torch.nn.functional.pad(tall, (200, 200, 0, 0), value=0.3)[None])
     seen = ((on_tall[0, :, 2] > 0.5) & (on_wide[0, :, 2] > 0.5)).nonzero()[:, 0]
     assert len(seen) >= 12
     for keypoints, left in ((on_tall, 0.0), (on_wide, 200.0)):
-        error = keypoints[0, :, :2] - torch.tensor([left, 0.0]) - torch.tensor(drawn.keypoints)[:, :2]
+        error = keypoints[0, :, :2] - torch.tensor([left, 0.0]) - torch.tensor(taken.truth.people[0].keypoints)[:, :2]
         assert float(error[seen].norm(dim=1).median()) < 15, "of 450 pixels"
     assert float(metrics.pose_similarity(on_tall, on_wide)) > 0.9

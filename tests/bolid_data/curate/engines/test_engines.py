@@ -22,9 +22,10 @@ from bolid_data.curate.measurers.perceptual_hash import HashMeasurer
 from bolid_data.curate.run import PersonBoxes, build_measurers, filter_photos
 from bolid_data.dataset import Dataset
 from bolid_data.errors import BolidError, UsageError
-from bolid_data.gallery.people import draw_people
-from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.images import BrokenPhotoError, read_upright
+from bolid_data.synthetic.camera import FRAMINGS
+from bolid_data.synthetic.people import draw_person
+from bolid_data.synthetic.photo import Shot, photo
 
 MANIFEST = """
 name = "engines"
@@ -55,12 +56,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One person's photos: clean ones of two shapes, two of several people, one of nobody, one small, one damaged."""
     folder = tmp_path_factory.mktemp("photos") / "anna"
     folder.mkdir()
-    people = draw_people(3, 17)
+    people = [draw_person(17, i) for i in range(3)]
     groups = [(0,), (0,), (0,), (0,), (0, 1), (0, 1, 2), ()]
     for number, group in enumerate(groups):
         size = (600, 800) if number % 2 else (640, 960)
-        shot = Shot(tuple(people[i] for i in group), list(FRAMINGS)[number % 3], size, (17, number))
-        draw_photo(shot).image.save(folder / f"{number}.jpg", quality=90)
+        shot = Shot(FRAMINGS[number % 3], yaw=15)
+        drawn = photo([people[i] for i in group], (17, number), size, shot).image
+        Image.fromarray(drawn).save(folder / f"{number}.jpg", quality=90)
     Image.open(folder / "0.jpg").resize((300, 450)).save(folder / "small.jpg")
     Image.open(folder / "2.jpg").save(folder / "damaged.png")
     data = bytearray((folder / "damaged.png").read_bytes())
@@ -246,10 +248,10 @@ class Hashes:
         self.model = self._measurer.model
 
     def measure(self, photos: Sequence[Photo]) -> dict[str, list[dict[str, Any]]]:
-        for photo in photos:
-            if photo.sha256 == self.fail_at:
+        for measured in photos:
+            if measured.sha256 == self.fail_at:
                 raise BolidError("asked to fail")
-            if photo.sha256 == self.die_at and not self.grave.exists():
+            if measured.sha256 == self.die_at and not self.grave.exists():
                 self.grave.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         return self._measurer.measure(photos)

@@ -10,10 +10,11 @@ from PIL import Image, ImageFilter
 from bolid_data.curate.measurers.faces import FaceMeasurer
 from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.curate.measurers.people import PoseMeasurer
-from bolid_data.gallery.people import Person, draw_people
-from bolid_data.gallery.photo import Shot, draw_photo
 from bolid_data.manifest import Filter
 from bolid_data.records import Measurements
+from bolid_data.synthetic.people import Person, draw_person
+from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.pose import draw_pose
 from tests.support.measured_dataset import FACE, LENIENT, POSE, World
 
 SIZE = (1100, 1500)
@@ -21,7 +22,7 @@ SIZE = (1100, 1500)
 
 @pytest.fixture(scope="module")
 def people() -> list[Person]:
-    return draw_people(4, seed=8181)
+    return [draw_person(8181, index) for index in range(4)]
 
 
 @pytest.fixture
@@ -45,7 +46,8 @@ def judge(tmp_path: Path) -> Callable[[Image.Image, Filter], list[str]]:
 
 
 def portrait(person: Person, seed: int) -> Image.Image:
-    return draw_photo(Shot((person,), "full", SIZE, (seed,))).image
+    pose = draw_pose(np.random.default_rng(seed), "standing", "down")
+    return Image.fromarray(photo([person], seed, SIZE, Shot("full", yaw=5, pose=pose)).image)
 
 
 def test_one_person_is_in(people: list[Person], judge: Callable[..., list[str]]) -> None:
@@ -56,9 +58,10 @@ def test_a_face_on_a_poster_is_out_unless_the_manifest_allows_it(
     people: list[Person], judge: Callable[..., list[str]]
 ) -> None:
     scene = portrait(people[2], 3)
-    bust = draw_photo(Shot((people[1],), "bust", (700, 900), (2,)))
-    x, y = np.array(bust.keypoints)[:5, :2].mean(0)
-    poster = bust.image.crop((round(x - 130), round(y - 150), round(x + 130), round(y + 150))).resize((260, 300))
+    bust = photo([people[1]], 2, (700, 900), Shot("bust", yaw=0))
+    x, y = bust.truth.people[0].keypoints[:5, :2].mean(0)
+    face = (round(x - 130), round(y - 150), round(x + 130), round(y + 150))
+    poster = Image.fromarray(bust.image).crop(face).resize((260, 300))
     scene.paste(poster, (20, 40))
     assert "several_faces" in judge(scene)
     tolerant = Filter(min_photos_per_person=1, max_faces=2, max_other_faces=1, min_prominence=0.2)
@@ -66,7 +69,7 @@ def test_a_face_on_a_poster_is_out_unless_the_manifest_allows_it(
 
 
 def test_two_people_are_out(people: list[Person], judge: Callable[..., list[str]]) -> None:
-    both = draw_photo(Shot(tuple(people[:2]), "full", (1500, 1200), (3,))).image
+    both = Image.fromarray(photo(people[:2], 3, (1500, 1200), Shot("full")).image)
     assert "several_people" in judge(both)
 
 
@@ -103,7 +106,7 @@ def test_somebody_out_of_focus_in_the_background_is_a_bystander(
 def test_somebody_whom_the_edge_cuts_in_half_is_a_bystander(
     people: list[Person], judge: Callable[..., list[str]]
 ) -> None:
-    cut = with_passer_by(people, SIZE[0] - 250)
+    cut = with_passer_by(people, SIZE[0] - 290)
     assert judge(cut) == []
     assert "several_people" in judge(cut, ALL_BACKGROUND)
 

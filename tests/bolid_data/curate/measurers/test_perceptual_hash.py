@@ -12,9 +12,9 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from bolid_data.catalog import Catalog
 from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.curate.measurers.perceptual_hash import CROPS, HashMeasurer
-from bolid_data.gallery.people import draw_people
-from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.records import Measurements
+from bolid_data.synthetic.people import draw_person
+from bolid_data.synthetic.photo import photo
 
 MAX_HAMMING = 4
 """The manifest's default."""
@@ -22,8 +22,8 @@ MAX_HAMMING = 4
 
 @pytest.fixture(scope="module")
 def originals() -> list[Image.Image]:
-    people = draw_people(3, 42)
-    return [draw_photo(Shot((people[i % 3],), list(FRAMINGS)[i % 2], (450, 600), (42, i))).image for i in range(24)]
+    people = [draw_person(42, i) for i in range(3)]
+    return [Image.fromarray(photo([people[i % 3]], (42, i), (450, 600)).image) for i in range(24)]
 
 
 def hashed(images: list[Image.Image]) -> list[tuple[int, list[int]]]:

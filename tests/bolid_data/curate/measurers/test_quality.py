@@ -6,9 +6,9 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.curate.measurers.quality import QualityMeasurer
-from bolid_data.gallery.people import draw_people
-from bolid_data.gallery.photo import FRAMINGS, Shot, draw_photo
 from bolid_data.images import read_upright
+from bolid_data.synthetic.people import draw_person
+from bolid_data.synthetic.photo import photo
 from tests.support.paths import REAL_PHOTOS
 
 
@@ -19,8 +19,7 @@ def measure(image: Image.Image) -> dict[str, float]:
 
 
 def drawn() -> list[Image.Image]:
-    people = draw_people(4, 41)
-    return [draw_photo(Shot((people[i],), list(FRAMINGS)[i % 3], (600, 800), (41, i))).image for i in range(4)]
+    return [Image.fromarray(photo([draw_person(41, i)], (41, i), (600, 800)).image) for i in range(4)]
 
 
 def real() -> list[Image.Image]:

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, fields
 
-from bolid_data.gallery.people import CLOTHES, HAIR
+from small_world.flat.people import CLOTHES, HAIR
 
 FRAMING = {"full": "full-body", "knees_up": "knees-up", "bust": "waist-up"}
 SLEEVES = {"long": "long-sleeved", "short": "short-sleeved", "none": "sleeveless"}

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from bolid_data.gallery.head import draw_hair_behind, draw_head
-from bolid_data.gallery.paint import Canvas, Colour, Point
-from bolid_data.gallery.people import CLOTHES, Build, Outfit, Person
-from bolid_data.gallery.pose import Figure
+from small_world.flat.head import draw_hair_behind, draw_head
+from small_world.flat.paint import Canvas, Colour, Point
+from small_world.flat.people import CLOTHES, Build, Outfit, Person
+from small_world.flat.pose import Figure
 
 SIDES = ("left", "right")
 

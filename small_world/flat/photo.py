@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bolid_data.gallery.figure import draw_figure
-from bolid_data.gallery.head import COVERS_EARS
-from bolid_data.gallery.paint import Canvas, Light, Pixels, rgb
-from bolid_data.gallery.people import Outfit, Person
-from bolid_data.gallery.pose import ARMS, COCO, Camera, Figure, Pose, draw_pose, place
-from bolid_data.gallery.scenes import SCENES, draw_scene
+from small_world.flat.figure import draw_figure
+from small_world.flat.head import COVERS_EARS
+from small_world.flat.paint import Canvas, Light, Pixels, rgb
+from small_world.flat.people import Outfit, Person
+from small_world.flat.pose import ARMS, COCO, Camera, Figure, Pose, draw_pose, place
+from small_world.flat.scenes import SCENES, draw_scene
 
 FRAMINGS = {"full": 0.45, "knees_up": 0.35, "bust": 0.2}
 """How much of a person is shown, and with which probability."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bolid_data.gallery.paint import Canvas, Colour, Point
-from bolid_data.gallery.people import HAIR, Person
-from bolid_data.gallery.pose import Figure
+from small_world.flat.paint import Canvas, Colour, Point
+from small_world.flat.people import HAIR, Person
+from small_world.flat.pose import Figure
 
 COVERS_EARS = ("bob", "long", "curly")
 _WHITE: Colour = (1.0, 1.0, 1.0)

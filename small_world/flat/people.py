@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bolid_data.gallery.paint import Colour
+from small_world.flat.paint import Colour
 
 _FIRST = (
     "anna", "maria", "lena", "sofia", "nina", "clara", "irina", "emma", "julia", "vera", "alice", "rosa",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from bolid_data.gallery.paint import Colour, Pixels, noise, rgb
+from small_world.flat.paint import Colour, Pixels, noise, rgb
 
 Size = tuple[int, int]  # height, width
 
