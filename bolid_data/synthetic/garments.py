@@ -17,6 +17,7 @@ WAIST = 0.235
 _HIDDEN = 0.022
 """How far under a garment skin still exists, so that none shows at its edges when it moves; metres."""
 _SHOE_TOP = {"shoes": -0.735, "trainers": -0.725, "boots": -0.58}
+_HEM_ROUNDING = 0.012
 _NECKS = {"crew": 0.0, "v": 0.0, "scoop": -0.03, "high": 0.06}
 _ANGLES = 56
 
@@ -43,7 +44,7 @@ def dress(person: Person, look: Look) -> tuple[list[Piece], np.ndarray]:
     if bottom is not None and bottom.kind == "skirt":
         pieces.append(
             _skirt(
-                person, bottom.hem, 0.012 + look.tops[-1].thickness, bottom.flare, bottom.material, "bottom", look.seed
+                person, bottom.hem, 0.022 + look.tops[-1].thickness, bottom.flare, bottom.material, "bottom", look.seed
             )
         )
         covered = np.minimum(covered, _below_waist(bottom.hem))
@@ -77,16 +78,20 @@ def top_field(top: Top) -> Floats:
     reach = np.hypot(x, (y + 0.012) * 0.9)
     plane = z - (0.652 + _NECKS[top.neck] + y * 0.57)
     radius = 0.092 if top.neck == "scoop" else 0.074
-    neck = np.minimum(plane, radius - reach) if top.neck != "high" else plane
-    neck = np.maximum.reduce(
-        [neck, z - 0.715, np.minimum(plane - 0.02, np.minimum(2 * (z - 0.655), 0.066 - np.abs(x)))]
-    )
+    neck = _rounded(plane, radius - reach) if top.neck != "high" else plane
+    nape = _rounded(plane - 0.02, 2 * (z - 0.655), 0.066 - np.abs(x))
+    neck = np.maximum(-_rounded(-neck, -nape), z - 0.715)
     if top.neck == "v":
         vee = np.minimum((z - 0.515) * 0.42 - np.abs(x), -(y + 0.01))
         neck = np.maximum(neck, vee)
     opening = top.front - np.abs(x) if top.front > 0 else np.full(len(x), -1.0)
     opening = np.where((y < -0.02 - 0.2 * np.clip(z - 0.55, 0, 1)) & (field.arm < 0.5), opening, -1.0)
     return np.maximum.reduce([arms, lower, neck, opening]).astype(np.float32)
+
+
+def _rounded(*fields: Floats) -> Floats:
+    """The least of fields at each vertex, rounded where two are within about a centimetre: hems have no corners."""
+    return -_HEM_ROUNDING * np.logaddexp.reduce([-field / _HEM_ROUNDING for field in fields])
 
 
 @lru_cache(maxsize=256)

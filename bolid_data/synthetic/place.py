@@ -7,7 +7,7 @@ import numpy as np
 
 from bolid_data.synthetic import textures
 from bolid_data.synthetic.body import Floats
-from bolid_data.synthetic.figure import boxes_mesh
+from bolid_data.synthetic.boxes import boxes_mesh
 from bolid_data.synthetic.mesh import Mesh, join
 from bolid_data.synthetic.pieces import grid_faces, outwards
 from bolid_data.synthetic.textures import Paint

@@ -9,7 +9,13 @@ ARMS = (
     "down", "raised", "on hips", "folded", "spread", "waving", "in pockets", "behind the back", "one hand on the hip",
     "holding a phone", "hand at the chin", "clasped", "swinging", "on knees",
 )  # fmt: skip
-LIMITS = {"elbow": (3.0, 148.0), "knee": (0.0, 125.0), "hip": (-30.0, 105.0), "trunk": (-15.0, 35.0)}
+LIMITS = {
+    "elbow": (3.0, 148.0),
+    "knee": (0.0, 125.0),
+    "hip": (-30.0, 105.0),
+    "trunk": (-15.0, 35.0),
+    "wrist": (0.0, 65.0),
+}
 """Degrees of flexion that joints may have."""
 
 
@@ -32,6 +38,10 @@ class Pose:
     looseness: float  # distance of hanging hands from the thighs, metres
     expression: tuple[tuple[str, float], ...]
     seed: int  # of what is left: where exactly hands are
+
+    def has_fist(self, left: bool) -> bool:
+        """Whether a hand is on the hip, as a fist."""
+        return self.arms == "on hips" or (self.arms == "one hand on the hip" and (self.side == 0) == left)
 
 
 def draw_pose(rng: np.random.Generator, stance: str | None = None, arms: str | None = None) -> Pose:

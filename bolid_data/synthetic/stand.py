@@ -10,6 +10,7 @@ from bolid_data.synthetic.pose import LIMITS, Pose
 from bolid_data.synthetic.reach import depth_in_trunk, target, trunk_check
 from bolid_data.synthetic.turns import Axis, about, between, frame, unit
 
+_FIST = 78.0  # degrees that fingers are curled
 _SPINE = ("spine05", "spine04", "spine03", "spine02", "spine01")
 _NECK = ("neck01", "neck02", "neck03", "head")
 
@@ -127,6 +128,18 @@ def _arm(
     turns[bone[f"upperarm02.{end}"]] = half.T @ twist
     forearm = whole.T @ fore
     turns[lower] = between(fore0, forearm)
+    if pose.has_fist(left):
+        ahead = chest.T @ unit(chest @ [-sign * 0.45, -0.85, -0.25])
+        turns[wrist] = _bent(
+            unit(mean[bone[f"finger3-1.{end}"]] - mean[wrist]), turns[lower].T @ whole.T @ collar.T @ ahead
+        )
+
+
+def _bent(hand: Floats, wanted: Floats) -> Floats:
+    """The rotation of a wrist from its direction at rest towards another, as far as wrists go."""
+    angle = np.arccos(np.clip(hand @ wanted, -1, 1))
+    share = min(1.0, np.radians(LIMITS["wrist"][1]) / max(float(angle), 1e-6))
+    return between(hand, unit(hand * np.sin((1 - share) * angle) + wanted * np.sin(share * angle)))
 
 
 def _halved(rotation: Floats) -> Floats:
@@ -145,6 +158,6 @@ def _fingers(turns: Floats, pose: Pose) -> None:
             across = mean[body.bone[f"finger2-1.{end}"]] - mean[body.bone[f"finger5-1.{end}"]]
             along = unit(joint - knuckle)
             axis = unit(across - along * (across @ along)) * (1 if end == "L" else -1)
-            curl = pose.hands[index] * (0.6 + 0.13 * finger)
+            curl = (_FIST if pose.has_fist(index == 0) else pose.hands[index]) * (0.6 + 0.13 * finger)
             for part in (1, 2, 3):
                 turns[body.bone[f"finger{finger}-{part}.{end}"]] = Axis(axis).turn(curl * (0.7 if part == 1 else 0.8))

@@ -60,7 +60,7 @@ def test_marked_real_photos_are_separated_from_clean_ones(measurer: WatermarkMea
     images = [read_upright(path) for path in sorted(REAL_PHOTOS.rglob("*.jpg"))]
     marked = [overlay(image, KINDS[i % 3], "strong", rng) for i, image in enumerate(images)]
     clean, with_mark = probabilities(measurer, images), probabilities(measurer, marked)
-    assert (clean <= 0.5).mean() >= 0.8
+    assert (clean <= 0.5).mean() >= 0.9
     assert (with_mark > 0.5).mean() >= 0.75  # the model card lists what is missed
     assert (with_mark[:, None] > clean).mean() >= 0.9
 
