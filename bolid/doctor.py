@@ -196,7 +196,7 @@ def _models(manifest: Manifest) -> Iterator[Check]:
         if name:
             yield _model(key, name, manifest.folder)
     if models.caption == "tiny-blip2" and not drawn:
-        text = "models.caption = tiny-blip2 knows only drawn people"
+        text = "models.caption = tiny-blip2 knows only made-up people"
         yield Check("models", "warning", text, 'for real photos, set [models] caption = "describe", or a large model')
     if train.base == "small-sdxl" and not drawn:
         text = "train.base = small-sdxl draws synthetic people only, never the person"

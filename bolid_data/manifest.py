@@ -229,7 +229,7 @@ class Models(Section):
     watermark: str = "bolid-watermark"
     """Finds watermarks: bolid-watermark, or a detector's folder or hub name."""
     caption: str = "tiny-blip2"
-    """Captions photos: tiny-blip2 (drawn people only), describe, `lavis:<model>/<type>`, or a folder or a hub name."""
+    """Captions photos: tiny-blip2 (made-up people only), describe, `lavis:<model>/<type>`, or a folder or a hub name."""
     identity: str | None = None
     """What embeds each photo's person, for min_likeness; off by default, as embeddings of faces are biometric data:
     dlib-face, or an image encoder by folder or hub name."""

@@ -231,10 +231,10 @@ def save(network: Blip2ForConditionalGeneration, processor: Blip2Processor, fold
         yield f'("{file.name}", "{weights.file_sha256(file)}"),'
 
 
-def evaluate(folder: Path, people: int, photos: int) -> Iterator[str]:
+def evaluate(folder: Path, people: int, photos: int, workers: int) -> Iterator[str]:
     """Lines of the card's table: the share of attributes that the captions of photos of people never seen get right,
     and that they leave out, by the tiny BLIP-2 as users run it and by `describe`, which is given the true keypoints."""
-    seen = held_out_set(folder, people, photos)
+    seen = held_out_set(folder, people, photos, workers)
     captioners: list[Captioner] = [VisionLanguageCaptioner(weights.find(TINY), CaptionSettings()), Describer()]
     verdicts = np.array([_verdicts(captioner, seen) for captioner in captioners])
     yield f"| {len(seen)} photos | " + " | ".join(f"{c.model.name}, right | left out" for c in captioners) + " |"
@@ -281,7 +281,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
     if arguments.evaluate:
-        lines = evaluate(arguments.work / "held-out", people=100, photos=4)
+        lines = evaluate(arguments.work / "held-out", people=100, photos=4, workers=arguments.workers)
     else:
         schedule = arguments.steps, arguments.batch, arguments.rate
         learner = train(arguments.work, *schedule, arguments.chunks, arguments.workers, arguments.seed)

@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +41,9 @@ _MIRRORED = [
 """The parts with left and right exchanged."""
 
 
-def draw_samples(seed: int, people: int, photos: int, draw_size: DrawSize) -> Iterator[Photo]:
+def draw_samples(seed: int, people: Iterable[int], photos: int, draw_size: DrawSize) -> Iterator[Photo]:
     """`photos` of each of `people`, all framings equally often."""
-    for index in range(people):
+    for index in people:
         person = draw_person(seed, index)
         for number in range(photos):
             size = draw_size(np.random.default_rng((seed, index, number, 1)))
@@ -70,7 +70,7 @@ def draw_chunk(path: Path) -> None:
     """A part of the training set in a file: PEOPLE people, PHOTOS photos each, already shrunk."""
     cv2.setNumThreads(1)
     images, classes, parts, surfaces = [], [], [], []
-    for sample in draw_samples(int(path.stem), PEOPLE, PHOTOS, small_size):
+    for sample in draw_samples(int(path.stem), range(PEOPLE), PHOTOS, small_size):
         images.append(_squashed(sample.image, Image.Resampling.BICUBIC))
         parts.append(_squashed(sample.truth.parts, Image.Resampling.NEAREST))
         surfaces.append(_squashed(sample.truth.surfaces, Image.Resampling.NEAREST))
@@ -125,19 +125,27 @@ class HeldOut:
     keypoints: Keypoints
 
 
-def held_out_set(folder: Path, people: int, photos: int) -> list[HeldOut]:
+def held_out_set(folder: Path, people: int, photos: int, workers: int) -> list[HeldOut]:
     """`photos` of each of `people`, drawn unless the folder has them."""
     table = folder / "truth.jsonl"
     if not table.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        lines = []
-        for number, sample in enumerate(draw_samples(HELD_OUT_SEED, people, photos, full_size)):
-            (folder / f"{number:04d}.jpg").write_bytes(jpeg(sample.image))
-            keypoints = sample.truth.people[0].keypoints.tolist()
-            lines.append(json.dumps([f"{number:04d}.jpg", labels(described(sample)), keypoints]) + "\n")
-        table.write_text("".join(lines), encoding="utf-8")
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            lines = pool.map(_draw_held_out, [folder] * people, range(people), [photos] * people)
+            text = "".join(lines)
+        table.write_text(text, encoding="utf-8")
     rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
     return [HeldOut(folder / name, from_labels(classes), keypoints) for name, classes, keypoints in rows]
+
+
+def _draw_held_out(folder: Path, person: int, photos: int) -> str:
+    """The files of a person's photos; the lines of the table."""
+    lines = []
+    for number, sample in enumerate(draw_samples(HELD_OUT_SEED, [person], photos, full_size)):
+        name = f"{person:04d}-{number}.jpg"
+        (folder / name).write_bytes(jpeg(sample.image))
+        lines.append(json.dumps([name, labels(described(sample)), sample.truth.people[0].keypoints.tolist()]) + "\n")
+    return "".join(lines)
 
 
 def labels(description: Description) -> list[int]:

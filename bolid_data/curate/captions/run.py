@@ -40,7 +40,7 @@ def caption_photos(manifest: Manifest, dataset: Dataset) -> dict[str, Any]:
         captioner = load_captioner(manifest)
         named = [captioner.instructed(name, manifest.caption.instruction(name)) for name in names]
         if captioner.model.name == "tiny-blip2" and not getattr(manifest.source, "serve_gallery", False):
-            note("caption: tiny-blip2 knows only drawn people; for real photos use `describe` or a large model")
+            note("caption: tiny-blip2 knows only made-up people; for real photos use `describe` or a large model")
         if needed:
             captions.choose_captioner(captioner.model, captioner.prompt)
             outcome = _caption_each(captioner, captions.uncaptioned(), manifest, dataset)

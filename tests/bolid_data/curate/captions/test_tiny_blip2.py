@@ -36,7 +36,7 @@ DESCRIBED = "a waist-up photo of a person with red hair, in a navy top, arms rai
 
 @pytest.fixture(scope="module")
 def drawn() -> list[tuple[Photo, Description]]:
-    samples = draw_samples(NEW_PEOPLE_SEED, people=8, photos=4, draw_size=small_size)
+    samples = draw_samples(NEW_PEOPLE_SEED, people=range(8), photos=4, draw_size=small_size)
     return [(Photo(str(i), Image.fromarray(one.image)), described(one)) for i, one in enumerate(samples)]
 
 
