@@ -96,7 +96,7 @@ class ThePlaceSource(WebSource):
     base_url: Annotated[str, Field(pattern=r"^https?://[^/]+/?$")] | None = None
     """Where the site is served, if not at its own host; addresses are stored under the profile's host."""
     serve_gallery: bool = False
-    """Serve the embedded gallery of drawn people while the command runs, and crawl that."""
+    """Serve the embedded gallery of made-up people while the command runs, and crawl that."""
     min_photos: Count = 200
     """Photos that a person needs on the site; people with fewer are skipped."""
     max_photos: Positive = 600

@@ -1,4 +1,4 @@
-"""The embedded gallery: drawn people that real models detect, on a site like those that are crawled."""
+"""The embedded gallery: made-up people that real models detect, on a site like those that are crawled."""
 
 from pathlib import Path
 

@@ -58,8 +58,8 @@ def size_of(rng: np.random.Generator, kind: str) -> tuple[int, int]:
     if kind == "small":
         return int(rng.integers(640, 960)), int(rng.integers(900, 1300))
     if kind in ("two_people", "three_people"):
-        return int(rng.integers(1350, 1601)), int(rng.integers(1100, 1301))
-    return int(rng.integers(1024, 1201)), int(rng.integers(1365, 1601))
+        return int(rng.integers(1350, 1501)), int(rng.integers(1060, 1201))
+    return int(rng.integers(1000, 1101)), int(rng.integers(1340, 1481))
 
 
 def encode(image: Image.Image, quality: int) -> bytes:

@@ -25,7 +25,7 @@ from bolid_data.synthetic.render import (
     vertex_light,
 )
 
-_SAMPLES = ((900, 0.72), (500, 1.0), (96, 2.0), (0, 2.5))
+_SAMPLES = ((900, 0.64), (500, 1.0), (96, 2.0), (0, 2.5))
 """Samples per pixel along a side, by the picture's longer side: large pictures are enlarged a little, which leaves them
 about as soft as photos are; up to 1, edges are sampled five times."""
 
