@@ -57,7 +57,7 @@ def described(sample: Photo) -> Description:
 
 def full_size(rng: np.random.Generator) -> tuple[int, int]:
     """As large as the gallery's photos."""
-    return int(rng.integers(1024, 1201)), int(rng.integers(1365, 1601))
+    return int(rng.integers(1000, 1101)), int(rng.integers(1340, 1481))
 
 
 def small_size(rng: np.random.Generator) -> tuple[int, int]:
