@@ -105,7 +105,7 @@ def build_network(tokenizer: PreTrainedTokenizerFast) -> Blip2ForConditionalGene
         qformer_config={
             "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4,
             "encoder_hidden_size": 192, "cross_attention_frequency": 1, "vocab_size": 1,
-            "max_position_embeddings": 1, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+            "max_position_embeddings": 1, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.0,
             "initializer_range": SPREAD,
         },
         text_config={

@@ -97,12 +97,12 @@ def training_set(folder: Path, chunks: int, workers: int) -> list[np.ndarray]:
 
 
 def augment(images: Tensor, parts: Tensor, surfaces: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Half of a batch mirrored; every photo stretched, turned and moved a little, and its colours made lighter, darker,
-    warmer or colder. All (b, c, SIDE, SIDE)."""
+    """Half of a batch mirrored; every photo enlarged or reduced, stretched, turned and moved, its colours made lighter,
+    darker, warmer or colder, and noise added. All (b, c, SIDE, SIDE)."""
     count = len(images)
     mirror = np.where(rng.random(count) < 0.5, -1, 1)
-    wide, high = rng.uniform(0.93, 1.07, (2, count))
-    angle, across, down = rng.normal(0, 0.03, count), *rng.uniform(-0.05, 0.05, (2, count))
+    wide, high = rng.uniform(0.93, 1.07, (2, count)) * rng.uniform(0.9, 1.2, count)
+    angle, across, down = rng.normal(0, 0.06, count), *rng.uniform(-0.08, 0.08, (2, count))
     rows = [[wide * mirror * np.cos(angle), -np.sin(angle), across], [np.sin(angle), high * np.cos(angle), down]]
     grid = nn.functional.affine_grid(
         torch.from_numpy(np.moveaxis(np.array(rows), 2, 0).astype(np.float32)), list(images.shape), align_corners=False
@@ -113,7 +113,9 @@ def augment(images: Tensor, parts: Tensor, surfaces: Tensor, rng: np.random.Gene
     flipped = torch.from_numpy(mirror < 0)[:, None, None]
     sides = torch.where(flipped, torch.tensor(_MIRRORED)[maps[:, 0]], maps[:, 0])
     gain = rng.uniform(0.94, 1.06, (count, 1, 1, 1)) * rng.uniform(0.98, 1.02, (count, 3, 1, 1))
-    return (moved * torch.from_numpy(gain.astype(np.float32))).clamp(0, 255), sides[:, None], maps[:, 1:]
+    noise = rng.standard_normal(images.shape, np.float32) * rng.uniform(0, 8, (count, 1, 1, 1)).astype(np.float32)
+    lit = moved * torch.from_numpy(gain.astype(np.float32)) + torch.from_numpy(noise)
+    return lit.clamp(0, 255), sides[:, None], maps[:, 1:]
 
 
 @dataclass(frozen=True)
