@@ -1,35 +1,49 @@
-"""The embedded BLIP-2 on new drawn people, and its training."""
+"""The embedded BLIP-2 on new made-up people, and its training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bolid_data import weights
 from bolid_data.curate.captions.captioner import tidy
 from bolid_data.curate.captions.registry import TINY, load_captioner
 from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.manifest import Manifest
-from small_world.flat.description import Description, read
+from bolid_data.synthetic.caption import Description, read
 from small_world.training import tiny_blip2, tiny_blip2_samples
-from small_world.training.tiny_blip2_samples import draw_chunk, draw_samples, from_labels, labels, says, small_size
+from small_world.training.tiny_blip2_samples import (
+    described,
+    draw_chunk,
+    draw_samples,
+    from_labels,
+    labels,
+    says,
+    small_size,
+)
 
 NEW_PEOPLE_SEED = 31337
-FULL = "a full-body photo of a person with grey hair, in a long-sleeved red top and a blue skirt, arms down, by the sea"
+FULL = (
+    "a full-body photo of a person from the front, with grey hair, in a long-sleeved red top and a blue skirt, "
+    "standing, arms down, by the sea"
+)
+BUST = "a head-and-shoulders photo of a person from behind, in an orange jacket, on a street"
 DESCRIBED = "a waist-up photo of a person with red hair, in a navy top, arms raised, against a grey background"
 
 
 @pytest.fixture(scope="module")
 def drawn() -> list[tuple[Photo, Description]]:
-    samples = draw_samples(NEW_PEOPLE_SEED, people=12, photos=2, draw_size=small_size)
-    return [(Photo(str(i), photo.image), description) for i, (photo, description) in enumerate(samples)]
+    samples = draw_samples(NEW_PEOPLE_SEED, people=range(8), photos=4, draw_size=small_size)
+    return [(Photo(str(i), Image.fromarray(one.image)), described(one)) for i, one in enumerate(samples)]
 
 
 def test_new_people_are_described_correctly(drawn: list[tuple[Photo, Description]]) -> None:
     names = {"caption": TINY, "device": "cpu"}
     settings = {"name": "set", "source": {"kind": "folder", "path": "photos"}, "models": names, "path": Path("x.toml")}
-    captions = load_captioner(Manifest.model_validate(settings)).caption([photo for photo, _ in drawn], [None] * 24)
+    captions = load_captioner(Manifest.model_validate(settings)).caption([photo for photo, _ in drawn], [None] * len(drawn))
     verdicts = np.array([says(caption, true) for caption, (_, true) in zip(captions, drawn, strict=True)])
     assert np.nanmean(verdicts > 0, where=~np.isnan(verdicts)) >= 0.8  # the card has the exact figures
     assert all(read(caption) for caption in captions)
@@ -41,23 +55,33 @@ def test_it_is_small_and_consists_of_safetensors() -> None:
     assert {file.suffix for file in model.path.iterdir()} == {".json", ".safetensors"}
 
 
-def test_sentences_describe_the_drawing_in_known_words(drawn: list[tuple[Photo, Description]]) -> None:
+def test_sentences_describe_the_photo_in_known_words(drawn: list[tuple[Photo, Description]]) -> None:
     tokenizer = tiny_blip2.build_tokenizer()
     for _, description in drawn:
-        sentence = str(description)
-        assert read(sentence) == description == from_labels(labels(description))
+        sentence = description.sentence(build=False)
+        assert read(sentence) == replace(description, build="") == from_labels(labels(description))
         assert (
             tokenizer.decode(tokenizer(sentence)["input_ids"], skip_special_tokens=True) == sentence == tidy(sentence)
         )
 
 
+@pytest.mark.parametrize("caption", [FULL, BUST])
+def test_a_sentence_that_was_read_is_the_same(caption: str) -> None:
+    description = read(caption)
+    assert description and description.sentence(build=True) == caption
+    built = replace(description, build="tall and slim")
+    assert read(built.sentence(build=True)) == built
+    assert built.sentence(build=False) == caption
+    assert read(DESCRIBED) is None
+
+
 @pytest.mark.parametrize(
     ("caption", "verdicts"),
     [
-        (FULL, [1, 1, 1, 1, 1, 1, 1, 1]),
-        (FULL.replace("blue", "green").replace("down", "raised"), [1, 1, 1, 1, 0, 1, 0, 1]),
-        (DESCRIBED, [0, 0, -1, 0, -1, -1, 0, -1]),
-        (DESCRIBED.replace("navy top", "red top and blue shorts or skirt"), [0, 0, -1, 1, 1, 1, 0, -1]),
+        (FULL, [1] * 11),
+        (FULL.replace("blue", "green").replace("down", "raised"), [1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1]),
+        (DESCRIBED, [0, -1, 0, -1, 0, 1, -1, -1, -1, 0, -1]),
+        (DESCRIBED.replace("navy top", "red top and blue shorts or skirt"), [0, -1, 0, -1, 1, 1, 1, 1, -1, 0, -1]),
     ],
 )
 def test_an_attribute_is_right_wrong_or_left_out(caption: str, verdicts: list[float]) -> None:
