@@ -203,6 +203,7 @@ def train(work: Path, steps: int, batch: int, rate: float, chunks: int, workers:
         rows = rng.integers(0, len(photos), batch)
         pictures = torch.from_numpy(photos[rows]).permute(0, 3, 1, 2)
         images, parts, surfaces = augment(pictures, *(torch.from_numpy(of[rows])[:, None] for of in maps), rng)
+        torch.manual_seed(int(rng.integers(2**32)))  # of the dropout, so that a stop changes nothing
         with torch.autocast("cpu", torch.bfloat16):
             sentence, named, placed = learner(images, tokens[rows], targets[rows], parts, surfaces)
         optimizer.zero_grad()
@@ -270,10 +271,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the drawn photos and the checkpoint")
     parser.add_argument("--evaluate", action="store_true", help="evaluate the pinned weights instead of training")
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=3800)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--chunks", type=int, default=48, help=f"of {PEOPLE} people, {PHOTOS} photos each")
+    parser.add_argument("--chunks", type=int, default=36, help=f"of {PEOPLE} people, {PHOTOS} photos each")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
