@@ -43,7 +43,8 @@ def drawn() -> list[tuple[Photo, Description]]:
 def test_new_people_are_described_correctly(drawn: list[tuple[Photo, Description]]) -> None:
     names = {"caption": TINY, "device": "cpu"}
     settings = {"name": "set", "source": {"kind": "folder", "path": "photos"}, "models": names, "path": Path("x.toml")}
-    captions = load_captioner(Manifest.model_validate(settings)).caption([photo for photo, _ in drawn], [None] * len(drawn))
+    captioner = load_captioner(Manifest.model_validate(settings))
+    captions = captioner.caption([photo for photo, _ in drawn], [None] * len(drawn))
     verdicts = np.array([says(caption, true) for caption, (_, true) in zip(captions, drawn, strict=True)])
     assert np.nanmean(verdicts > 0, where=~np.isnan(verdicts)) >= 0.8  # the card has the exact figures
     assert all(read(caption) for caption in captions)
