@@ -183,6 +183,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, classes: np.ndarray) -> Tensor:
 def train(work: Path, steps: int, batch: int, rate: float, chunks: int, workers: int, seed: int) -> Learner:
     """Trains from `work/checkpoint.pt` on, or from nothing, to `steps` steps."""
     photos, classes, *maps = training_set(work, chunks, workers)
+    part_maps, surface_maps = (torch.from_numpy(of)[:, None] for of in maps)
     processor = build_processor()
     tokens, targets = encode(processor.tokenizer, classes), torch.from_numpy(classes.astype(np.int64))
     torch.manual_seed(seed)
@@ -202,7 +203,7 @@ def train(work: Path, steps: int, batch: int, rate: float, chunks: int, workers:
         rng = np.random.default_rng((seed, step))
         rows = rng.integers(0, len(photos), batch)
         pictures = torch.from_numpy(photos[rows]).permute(0, 3, 1, 2)
-        images, parts, surfaces = augment(pictures, *(torch.from_numpy(of[rows])[:, None] for of in maps), rng)
+        images, parts, surfaces = augment(pictures, part_maps[rows], surface_maps[rows], rng)
         torch.manual_seed(int(rng.integers(2**32)))  # of the dropout, so that a stop changes nothing
         with torch.autocast("cpu", torch.bfloat16):
             sentence, named, placed = learner(images, tokens[rows], targets[rows], parts, surfaces)
