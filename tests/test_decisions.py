@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from bolid_data.dataset import Dataset
-from bolid_data.gallery import draw_gallery
 from bolid_data.shard_index import ShardIndex
 from tests.bolid_data.shards.test_forget import mentions
 from tests.support import commands
+from tests.support.clean_photos import clean_photos
 from tests.support.commands import Done
 
 PEOPLE, PHOTOS = ("anna", "berta", "cleo"), 4
@@ -48,15 +48,10 @@ def run(command: str, home: Path, *arguments: str | Path) -> Any:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of three people with shards and a run."""
     home = tmp_path_factory.mktemp("built")
-    gallery = draw_gallery(len(PEOPLE), 6, seed=41)
-    lines = [json.loads(line) for line in (gallery / "truth.jsonl").read_text().splitlines()]
-    clean: dict[str, list[Path]] = {}
-    for line in (line for line in lines if line["kind"] == "clean"):
-        clean.setdefault(line["person"], []).append(gallery / "files" / line["file"])
-    for person, files in zip(PEOPLE, clean.values(), strict=True):
+    for person, files in zip(PEOPLE, clean_photos(len(PEOPLE), PHOTOS), strict=True):
         (home / "photos" / person).mkdir(parents=True)
-        for number, file in enumerate(files[:PHOTOS]):
-            shutil.copyfile(file, home / "photos" / person / f"{person[0]}{number}.jpg")
+        for number, data in enumerate(files):
+            (home / "photos" / person / f"{person[0]}{number}.jpg").write_bytes(data)
     (home / "m.toml").write_text(MANIFEST)
     assert bolid("dataset", home).returncode == 0
     assert bolid("train", home, "--steps", "1").returncode == 0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bolid_data.dataset import Dataset
-from bolid_data.gallery import draw_gallery
 from tests.support import commands
+from tests.support.clean_photos import clean_photos
 from tests.support.commands import Done
 from tests.support.gallery_site import Site, serve
 
@@ -28,13 +28,7 @@ splits = {{ train = 1.0 }}
 
 @pytest.fixture(scope="module")
 def photos() -> dict[str, list[bytes]]:
-    """Clean photos that every model keeps."""
-    folder = draw_gallery(len(PEOPLE), 6, seed=41)
-    lines = [json.loads(line) for line in (folder / "truth.jsonl").read_text().splitlines()]
-    clean: dict[str, list[bytes]] = {}
-    for line in (line for line in lines if line["kind"] == "clean"):
-        clean.setdefault(line["person"], []).append((folder / "files" / line["file"]).read_bytes())
-    return {person: files[:PHOTOS] for person, files in zip(PEOPLE, clean.values(), strict=True)}
+    return dict(zip(PEOPLE, clean_photos(len(PEOPLE), PHOTOS), strict=True))
 
 
 @pytest.fixture(scope="module")

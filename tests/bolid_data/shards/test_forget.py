@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -51,10 +52,15 @@ def mentions(root: Path, person: str, name: str, photos: list[bytes]) -> list[st
     for file in sorted(path for path in root.rglob("*") if path.is_file()):
         shown = file.relative_to(root).as_posix()
         data = file.read_bytes()
-        text = "\n".join([shown, data.decode("latin-1"), *_values(file)]).lower()
-        places += [f"{shown}: {word}" for word in words if word.lower() in text]
+        text = "\n".join([shown, *_values(file)]).lower()
+        places += [f"{shown}: {word}" for word in words if word.lower() in text or _is_written(word, data)]
         places += [f"{shown}: a photo's bytes" for at in _positions(starts, data) if data[at : at + 64] in chunks]
     return places
+
+
+def _is_written(word: str, data: bytes) -> bool:
+    """Whether bytes hold a word as text, in any case: four letters alone stand in megabytes of hashes by chance."""
+    return re.search(rb"(?<![^\0 -~])" + re.escape(word.encode()) + rb"(?![^\0 -~])", data, re.IGNORECASE) is not None
 
 
 def _positions(starts: np.ndarray, data: bytes) -> Iterator[int]:
