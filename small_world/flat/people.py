@@ -1,20 +1,12 @@
 """The drawn people: proportions, skin, hair and wardrobe, which are the same on all photos of a person."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from small_world.flat.paint import Colour
 
-_FIRST = (
-    "anna", "maria", "lena", "sofia", "nina", "clara", "irina", "emma", "julia", "vera", "alice", "rosa",
-    "tom", "mark", "oleg", "david", "ivan", "paul", "leo", "max", "felix", "anton", "viktor", "simon",
-)  # fmt: skip
-_LAST = (
-    "berg", "hardy", "lindqvist", "moreau", "petrova", "castell", "novak", "keller", "santoro", "haas", "orlova",
-    "winter", "fontaine", "ivanova", "marsh", "duval", "larsen", "rossi", "becker", "volkov", "stone", "vidal",
-)  # fmt: skip
-
+_NAMES = (12, 22)  # how many first and last names people once had: drawn still, so that everybody stays as they were
 CLOTHES: dict[str, Colour] = {
     "red": (0.74, 0.12, 0.13), "blue": (0.16, 0.27, 0.66), "green": (0.13, 0.47, 0.24), "black": (0.10, 0.10, 0.11),
     "white": (0.88, 0.88, 0.86), "grey": (0.48, 0.48, 0.50), "yellow": (0.87, 0.72, 0.16), "pink": (0.88, 0.50, 0.62),
@@ -67,8 +59,6 @@ class Outfit:
 class Person:
     """One drawn person."""
 
-    slug: str
-    name: str
     build: Build
     skin: Colour
     eyes: Colour
@@ -79,57 +69,44 @@ class Person:
     outfits: tuple[Outfit, ...]
 
 
-def draw_people(count: int, seed: int) -> list[Person]:
-    """`count` distinct people, the same for the same seed; a larger count only adds people."""
-    people: dict[str, Person] = {}
-    for index in range(count):
-        person = _person(np.random.default_rng((seed, index, 0)), index)
-        while person.slug in people:  # the name is taken
-            person = replace(person, name=f"{person.name} {index + 1}", slug=f"{person.slug}_{index + 1}")
-        people[person.slug] = person
-    return list(people.values())
-
-
-def _person(rng: np.random.Generator, index: int) -> Person:
-    woman = index % 2 == 0
-    first = str(rng.choice(_FIRST[:12] if woman else _FIRST[12:]))
-    last = str(rng.choice(_LAST))
+def draw_person(seed: int) -> Person:
+    """Skin, hair, wardrobe and build of a woman, the same for a seed; the world replaces what differs for a man."""
+    rng = np.random.default_rng((seed, 0, 0))
+    for count in _NAMES:
+        rng.integers(count)
     skin = SKINS[int(rng.integers(len(SKINS)))]
-    lip = rng.uniform(0.62, 0.8) if woman else 0.84
-    haircuts = ("bob", "long", "bun", "curly", "long") if woman else ("short", "crop", "curly", "short")
+    lip = rng.uniform(0.62, 0.8)
     return Person(
-        slug=f"{first}_{last}",
-        name=f"{first.title()} {last.title()}",
-        build=_build(rng, woman),
+        build=_build(rng),
         skin=skin,
         eyes=_EYES[int(rng.integers(len(_EYES)))],
         lips=(skin[0] * 0.92, skin[1] * lip * 0.82, skin[2] * lip * 0.9),
         hair=str(rng.choice(list(HAIR), p=(0.28, 0.32, 0.2, 0.12, 0.08))),
-        haircut=str(rng.choice(haircuts)),
-        beard=not woman and bool(rng.random() < 0.4),
-        outfits=tuple(draw_outfit(rng, woman) for _ in range(4)),
+        haircut=str(rng.choice(("bob", "long", "bun", "curly", "long"))),
+        beard=False,
+        outfits=tuple(draw_outfit(rng, woman=True) for _ in range(4)),
     )
 
 
-def _build(rng: np.random.Generator, woman: bool) -> Build:
+def _build(rng: np.random.Generator) -> Build:
     """Approximate proportions of adults: the head is 1/7.6 of the stature, the hips are half-way."""
     stout = rng.uniform(0.88, 1.25)
-    shoulders = rng.uniform(0.098, 0.108) if woman else rng.uniform(0.112, 0.126)
+    shoulders = rng.uniform(0.098, 0.108)
     hip_height = rng.uniform(0.475, 0.505)
     return Build(
         head=rng.uniform(0.128, 0.140),
         head_width=rng.uniform(0.68, 0.76),
         shoulders=shoulders,
-        chest=shoulders * (0.80 if woman else 0.86) * (0.85 + 0.15 * stout),
-        waist=(0.064 if woman else 0.078) * stout,
+        chest=shoulders * 0.80 * (0.85 + 0.15 * stout),
+        waist=0.064 * stout,
         hips=rng.uniform(0.052, 0.060),
-        seat=(0.094 if woman else 0.086) * (0.7 + 0.3 * stout),
+        seat=0.094 * (0.7 + 0.3 * stout),
         hip_height=hip_height,
         knee_height=hip_height + rng.uniform(0.228, 0.246),
         upper_arm=rng.uniform(0.158, 0.178),
         forearm=rng.uniform(0.135, 0.150),
-        arm_width=(0.023 if woman else 0.028) * (0.6 + 0.4 * stout),
-        leg_width=(0.046 if woman else 0.047) * (0.6 + 0.4 * stout),
+        arm_width=0.023 * (0.6 + 0.4 * stout),
+        leg_width=0.046 * (0.6 + 0.4 * stout),
     )
 
 

@@ -16,7 +16,7 @@ from platformdirs import user_cache_dir
 from bolid_data.progress import bar
 from small_world import flat
 from small_world.flat.description import ARMS, FRAMING, SCENE, SLEEVES
-from small_world.flat.people import SKINS, Outfit, Person, draw_outfit, draw_people
+from small_world.flat.people import SKINS, Outfit, Person, draw_outfit, draw_person
 from small_world.flat.photo import Shot, draw_photo
 from small_world.world.bodies import build, describe, draw_traits
 from small_world.world.captions import HAIRCUT, SKIN, Caption, from_labels, to_labels
@@ -126,7 +126,7 @@ def _draw_person(split: Split, number: int) -> list[tuple]:
 
 def _draw_looks(rng: np.random.Generator, style: Style) -> Person:
     """Skin, hair and wardrobe of somebody; women's and men's outfits alike, for the body does not depend on them."""
-    person = draw_people(1, int(rng.integers(2**31)))[0]
+    person = draw_person(int(rng.integers(2**31)))
     woman = bool(rng.random() < 0.5)
     if not woman:
         person = replace(person, haircut=str(rng.choice(["short", "crop", "curly"])), beard=bool(rng.random() < 0.4))
