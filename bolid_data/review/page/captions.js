@@ -42,8 +42,8 @@ export class CaptionsView {
     this.rows.renew();
     this.trigger.value = this.app.overview?.trigger ?? "";
     this.trigger.disabled = Boolean(this.app.overview?.packaged);
+    this.rows.element.focus({ preventScroll: true }); // before the answers come: by then a caption may be written
     await Promise.all([this.load(), this.loadWords()]);
-    this.rows.element.focus({ preventScroll: true });
   }
 
   overviewChanged(overview) {

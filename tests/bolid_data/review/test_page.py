@@ -112,6 +112,17 @@ def test_a_caption_is_edited_where_it_stands(page: Any, world: World) -> None:
     assert len(world.dataset.catalog.caption_words.containing("blue")) == 0
 
 
+def test_a_slow_list_of_words_does_not_take_the_focus_from_a_caption(page: Any) -> None:
+    waiting: list[Any] = []
+    page.route("**/api/words", lambda route: waiting.append(route))
+    page.keyboard.press("3")
+    page.wait_for_selector("#caption-0 textarea")
+    page.keyboard.press("Enter")
+    waiting[0].continue_()
+    page.wait_for_selector(".word")
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+
+
 def test_a_slider_shows_what_would_change_before_it_is_applied(page: Any, world: World, home: Path) -> None:
     page.keyboard.press("4")
     slider = page.locator("#threshold-max_watermark")
