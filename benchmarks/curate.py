@@ -36,7 +36,7 @@ from bolid_data.gallery.cast import draw_cast
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.records import Measurements, Model
 from bolid_data.synthetic.camera import FRAMINGS
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 
 PHOTOS, SIZE, SEED, ROUNDS = 300, (1200, 1600), 41, 2
 MANIFEST = """
@@ -65,7 +65,7 @@ def _draw(index: int, folder: Path) -> None:
     people = draw_cast(12, SEED)
     count = {0: 0, 1: 2, 2: 2, 3: 3}.get(index % 25, 1)
     group = [people[(index + i) % 12].person for i in range(count)]
-    image = Image.fromarray(photo(group, (SEED, index), SIZE, Shot(FRAMINGS[index % 4])).image)
+    image = Image.fromarray(take_photo(group, (SEED, index), SIZE, Shot(FRAMINGS[index % 4])).image)
     if index % 6 == 0:
         mark, opacity = KINDS[index // 6 % 3], tuple(OPACITY)[index // 18 % 2]
         image = overlay(image, mark, opacity, np.random.default_rng((SEED, index)))

@@ -25,7 +25,7 @@ from bolid_data.curate.measurers.perceptual_hash import HashMeasurer, hash_views
 from bolid_data.gallery.overlay import overlay
 from bolid_data.synthetic.camera import FRAMINGS
 from bolid_data.synthetic.people import Person, draw_person
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 
 PHOTOS, PEOPLE, EACH, SEED = 200, 200, 50, 77
 MAX_HAMMING = 4  # the default in the manifest
@@ -170,7 +170,7 @@ def _of_one_person(number: int) -> np.ndarray:
 
 
 def _photo(person: Person, seed: tuple[int, ...], size: tuple[int, int], framing: str | None = None) -> Image.Image:
-    return Image.fromarray(photo([person], seed, size, Shot(framing)).image)
+    return Image.fromarray(take_photo([person], seed, size, Shot(framing)).image)
 
 
 def _photos(hashes: np.ndarray) -> Hashes:

@@ -21,7 +21,7 @@ from bolid_data.curate.measurers.people import PoseMeasurer
 from bolid_data.synthetic.fields import PARTS
 from bolid_data.synthetic.lens import jpeg
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import Photo, photo
+from bolid_data.synthetic.photo import Photo, take_photo
 from bolid_data.synthetic.pieces import SURFACES
 from bolid_data.synthetic.truth import PersonTruth
 
@@ -57,14 +57,14 @@ def main(people: int, out: Path | None) -> None:
 def _speed() -> list[str]:
     lines = ["| picture | photos/s on a core | slowest, s |", "| --- | --- | --- |"]
     for index in range(40):  # cuts of clothes are kept once they were needed
-        photo([draw_person(_SEED + 3, index)], index, (64, 64))
+        take_photo([draw_person(_SEED + 3, index)], index, (64, 64))
     for size, count in _TIMED:
         seconds = []
         for index in range(count):
             if index % _PHOTOS == 0:
                 person = draw_person(_SEED + size[0], index // _PHOTOS)
             start = time.process_time()
-            jpeg(photo([person], (_SEED, index), size).image)
+            jpeg(take_photo([person], (_SEED, index), size).image)
             seconds.append(time.process_time() - start)
         lines.append(f"| {size[0]}×{size[1]} | {1 / np.mean(seconds):.1f} | {max(seconds):.2f} |")
     return lines
@@ -74,7 +74,7 @@ def _clothing(count: int) -> list[str]:
     """Skin among the pixels of chest and hips, over random photos."""
     shares = []
     for index in range(count):
-        truth = photo([draw_person(_SEED + 1, index)], (_SEED + 1, index), (96, 128)).truth
+        truth = take_photo([draw_person(_SEED + 1, index)], (_SEED + 1, index), (96, 128)).truth
         covered = np.isin(truth.parts, _COVERED)
         shares.append((covered & (truth.surfaces == SURFACES.index("skin"))).sum() / max(covered.sum(), 1))
     over = sum(share > 0.01 for share in shares)
@@ -88,7 +88,7 @@ def _models(people: int) -> list[str]:
     pose, face = PoseMeasurer(), FaceMeasurer()
     rows = []
     for index in range(people * _PHOTOS):
-        rendered = photo([draw_person(_SEED + 2, index // _PHOTOS)], (_SEED + 2, index), _SIZE)
+        rendered = take_photo([draw_person(_SEED + 2, index // _PHOTOS)], (_SEED + 2, index), _SIZE)
         rows.append(_row(rendered, str(index), pose, face))
     lines = ["| turn from the camera | photos | YOLO11n-pose's score | joints' error, % of stature: mean (median) |"]
     lines.append("| --- | --- | --- | --- |")

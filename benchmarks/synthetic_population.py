@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.view_features import of_joints, of_mask
 from bolid_data.synthetic.people import Person, draw_person
-from bolid_data.synthetic.photo import Photo, photo
+from bolid_data.synthetic.photo import Photo, take_photo
 from bolid_data.synthetic.pieces import SURFACES
 
 _SEED = 2032
@@ -66,7 +66,7 @@ def _column(people: list[Person], sex: str, name: str) -> np.ndarray:
 
 def _row(index: int) -> Row:
     person = draw_person(_SEED + 1, index)
-    taken = photo([person], (_SEED + 1, index), _SIZE)
+    taken = take_photo([person], (_SEED + 1, index), _SIZE)
     words = asdict(taken.truth.people[0].description)
     return Row(
         sex=person.sex,

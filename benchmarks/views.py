@@ -20,7 +20,7 @@ from bolid_data.synthetic.camera import FRAMINGS
 from bolid_data.synthetic.lens import jpeg
 from bolid_data.synthetic.measures import Measures
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 
 _SEED = 2031
 _PHOTOS = 16  # per person
@@ -69,7 +69,7 @@ def _photographed(index: int, pose: PoseMeasurer) -> dict[str, np.ndarray]:
     for number in range(_PHOTOS):
         seed = (_SEED, index, number)
         yaw = float(np.random.default_rng((*seed, 1)).uniform(-180, 180))
-        taken = photo([person], seed, _SIZE, Shot(yaw=yaw))
+        taken = take_photo([person], seed, _SIZE, Shot(yaw=yaw))
         found = pose.measure([Measured(str(number), Image.open(io.BytesIO(jpeg(taken.image))))])["detections"]
         best = max(found, key=lambda row: row["score"], default={"keypoints": np.zeros((17, 3))})
         truth = taken.truth

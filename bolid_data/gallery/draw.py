@@ -25,7 +25,7 @@ from bolid_data.gallery.cast import Member, draw_cast
 from bolid_data.gallery.nuisance import DRAWN, REASONS, Nuisance, derive, distribute, encode, may, size_of
 from bolid_data.gallery.overlay import overlay
 from bolid_data.progress import bar
-from bolid_data.synthetic.photo import Photo, Shot, photo
+from bolid_data.synthetic.photo import Photo, Shot, take_photo
 from bolid_data.synthetic.place import PLACES
 
 _MIN_DISTANCE = 10  # bits of perceptual hash between any two pictures of one person
@@ -207,7 +207,7 @@ def _too_similar(tasks: list[_Task], hashes: list[int]) -> list[int]:
 
 def _work(files: Path, task: _Task) -> tuple[list[Truth], int]:
     """Draws one picture and writes its files. Returns their truths and the picture's hash."""
-    taken = photo([member.person for member in task.people], task.seed, task.size, task.shot)
+    taken = take_photo([member.person for member in task.people], task.seed, task.size, task.shot)
     rng = np.random.default_rng((*task.seed, 1))
     image, nuisance = Image.fromarray(taken.image), task.nuisance
     if nuisance.strength:

@@ -43,7 +43,7 @@ class Photo:
     figures: tuple[Figure, ...] = field(repr=False)
 
 
-def photo(
+def take_photo(
     people: Sequence[Person], seed: tuple[int, ...] | int, size: tuple[int, int], shot: Shot | None = None
 ) -> Photo:
     """A photo of people (the main one first; nobody is fine) in width × height pixels.

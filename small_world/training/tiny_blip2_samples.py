@@ -21,7 +21,7 @@ from bolid_data.synthetic.caption import ATTRIBUTES, WORDS, Description
 from bolid_data.synthetic.fields import PARTS
 from bolid_data.synthetic.lens import jpeg
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import Photo, Shot, photo
+from bolid_data.synthetic.photo import Photo, Shot, take_photo
 
 SIDE = 144
 """Pixels of the square that photos are squashed to."""
@@ -47,7 +47,7 @@ def draw_samples(seed: int, people: Iterable[int], photos: int, draw_size: DrawS
         person = draw_person(seed, index)
         for number in range(photos):
             size = draw_size(np.random.default_rng((seed, index, number, 1)))
-            yield photo([person], (seed, index, number), size, Shot(framing=FRAMINGS[number % len(FRAMINGS)]))
+            yield take_photo([person], (seed, index, number), size, Shot(framing=FRAMINGS[number % len(FRAMINGS)]))
 
 
 def described(sample: Photo) -> Description:

@@ -26,7 +26,7 @@ from bolid_data.curate.measurers.watermark_network import STRIDE, WatermarkNetwo
 from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.images import read_upright
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import photo
+from bolid_data.synthetic.photo import take_photo
 from small_world.training.watermark_ink import HELD_OUT_INK, Fonts, Ink, apply, fonts, ink
 from small_world.training.watermark_samples import (
     CALIBRATION,
@@ -51,7 +51,7 @@ CLEAN_KEPT = 0.987
 def drawn_photos(seed: int, people: int, photos: int) -> list[Image.Image]:
     """`photos` photos each of `people` people, 1024×1400."""
     return [
-        Image.fromarray(photo([draw_person(seed, index)], (seed, index, number), (1024, 1400)).image)
+        Image.fromarray(take_photo([draw_person(seed, index)], (seed, index, number), (1024, 1400)).image)
         for index in range(people)
         for number in range(photos)
     ]

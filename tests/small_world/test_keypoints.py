@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bolid_data.errors import UsageError
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 from bolid_data.synthetic.pose import draw_pose
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.backbone import load_embedded
@@ -31,7 +31,7 @@ def photos() -> Photos:
 @pytest.fixture(scope="module")
 def gallery_photo() -> tuple[Tensor, np.ndarray]:
     pose = draw_pose(np.random.default_rng(2), "standing", "down")
-    taken = photo([draw_person(3, 0)], (1, 2), (480, 640), Shot("full", yaw=0, pose=pose))
+    taken = take_photo([draw_person(3, 0)], (1, 2), (480, 640), Shot("full", yaw=0, pose=pose))
     image = torch.from_numpy(taken.image).permute(2, 0, 1)[None].float() / 127.5 - 1
     return image, taken.truth.people[0].keypoints
 

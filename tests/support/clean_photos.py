@@ -2,7 +2,7 @@
 
 from bolid_data.synthetic.lens import jpeg
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 
 _SEED = 41
 _SIZE = (1000, 1340)
@@ -16,4 +16,4 @@ def clean_photos(people: int, photos: int) -> list[list[bytes]]:
 
 def _jpeg(index: int, number: int) -> bytes:
     shot = Shot("full", yaw=_YAWS[number % len(_YAWS)])
-    return jpeg(photo([draw_person(_SEED, index)], (_SEED, index, number), _SIZE, shot).image)
+    return jpeg(take_photo([draw_person(_SEED, index)], (_SEED, index, number), _SIZE, shot).image)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from bolid_data.gallery.cast import draw_cast
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 
 _DRAWN = (300, 450)  # and then enlarged: drawing takes much longer
 
@@ -30,7 +30,7 @@ def draw_photos(people: int, photos: int, size: tuple[int, int], seed: int = 0) 
     scale = np.array([new / old for new, old in zip(size, _DRAWN, strict=True)] + [1.0])
     for member in draw_cast(people, seed):
         for number in range(photos):
-            taken = photo([member.person], (seed, member.index, number), _DRAWN, Shot("full"))
+            taken = take_photo([member.person], (seed, member.index, number), _DRAWN, Shot("full"))
             main, file = taken.truth.people[0], io.BytesIO()
             enlarged = Image.fromarray(taken.image).resize(size, Image.Resampling.BICUBIC)
             enlarged.save(file, "JPEG", quality=92)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bolid_data.errors import BolidError, UsageError
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 from bolid_data.synthetic.pose import draw_pose
 from bolid_data.weights import embedded_path
 from bolid_train.data.crops import crop
@@ -235,7 +235,7 @@ def test_what_is_measured_does_not_depend_on_which_images_are_measured_together(
 def test_yolo_measures_in_pixels_on_photos_of_any_shape() -> None:
     """A tall photo, and the same in the middle of a wide one, which YOLO sees smaller."""
     pose = draw_pose(np.random.default_rng(2), "standing", "down")
-    taken = photo([draw_person(0, 0)], 0, (300, 450), Shot("full", yaw=0, pose=pose))
+    taken = take_photo([draw_person(0, 0)], 0, (300, 450), Shot("full", yaw=0, pose=pose))
     tall, detect = to_pixels(Image.fromarray(taken.image)), load_keypoints("yolo11n-pose")
     on_tall = detect(tall[None])
     on_wide = detect(torch.nn.functional.pad(tall, (200, 200, 0, 0), value=0.3)[None])

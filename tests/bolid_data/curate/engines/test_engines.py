@@ -25,7 +25,7 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.images import BrokenPhotoError, read_upright
 from bolid_data.synthetic.camera import FRAMINGS
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 
 MANIFEST = """
 name = "engines"
@@ -61,7 +61,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, group in enumerate(groups):
         size = (600, 800) if number % 2 else (640, 960)
         shot = Shot(FRAMINGS[number % 3], yaw=15)
-        drawn = photo([people[i] for i in group], (17, number), size, shot).image
+        drawn = take_photo([people[i] for i in group], (17, number), size, shot).image
         Image.fromarray(drawn).save(folder / f"{number}.jpg", quality=90)
     Image.open(folder / "0.jpg").resize((300, 450)).save(folder / "small.jpg")
     Image.open(folder / "2.jpg").save(folder / "damaged.png")

@@ -13,7 +13,7 @@ from bolid_data.curate.measurers.people import PoseMeasurer
 from bolid_data.manifest import Filter
 from bolid_data.records import Measurements
 from bolid_data.synthetic.people import Person, draw_person
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 from bolid_data.synthetic.pose import draw_pose
 from tests.support.measured_dataset import FACE, LENIENT, POSE, World
 
@@ -47,7 +47,7 @@ def judge(tmp_path: Path) -> Callable[[Image.Image, Filter], list[str]]:
 
 def portrait(person: Person, seed: int) -> Image.Image:
     pose = draw_pose(np.random.default_rng(seed), "standing", "down")
-    return Image.fromarray(photo([person], seed, SIZE, Shot("full", yaw=5, pose=pose)).image)
+    return Image.fromarray(take_photo([person], seed, SIZE, Shot("full", yaw=5, pose=pose)).image)
 
 
 def test_one_person_is_in(people: list[Person], judge: Callable[..., list[str]]) -> None:
@@ -58,7 +58,7 @@ def test_a_face_on_a_poster_is_out_unless_the_manifest_allows_it(
     people: list[Person], judge: Callable[..., list[str]]
 ) -> None:
     scene = portrait(people[2], 3)
-    bust = photo([people[1]], 2, (700, 900), Shot("bust", yaw=0))
+    bust = take_photo([people[1]], 2, (700, 900), Shot("bust", yaw=0))
     x, y = bust.truth.people[0].keypoints[:5, :2].mean(0)
     face = (round(x - 130), round(y - 150), round(x + 130), round(y + 150))
     poster = Image.fromarray(bust.image).crop(face).resize((260, 300))
@@ -69,7 +69,7 @@ def test_a_face_on_a_poster_is_out_unless_the_manifest_allows_it(
 
 
 def test_two_people_are_out(people: list[Person], judge: Callable[..., list[str]]) -> None:
-    both = Image.fromarray(photo(people[:2], 3, (1500, 1200), Shot("full")).image)
+    both = Image.fromarray(take_photo(people[:2], 3, (1500, 1200), Shot("full")).image)
     assert "several_people" in judge(both)
 
 

@@ -14,7 +14,7 @@ from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.curate.measurers.perceptual_hash import CROPS, HashMeasurer
 from bolid_data.records import Measurements
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import photo
+from bolid_data.synthetic.photo import take_photo
 
 MAX_HAMMING = 4
 """The manifest's default."""
@@ -23,7 +23,7 @@ MAX_HAMMING = 4
 @pytest.fixture(scope="module")
 def originals() -> list[Image.Image]:
     people = [draw_person(42, i) for i in range(3)]
-    return [Image.fromarray(photo([people[i % 3]], (42, i), (450, 600)).image) for i in range(24)]
+    return [Image.fromarray(take_photo([people[i % 3]], (42, i), (450, 600)).image) for i in range(24)]
 
 
 def hashed(images: list[Image.Image]) -> list[tuple[int, list[int]]]:

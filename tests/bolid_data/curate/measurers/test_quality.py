@@ -8,7 +8,7 @@ from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.curate.measurers.quality import QualityMeasurer
 from bolid_data.images import read_upright
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import photo
+from bolid_data.synthetic.photo import take_photo
 from tests.support.paths import REAL_PHOTOS
 
 
@@ -19,7 +19,7 @@ def measure(image: Image.Image) -> dict[str, float]:
 
 
 def drawn() -> list[Image.Image]:
-    return [Image.fromarray(photo([draw_person(41, i)], (41, i), (600, 800)).image) for i in range(4)]
+    return [Image.fromarray(take_photo([draw_person(41, i)], (41, i), (600, 800)).image) for i in range(4)]
 
 
 def real() -> list[Image.Image]:

@@ -12,7 +12,7 @@ from bolid_data.gallery.overlay import KINDS, OPACITY, overlay
 from bolid_data.images import read_upright
 from bolid_data.synthetic.camera import FRAMINGS
 from bolid_data.synthetic.people import draw_person
-from bolid_data.synthetic.photo import Shot, photo
+from bolid_data.synthetic.photo import Shot, take_photo
 from small_world.training.watermark_ink import fonts
 from small_world.training.watermark_samples import CROP, Samples, printed
 from tests.support.paths import REAL_PHOTOS
@@ -30,7 +30,7 @@ def measurer() -> WatermarkMeasurer:
 def drawn() -> list[Image.Image]:
     people = [draw_person(NEW_SEED, i) for i in range(4)]
     shots = [(people[i % 4], (NEW_SEED, i), Shot(FRAMINGS[i % 4])) for i in range(12)]
-    return [Image.fromarray(photo([person], seed, (1024, 1400), shot).image) for person, seed, shot in shots]
+    return [Image.fromarray(take_photo([person], seed, (1024, 1400), shot).image) for person, seed, shot in shots]
 
 
 def probabilities(measurer: WatermarkMeasurer, images: list[Image.Image]) -> np.ndarray:
