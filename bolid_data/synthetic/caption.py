@@ -105,9 +105,9 @@ def read(caption: str) -> Description | None:
     return match and Description(**match.groupdict(default=""))
 
 
-def describe(made: Figure, framing: str, place: str, yaw: float) -> Description:
+def describe(figure: Figure, framing: str, place: str, yaw: float) -> Description:
     """The description of one person on a photo."""
-    look, pose = made.look, made.stand.pose
+    look, pose = figure.look, figure.stand.pose
     top = look.tops[-1]
     legs_shown = framing in ("full", "knees_up")
     skirted = look.bottom is not None and look.bottom.kind == "skirt"
@@ -118,8 +118,8 @@ def describe(made: Figure, framing: str, place: str, yaw: float) -> Description:
     return Description(
         framing=FRAMING[framing],
         facing=facing,
-        build=_build(made),
-        hair=_hair(made),
+        build=_build(figure),
+        hair=_hair(figure),
         sleeves=_sleeves(top.sleeve) if garment in ("top", "dress") else "",
         top=_colour(look, top.material),
         garment=garment,
@@ -131,17 +131,17 @@ def describe(made: Figure, framing: str, place: str, yaw: float) -> Description:
     )
 
 
-def _build(made: Figure) -> str:
-    measures = made.person.measures
-    height = HEIGHTS[int(np.searchsorted(_HEIGHT_CUTS[made.person.sex], measures.stature))]
+def _build(figure: Figure) -> str:
+    measures = figure.person.measures
+    height = HEIGHTS[int(np.searchsorted(_HEIGHT_CUTS[figure.person.sex], measures.stature))]
     weight = WEIGHTS[int(np.searchsorted(_BMI_CUTS, measures.bmi))]
     return " and ".join(word for word in (height, weight) if word)
 
 
-def _hair(made: Figure) -> str:
-    if made.look.hat != "none":
+def _hair(figure: Figure) -> str:
+    if figure.look.hat != "none":
         return ""
-    return "no" if made.person.haircut == "bald" else made.person.hair
+    return "no" if figure.person.haircut == "bald" else figure.person.hair
 
 
 def _garment(kind: str, legs_shown: bool) -> str:

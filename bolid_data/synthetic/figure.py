@@ -51,7 +51,7 @@ class _Worn:
     names: list[str]
 
 
-def figure(person: Person, look: Look, pose: Pose, yaw: float, place: tuple[float, float] = (0.0, 0.0)) -> Figure:
+def build_figure(person: Person, look: Look, pose: Pose, yaw: float, place: tuple[float, float] = (0.0, 0.0)) -> Figure:
     """Puts a person on the ground at `place`, turned by `yaw` degrees: 0 faces the camera, 90 the picture's right."""
     if pose.stance == "leaning" and (1 if pose.side else -1) * np.sin(np.radians(yaw)) < -0.2:
         pose = replace(pose, side=1 - pose.side, tilt=-pose.tilt)  # the pillar must not stand before the camera

@@ -53,7 +53,7 @@ def expose(rng: np.random.Generator, figures: Sequence[Figure], place: Place, li
     hits = traced.hits(from_camera(camera, len(near)), rays[near])
     hits = replace(hits, rays=near[hits.rays])
     lit = vertex_light(traced, hits.faces, light, rng, 12 if factor <= 1 else 3)
-    materials = [material for made in figures for material in made.materials]
+    materials = [material for figure in figures for material in figure.materials]
     colours = np.zeros((rows * columns, 4), np.float32)
     colours[hits.rays, :3] = shade(traced, materials, hits, rays, light, lit, rng, camera.focal * factor)
     colours[hits.rays, 3] = 1
@@ -62,7 +62,7 @@ def expose(rng: np.random.Generator, figures: Sequence[Figure], place: Place, li
     grid = colours.reshape(rows, columns, 4)
     if factor <= 1:
         _refine_edges(grid, ids.reshape(rows, columns), traced, materials, camera, factor, light, lit, rng)
-    ends = np.cumsum([len(made.mesh.faces) for made in figures])
+    ends = np.cumsum([len(figure.mesh.faces) for figure in figures])
     middle = ids.reshape(rows, columns)[_centres(rows, height)][:, _centres(columns, width)]
     seen = middle > 0
     faces = middle[seen] - 1
@@ -92,14 +92,14 @@ def _trace(figures: Sequence[Figure]) -> Traced | None:
     if not figures:
         return None
     meshes, first = [], 0
-    for made in figures:
-        mesh = made.mesh
+    for figure in figures:
+        mesh = figure.mesh
         meshes.append(
             Mesh(
                 mesh.vertices, mesh.faces, mesh.texture, mesh.materials + first, mesh.parts, mesh.surfaces, mesh.normals
             )
         )
-        first += len(made.materials)
+        first += len(figure.materials)
     return Traced(join(meshes))
 
 

@@ -1,18 +1,19 @@
 """One photo: people, looks, poses, place, light and camera, drawn by seed or given; its picture and its truth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bolid_data.synthetic.camera import FRAMINGS, Camera, frame_people
-from bolid_data.synthetic.figure import Figure, figure
+from bolid_data.synthetic.figure import Figure, build_figure
 from bolid_data.synthetic.layers import expose
 from bolid_data.synthetic.lens import Pixels, develop
 from bolid_data.synthetic.light import draw_light
 from bolid_data.synthetic.looks import Look, draw_look
-from bolid_data.synthetic.mesh import Mesh, used
+from bolid_data.synthetic.mesh import used
 from bolid_data.synthetic.people import Person
+from bolid_data.synthetic.pieces import FURNITURE
 from bolid_data.synthetic.place import OUTDOORS, build_place
 from bolid_data.synthetic.pose import Pose, draw_pose
 from bolid_data.synthetic.truth import Truth, tell
@@ -90,14 +91,14 @@ def _figures(rng: np.random.Generator, people: Sequence[Person], shot: Shot, fra
                 pose.stance if framing == "waist_up" else "standing",
                 str(own.choice(["down", "folded", "on hips"])),
             )
-        made = figure(person, look, pose, yaw)
+        figure = build_figure(person, look, pose, yaw)
         if len(people) > 1:
-            low, high = float(made.mesh.vertices[:, 0].min()), float(made.mesh.vertices[:, 0].max())
-            made = figure(person, look, pose, yaw, (reach - low, float(own.uniform(-0.08, 0.08))))
+            low, high = float(figure.mesh.vertices[:, 0].min()), float(figure.mesh.vertices[:, 0].max())
+            figure = build_figure(person, look, pose, yaw, (reach - low, float(own.uniform(-0.08, 0.08))))
             reach += high - low + float(own.uniform(0.03, 0.15))
-        figures.append(made)
+        figures.append(figure)
     if len(figures) > 1:  # the group stands around the origin
-        return tuple(_moved(made, -reach / 2) for made in figures)
+        return tuple(_moved(figure, -reach / 2) for figure in figures)
     return tuple(figures)
 
 
@@ -112,13 +113,11 @@ def _seated(rng: np.random.Generator, person: Person, look: Look, pose: Pose, sh
     return draw_look(rng, person.sex == "woman", top="shirt", legs="trousers"), pose
 
 
-def _moved(made: Figure, across: float) -> Figure:
+def _moved(figure: Figure, across: float) -> Figure:
     shift = np.array([across, 0, 0], np.float32)
-    mesh = made.mesh
-    mesh = Mesh(
-        mesh.vertices + shift, mesh.faces, mesh.texture, mesh.materials, mesh.parts, mesh.surfaces, mesh.normals
+    return replace(
+        figure, mesh=replace(figure.mesh, vertices=figure.mesh.vertices + shift), joints=figure.joints + shift
     )
-    return Figure(made.person, made.look, made.stand, mesh, made.materials, made.joints + shift)
 
 
 def _camera(
@@ -129,7 +128,8 @@ def _camera(
         points = np.array([[x, 0.0, z] for x in width for z in np.linspace(0, stature, 9)])
         return frame_people(rng, points, 0.0, True, size, "full", shot.focal, shot.pitch)
     persons = [
-        mesh.vertices[used(mesh.faces[mesh.surfaces < 8], len(mesh.vertices))] for mesh in (m.mesh for m in figures)
+        mesh.vertices[used(mesh.faces[mesh.surfaces != FURNITURE], len(mesh.vertices))]
+        for mesh in (figure.mesh for figure in figures)
     ]
     points = np.concatenate(persons)[::5]
     joints = figures[0].joints

@@ -14,6 +14,9 @@ from bolid_data.synthetic.people import Person
 SURFACES = ("background", "skin", "eyes", "hair", "top", "bottom", "shoes", "accessory", "furniture")
 """What a pixel's surface is."""
 
+FURNITURE = SURFACES.index("furniture")
+"""What people sit or lean on: drawn with them, but no part of them."""
+
 
 @dataclass(frozen=True)
 class Piece:

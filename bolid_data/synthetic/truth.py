@@ -11,6 +11,7 @@ from bolid_data.synthetic.camera import Camera
 from bolid_data.synthetic.caption import Description, describe
 from bolid_data.synthetic.fields import PARTS
 from bolid_data.synthetic.figure import Figure
+from bolid_data.synthetic.pieces import FURNITURE
 
 COCO = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
@@ -49,7 +50,7 @@ class Truth:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """(H, W) the pixels of the main person, without what they sit on."""
-        return (self.owners == 1) & (self.surfaces != 8)
+        return (self.owners == 1) & (self.surfaces != FURNITURE)
 
 
 def tell(
@@ -58,27 +59,27 @@ def tell(
 ) -> Truth:  # fmt: skip
     """The truth of a rendered photo."""
     people = []
-    for index, made in enumerate(figures):
-        seen = camera.project(made.joints)
-        visible = _visible(seen, camera, parts, owners == index + 1)
-        yaw = _yaw(made)
-        mine = (owners == index + 1) & (surfaces != 8)
+    for index, figure in enumerate(figures):
+        projected = camera.project(figure.joints)
+        visible = _visible(projected, camera, parts, owners == index + 1)
+        yaw = _yaw(figure)
+        mine = (owners == index + 1) & (surfaces != FURNITURE)
         rows, columns = np.flatnonzero(mine.any(1)), np.flatnonzero(mine.any(0))
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)) if len(rows) else None
         people.append(
             PersonTruth(
-                np.concatenate([seen[:, :2], visible[:, None]], 1).round(2).astype(np.float32),
-                ((made.joints - camera.place) @ camera.axes.T).astype(np.float32),
-                yaw, box, asdict(made.person.measures), made.person.sex, made.person.years,
-                describe(made, framing, place, yaw),
+                np.concatenate([projected[:, :2], visible[:, None]], 1).round(2).astype(np.float32),
+                ((figure.joints - camera.place) @ camera.axes.T).astype(np.float32),
+                yaw, box, asdict(figure.person.measures), figure.person.sex, figure.person.years,
+                describe(figure, framing, place, yaw),
             )
         )  # fmt: skip
     return Truth(tuple(people), framing, place, parts, surfaces, owners)
 
 
-def _yaw(made: Figure) -> float:
+def _yaw(figure: Figure) -> float:
     """The turn of the trunk, by its shoulders and hips."""
-    across = made.joints[[5, 11]].mean(0) - made.joints[[6, 12]].mean(0)
+    across = figure.joints[[5, 11]].mean(0) - figure.joints[[6, 12]].mean(0)
     return float(np.degrees(np.arctan2(across[1], across[0])))
 
 
@@ -91,23 +92,22 @@ _LIMB = {
 }  # fmt: skip
 
 
-def _visible(seen: Floats, camera: Camera, parts: NDArray[np.uint8], mine: NDArray[np.bool_]) -> Floats:
+def _visible(projected: Floats, camera: Camera, parts: NDArray[np.uint8], mine: NDArray[np.bool_]) -> Floats:
     """(17,) 1 for joints inside the picture at which the own body part is what the camera sees."""
     visible = np.zeros(17, np.float32)
     reach = max(1, round(0.006 * max(parts.shape)))
-    for joint, (x, y, _) in enumerate(seen):
+    for joint, (x, y, _) in enumerate(projected):
         if not (0 <= x < camera.width and 0 <= y < camera.height):
             continue
         here = (slice(max(int(y) - reach, 0), int(y) + reach + 1), slice(max(int(x) - reach, 0), int(x) + reach + 1))
         names = {PARTS[part] for part in np.unique(parts[here][mine[here]])}
         visible[joint] = bool(names & set(_LIMB.get(joint, ("head",))))
-    facing = np.array([seen[0, 2] - seen[[3, 4], 2].mean()])[0]
     # Of the head, what is on its far side is hidden.
-    middle = seen[[3, 4], 2].mean()
-    half = abs(seen[3, 2] - seen[4, 2]) / 2
+    middle = projected[[3, 4], 2].mean()
+    half = abs(projected[3, 2] - projected[4, 2]) / 2
     for joint in range(_HEAD_JOINTS):
-        behind = seen[joint, 2] - middle
-        hidden_face = facing > 0.0 or (joint > 0 and behind > 0.01)
+        behind = projected[joint, 2] - middle
+        hidden_face = projected[0, 2] > middle or (joint > 0 and behind > 0.01)
         hidden_ear = behind > 0.045 and half > 0.045
         if hidden_face if joint < 3 else hidden_ear:
             visible[joint] = 0
