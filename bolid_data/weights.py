@@ -73,7 +73,7 @@ _EMBEDDED = {
         (
             ("config.json", "1aafc51b86f50d8b1a0308acb5c9048afba2f5d5023dd4aa99a0c57ff9cce0f7"),
             ("generation_config.json", "e9c42bd8c4e08af12d7090aa6d4ad66489ade8373cd9b7d49f651c60103ce14c"),
-            ("model.safetensors", "d2f57108725675b6315522151ec2dbcdf183b3df29a65ed3cbd7268f060b5050"),
+            ("model.safetensors", "9f67c4a1a49328cd78590d358407afa08534ac03f92b7d916fb76fc131c535c4"),
             ("processor_config.json", "756fcc5d92d65a359b47bfeefd437fa1a48a32a0970549168b76beff0873b8f3"),
             ("tokenizer.json", "0d3c682b0a8181f951550f70817f68f25954b474be8abe7443e5bf1c6a337b5c"),
             ("tokenizer_config.json", "61a9f220602505b2d06be4cbb3a3db9ef1c2228033ca5c9e4354a201ea09ab15"),
