@@ -21,7 +21,7 @@ CREATE TABLE samples (
     width INTEGER, height INTEGER, caption VARCHAR, keypoints FLOAT[3][17],
     made VARCHAR,  -- as_is | stripped (of what a decoder does not need) | converted (re-encoded)
     captions MAP(VARCHAR, VARCHAR),  -- other captions than `caption`, by author and prompt or name
-    measures MAP(VARCHAR, DOUBLE),  -- measurements of the last judgement's models, by name
+    measures MAP(VARCHAR, DOUBLE),  -- by name: measurements of the last judgement's models, and of the body
     rotation INTEGER  -- degrees, clockwise, by which the photo was rotated, in addition to its EXIF
 );
 CREATE TABLE shards (shard VARCHAR PRIMARY KEY, sha256 VARCHAR, bytes BIGINT, samples INTEGER, split VARCHAR);
@@ -31,7 +31,7 @@ CREATE TABLE about (key VARCHAR PRIMARY KEY, value VARCHAR);
 """
 
 
-_DIGITS = 6  # after the point: measures are stored as FLOAT, which holds no more
+_DIGITS = 6  # after the point: most measures are stored as FLOAT, which holds no more
 _MEASURES = ("sharpness", "brightness", "colourfulness", "watermark", "likeness", "person_score", "face_score")
 
 _CHOSEN = chosen_captions("sha256 IN (SELECT sha256 FROM verdicts WHERE list_contains($people, person))")
@@ -59,11 +59,18 @@ named AS (
 ),
 others AS (
     SELECT sha256, map(list(name ORDER BY name), list(text ORDER BY name)) AS captions FROM named GROUP BY sha256
+),
+bodies AS (
+    SELECT sha256, map(list(name ORDER BY name), list(value ORDER BY name)) AS body FROM (
+        SELECT sha256, name, min(value) AS value FROM body_measures
+        WHERE sha256 IN (SELECT sha256 FROM chosen) GROUP BY ALL
+    ) GROUP BY sha256
 )
 SELECT person, sha256, caption, trigger, rotation, keypoints, coalesce(captions, MAP {{}}) AS captions,
-    {", ".join(_MEASURES)}
+    {", ".join(_MEASURES)}, coalesce(body, MAP {{}}) AS body
 FROM chosen LEFT JOIN {CAPTION_SETTINGS} ON true
 LEFT JOIN people USING (sha256) LEFT JOIN faces USING (sha256) LEFT JOIN others USING (sha256)
+LEFT JOIN bodies USING (sha256)
 LEFT JOIN (FROM qualities SEMI JOIN judgement ON model = quality) USING (sha256)
 LEFT JOIN (SELECT sha256, probability AS watermark FROM watermarks w JOIN judgement j ON w.model = j.watermark)
     USING (sha256)
@@ -97,7 +104,7 @@ class Samples(Part):
 
 def _with_measures(row: dict[str, Any]) -> dict[str, Any]:
     """The row with its measures as one dict, without those that no model of the last judgement measured."""
-    values = {name: row.pop(name) for name in _MEASURES}
+    values = {name: row.pop(name) for name in _MEASURES} | row.pop("body")
     measures = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
     return row | {"measures": {name: round(value, _DIGITS) for name, value in measures.items()}}
 

@@ -191,6 +191,8 @@ COPY (
             FROM embeddings e WHERE e.sha256 = photos.sha256) AS embeddings,
         (SELECT list({{'person': person, 'model': model, 'likeness': likeness}} ORDER BY person, model)
             FROM likenesses l WHERE l.sha256 = photos.sha256) AS likenesses,
+        (SELECT list({{'model': model, 'name': name, 'value': value}} ORDER BY model, name)
+            FROM body_measures b WHERE b.sha256 = photos.sha256) AS body_measures,
         -- Only what is in force, and not who decided: datasets are shared.
         (SELECT list({{'person': person, 'keep': keep, 'why': why, 'decided_at': decided_at}} ORDER BY person)
             FROM (FROM decisions SEMI JOIN attributions USING (person, sha256)) x WHERE x.sha256 = photos.sha256)
@@ -220,6 +222,7 @@ FROM (
         NULL::STRUCT(model VARCHAR, score FLOAT)[] AS site_scores,
         NULL::STRUCT(model VARCHAR, vector FLOAT[])[] AS embeddings,
         NULL::STRUCT(person VARCHAR, model VARCHAR, likeness FLOAT)[] AS likenesses,
+        NULL::STRUCT(model VARCHAR, name VARCHAR, value DOUBLE)[] AS body_measures,
         NULL::STRUCT(person VARCHAR, keep BOOLEAN, why VARCHAR, decided_at TIMESTAMP)[] AS decisions,
         NULL::STRUCT(person VARCHAR, why VARCHAR, decided_at TIMESTAMP)[] AS assignments WHERE false
     UNION ALL BY NAME FROM read_parquet('{file}')
@@ -236,6 +239,7 @@ _FROM_LOCKED = {
     "qualities": "SELECT sha256, row.* FROM (SELECT sha256, unnest(qualities) AS row FROM locked)",
     "embeddings": "SELECT sha256, row.* FROM (SELECT sha256, unnest(embeddings) AS row FROM locked)",
     "likenesses": "SELECT sha256, row.* FROM (SELECT sha256, unnest(likenesses) AS row FROM locked)",
+    "body_measures": "SELECT sha256, row.* FROM (SELECT sha256, unnest(body_measures) AS row FROM locked)",
     "decision_log": """SELECT row_number() OVER (ORDER BY decided_at, what, person, sha256) AS id, id AS command, *
     FROM (
         SELECT sha256, CASE WHEN row.keep THEN 'keep' ELSE 'reject' END AS what, row.* EXCLUDE keep
@@ -263,6 +267,9 @@ UNION ALL SELECT 'a score of a mark', sha256 FROM site_scores WHERE NOT isfinite
 UNION ALL SELECT 'a measure of quality', sha256 FROM qualities
 WHERE NOT (isfinite(sharpness) AND isfinite(brightness) AND isfinite(colourfulness))
 UNION ALL SELECT 'a likeness', sha256 FROM likenesses WHERE NOT isfinite(likeness)
+UNION ALL SELECT 'a measure of the body', sha256 FROM body_measures
+WHERE NOT isfinite(value) OR NOT regexp_full_match(name, '[a-z0-9_]{1,40}')
+UNION ALL SELECT 'the number of measures', sha256 FROM body_measures GROUP BY sha256, model HAVING count(*) > 50
 UNION ALL SELECT 'a vector', sha256 FROM embeddings
 WHERE len(vector) > 100000 OR len(list_filter(vector, lambda v: v IS NULL OR NOT isfinite(v))) > 0
 UNION ALL SELECT 'a caption', sha256 FROM captioned

@@ -14,7 +14,8 @@ CASE WHEN coalesce(traits, '') = '' THEN '' ELSE $version || ' ' || traits ||
 """
 
 _PER_MODEL = (
-    "detections", "watermarks", "site_scores", "hashes", "qualities", "embeddings", "likenesses", "measured",
+    "detections", "watermarks", "site_scores", "hashes", "qualities", "embeddings", "likenesses", "body_measures",
+    "measured",
 )  # fmt: skip
 """Tables of measurements, by sha256 and model."""
 

@@ -131,6 +131,9 @@ CREATE TABLE IF NOT EXISTS embeddings (sha256 VARCHAR, model VARCHAR, vector FLO
 CREATE TABLE IF NOT EXISTS likenesses (  -- cosine of a photo's embedding and the mean of its person's others
     person VARCHAR, sha256 VARCHAR, model VARCHAR, likeness FLOAT, PRIMARY KEY (person, sha256, model)
 );
+CREATE TABLE IF NOT EXISTS body_measures (  -- of the main person: metres, kilograms, kg/m²
+    sha256 VARCHAR, model VARCHAR, name VARCHAR, value DOUBLE, PRIMARY KEY (sha256, model, name)
+);
 CREATE TABLE IF NOT EXISTS near (a VARCHAR, b VARCHAR, distance UTINYINT, PRIMARY KEY (a, b));
 CREATE TABLE IF NOT EXISTS compared (  -- people whose pairs are all in near, for these photos and this model's hashes
     person VARCHAR PRIMARY KEY, model VARCHAR, photos BIGINT, digest HUGEINT

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypedDict
 
 import numpy as np
 
@@ -79,23 +80,36 @@ class Person:
         return body_model().keypoints(self.rest.vertices)
 
 
+class Appearance(TypedDict):
+    """The fields of a Person that are independent of the body, but for sex and age."""
+
+    skin: Colour
+    eyes: Colour
+    lips: Colour
+    hair: str
+    haircut: str
+    beard: str
+    glasses: bool
+
+
 def draw_person(seed: int, index: int) -> Person:
     """The person `index` of a seed; the same arguments always give the same person."""
     rng = np.random.default_rng((seed, index, 0))
     sex = "woman" if index % 2 == 0 else "man"
     years = float(rng.uniform(*ADULT))
     phenotypes = _phenotypes(rng, sex, years)
+    return Person((seed, index), sex, years, tuple(phenotypes.items()), **draw_appearance(rng, sex, years))
+
+
+def draw_appearance(rng: np.random.Generator, sex: str, years: float) -> Appearance:
+    """All of a person of this sex and age that does not depend on the body."""
     skin = _skin(rng)
     cuts = _CUTS[sex]
     hair = str(rng.choice(list(HAIR), p=(0.3, 0.34, 0.18, 0.1, 0.08)))
     if rng.random() < np.interp(years, (_GREY_FROM, ADULT[1]), (0.05, 0.75)):
         hair = "grey"
     red = rng.uniform(0.66, 0.82) if sex == "woman" else rng.uniform(0.78, 0.88)
-    return Person(
-        seed=(seed, index),
-        sex=sex,
-        years=years,
-        phenotypes=tuple(phenotypes.items()),
+    return Appearance(
         skin=skin,
         eyes=_EYES[int(rng.integers(len(_EYES)))],
         lips=(skin[0] * 0.94, skin[1] * red * 0.9, skin[2] * red * 0.95),

@@ -9,12 +9,12 @@ from bolid_data.synthetic.camera import FRAMINGS, Camera, frame_people
 from bolid_data.synthetic.figure import Figure, build_figure
 from bolid_data.synthetic.layers import expose
 from bolid_data.synthetic.lens import Pixels, develop
-from bolid_data.synthetic.light import draw_light
+from bolid_data.synthetic.light import Light, draw_light
 from bolid_data.synthetic.looks import Look, draw_look
 from bolid_data.synthetic.mesh import used
 from bolid_data.synthetic.people import Person
 from bolid_data.synthetic.pieces import FURNITURE
-from bolid_data.synthetic.place import OUTDOORS, build_place
+from bolid_data.synthetic.place import OUTDOORS, Place, build_place
 from bolid_data.synthetic.pose import Pose, draw_pose
 from bolid_data.synthetic.truth import Truth, tell
 
@@ -36,6 +36,17 @@ class Shot:
 
 
 @dataclass(frozen=True)
+class Scene:
+    """What stands before a camera."""
+
+    figures: tuple[Figure, ...]  # the main person first
+    place: Place
+    light: Light
+    camera: Camera
+    framing: str
+
+
+@dataclass(frozen=True)
 class Photo:
     """A finished photo."""
 
@@ -51,17 +62,24 @@ def take_photo(
 
     The same arguments always give the same pixels, in every process.
     """
-    shot = shot or Shot()
     rng, render_rng, lens_rng = np.random.default_rng(seed).spawn(3)
+    scene = set_scene(rng, people, size, shot or Shot())
+    film = expose(render_rng, scene.figures, scene.place, scene.light, scene.camera)
+    image = develop(film.light, lens_rng)
+    truth = tell(
+        scene.figures, scene.place.name, scene.framing, scene.camera, film.parts, film.surfaces, film.owners
+    )  # fmt: skip
+    return Photo(image, truth, scene.figures)
+
+
+def set_scene(rng: np.random.Generator, people: Sequence[Person], size: tuple[int, int], shot: Shot) -> Scene:
+    """People (the main one first) in a place, and a camera of width × height pixels; what the shot does not fix is
+    drawn."""
     framing = shot.framing or str(rng.choice(FRAMINGS, p=_FRAMING))
     place = build_place(rng, shot.place)
     light = draw_light(rng, place.name in OUTDOORS)
     figures = _figures(rng, people, shot, framing)
-    camera = _camera(rng, figures, framing, size, shot)
-    film = expose(render_rng, figures, place, light, camera)
-    image = develop(film.light, lens_rng)
-    truth = tell(figures, place.name, framing, camera, film.parts, film.surfaces, film.owners)
-    return Photo(image, truth, figures)
+    return Scene(figures, place, light, _camera(rng, figures, framing, size, shot), framing)
 
 
 def _yaw(rng: np.random.Generator) -> float:

@@ -39,13 +39,13 @@ from bolid_data.manifest import CaptionSettings
 from bolid_data.synthetic.caption import ATTRIBUTES, WORDS
 from bolid_data.synthetic.fields import PARTS
 from bolid_data.synthetic.pieces import SURFACES
+from small_world.labels import from_labels
 from small_world.training.tiny_blip2_samples import (
     PEOPLE,
     PHOTOS,
     SIDE,
     HeldOut,
     augment,
-    from_labels,
     held_out_set,
     says,
     training_set,

@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from bolid_data.synthetic.fields import PARTS
 from bolid_data.synthetic.lens import jpeg
 from bolid_data.synthetic.people import draw_person
 from bolid_data.synthetic.photo import Photo, Shot, take_photo
+from small_world.labels import from_labels, to_labels
 
 SIDE = 144
 """Pixels of the square that photos are squashed to."""
@@ -74,7 +75,7 @@ def draw_chunk(path: Path) -> None:
         images.append(_squashed(sample.image, Image.Resampling.BICUBIC))
         parts.append(_squashed(sample.truth.parts, Image.Resampling.NEAREST))
         surfaces.append(_squashed(sample.truth.surfaces, Image.Resampling.NEAREST))
-        classes.append(labels(described(sample)))
+        classes.append(to_labels(described(sample)))
     with atomic_write(path) as part, part.open("wb") as file:
         np.savez_compressed(
             file, images=images, labels=np.array(classes, np.int16), parts=parts, surfaces=surfaces
@@ -146,20 +147,8 @@ def _draw_held_out(folder: Path, person: int, photos: int) -> str:
     for number, sample in enumerate(draw_samples(HELD_OUT_SEED, [person], photos, full_size)):
         name = f"{person:04d}-{number}.jpg"
         (folder / name).write_bytes(jpeg(sample.image))
-        lines.append(json.dumps([name, labels(described(sample)), sample.truth.people[0].keypoints.tolist()]) + "\n")
+        lines.append(json.dumps([name, to_labels(described(sample)), sample.truth.people[0].keypoints.tolist()]) + "\n")
     return "".join(lines)
-
-
-def labels(description: Description) -> list[int]:
-    """The attributes as class numbers, in the order of ATTRIBUTES; an attribute that is "" comes after the others."""
-    values = [(name, getattr(description, name)) for name in ATTRIBUTES]
-    return [WORDS[name].index(value) if value else len(WORDS[name]) for name, value in values]
-
-
-def from_labels(classes: Sequence[int]) -> Description:
-    """The description, without the build, that `labels` made class numbers of."""
-    values = {name: ([*WORDS[name], ""])[value] for name, value in zip(ATTRIBUTES, classes, strict=True)}
-    return Description(build="", **values)
 
 
 _SAID = {

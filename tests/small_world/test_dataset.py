@@ -16,7 +16,8 @@ from bolid_data.errors import UsageError
 from bolid_data.shards.lock import verify
 from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.training.trainer import train
-from small_world.dataset import BUILD, write_dataset
+from small_world.dataset import write_dataset
+from small_world.drawn_dataset import BUILD
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import CORPUS, HELD_OUT, SPLITS
 from tests.support.drawn_shards import write_manifest

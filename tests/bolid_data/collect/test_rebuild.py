@@ -476,6 +476,8 @@ def test_measurements_that_contradict_the_lock_are_refused(listed: Listed, tmp_p
             ("SELECT * REPLACE (captions[:0] AS captions) FROM m", "lacks verdict, caption or keypoints"),
             ("SELECT * EXCLUDE detections FROM m", "not what `bolid shard` writes"),
             ("SELECT 1 AS x", "not what `bolid shard` writes"),
+            (_body("stature", "'nan'"), "a measure of the body of photo [0-9a-f]{64} is not one"),
+            (_body("../stature", "1.7"), "a measure of the body of photo [0-9a-f]{64} is not one"),
         )
     ):
         other = rewritten(lock, tmp_path / f"a{number}")
@@ -486,6 +488,11 @@ def test_measurements_that_contradict_the_lock_are_refused(listed: Listed, tmp_p
         other = rewritten(other, tmp_path / f"b{number}", measurements=hashlib.sha256(file.read_bytes()).hexdigest())
         with pytest.raises(UsageError, match=message):
             rebuild(other, tmp_path / f"new{number}", Options(listed.site.base_url, delay=0))
+
+
+def _body(name: str, value: str) -> str:
+    measure = f"{{'model': 'm', 'name': '{name}', 'value': {value}::DOUBLE}}"
+    return f"SELECT * REPLACE ([{measure}] AS body_measures) FROM m"
 
 
 def test_another_datasets_folder_is_left_alone(listed: Listed, tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def test_the_index_holds_captions_and_measurements(tmp_path: Path) -> None:
         con.execute("INSERT INTO likenesses VALUES ('person_0', ?, 'alike@1', 0.123456789)", [first])
         con.execute("UPDATE qualities SET sharpness = 'nan' WHERE sha256 = ?", [second])
         con.execute("INSERT INTO qualities SELECT * REPLACE ('another@1' AS model, -1 AS brightness) FROM qualities")
+        con.execute("INSERT INTO body_measures VALUES ($1, 'b@1', 'stature', 1.71), ($1, 'b@1', 'bmi', 24)", [first])
     shard(manifest(tmp_path), world.dataset)
     rows = {row["sha256"]: row for row in index(world, "samples")}
     assert rows[first]["captions"] == {
@@ -167,8 +168,12 @@ def test_the_index_holds_captions_and_measurements(tmp_path: Path) -> None:
         "likeness": 0.123457,
         "person_score": 0.9,
         "face_score": 0.9,
+        "stature": 1.71,
+        "bmi": 24.0,
     }
-    assert rows[second]["measures"].keys() == rows[first]["measures"].keys() - {"likeness", "sharpness"}
+    assert rows[second]["measures"].keys() == rows[first]["measures"].keys() - {
+        "likeness", "sharpness", "stature", "bmi",
+    }  # fmt: skip
     assert {row["rotation"] for row in rows.values()} == {0}
     assert {row["sha256"]: row for row in ShardIndex(world.dataset.index).samples()} == rows
     assert verify(world.dataset) == []

@@ -14,13 +14,12 @@ from bolid_data.curate.captions.registry import TINY, load_captioner
 from bolid_data.curate.measurers.measurer import Photo
 from bolid_data.manifest import Manifest
 from bolid_data.synthetic.caption import Description, read
+from small_world.labels import from_labels, to_labels
 from small_world.training import tiny_blip2, tiny_blip2_samples
 from small_world.training.tiny_blip2_samples import (
     described,
     draw_chunk,
     draw_samples,
-    from_labels,
-    labels,
     says,
     small_size,
 )
@@ -60,7 +59,7 @@ def test_sentences_describe_the_photo_in_known_words(drawn: list[tuple[Photo, De
     tokenizer = tiny_blip2.build_tokenizer()
     for _, description in drawn:
         sentence = description.sentence(build=False)
-        assert read(sentence) == replace(description, build="") == from_labels(labels(description))
+        assert read(sentence) == replace(description, build="") == from_labels(to_labels(description))
         assert (
             tokenizer.decode(tokenizer(sentence)["input_ids"], skip_special_tokens=True) == sentence == tidy(sentence)
         )
