@@ -43,7 +43,7 @@ demo: dataset train
 
 # Each file's tests stay in one process, so that their fixtures are made once.
 test: setup
-	.venv/bin/python -m pytest -n auto --dist loadfile
+	.venv/bin/python -m pytest -n auto --dist loadfile --durations 30
 
 lint: setup
 	.venv/bin/ruff check .
