@@ -19,7 +19,7 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from diffusers.training_utils import compute_snr
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from bolid_data.weights import folder_sha256
 from bolid_train.files import write_safetensors
@@ -29,7 +29,7 @@ from small_world.sdxl import FLAT_SIZE, Size, build_scheduler, build_text_encode
 from small_world.tokenizer import build_tokenizer
 from small_world.training.ahead import Ahead
 from small_world.training.loop import Schedule, fit
-from small_world.training.worlds import FLAT, WORLDS, TrainingPhotos, World
+from small_world.training.worlds import FLAT, WORLDS, TrainingPhotos, TrainingWorld
 
 BATCH = 32
 SCHEDULE = Schedule(steps=4000, learning_rate=6e-4, warmup=200, ema=0.9985)
@@ -90,7 +90,7 @@ class Denoising:
         tokenizer: CLIPTokenizer,
         photos: TrainingPhotos,
         latents: Tensor,
-        world: World = FLAT,
+        world: TrainingWorld = FLAT,
         batch: int = BATCH,
     ) -> None:
         """`latents`: of all photos, or of all photos and then of all photos mirrored."""
@@ -151,7 +151,7 @@ def encode(vae: AutoencoderKL, photos: TrainingPhotos, mirrored: bool = False, b
     return torch.cat(latents)
 
 
-def encode_once(vae: AutoencoderKL, photos: TrainingPhotos, world: World, work: Path) -> Tensor:
+def encode_once(vae: AutoencoderKL, photos: TrainingPhotos, world: TrainingWorld, work: Path) -> Tensor:
     """The latents in the work folder, or else those of `encode`, which are then put there."""
     cached = work / "latents.pt"
     if not cached.is_file():
@@ -163,7 +163,16 @@ def encode_once(vae: AutoencoderKL, photos: TrainingPhotos, world: World, work: 
     return latents
 
 
-def build_pipeline(model: TextToImage, vae: AutoencoderKL, world: World) -> StableDiffusionXLPipeline:
+def load(folder: Path, world: TrainingWorld) -> TextToImage:
+    """UNet and text encoders of a pipeline's folder in float32, to be trained further."""
+    model = TextToImage(build_tokenizer(world.vocabulary), world.size)
+    parts = {"unet": UNet2DConditionModel, "text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+    for name, kind in parts.items():
+        getattr(model, name).load_state_dict(kind.from_pretrained(folder / name).state_dict())
+    return model
+
+
+def build_pipeline(model: TextToImage, vae: AutoencoderKL, world: TrainingWorld) -> StableDiffusionXLPipeline:
     """The stock pipeline with these weights."""
     return StableDiffusionXLPipeline(
         vae=vae,
@@ -177,7 +186,7 @@ def build_pipeline(model: TextToImage, vae: AutoencoderKL, world: World) -> Stab
     )
 
 
-def save(model: TextToImage, vae: AutoencoderKL, folder: Path, world: World = FLAT) -> None:
+def save(model: TextToImage, vae: AutoencoderKL, folder: Path, world: TrainingWorld = FLAT) -> None:
     """The pipeline as an ordinary diffusers folder; weights in float16, as SDXL is published."""
     vae.half()
     model.float().unet.half()
@@ -197,6 +206,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True, help="folder of the VAE; its encoder must be final")
     parser.add_argument("--world", choices=WORLDS, default="flat")
     parser.add_argument("--corpus", type=Path, metavar="FILE", help="a corpus of `corpus_file`; else it is drawn")
+    parser.add_argument("--start", type=Path, help="a pipeline's folder whose weights are trained further")
     parser.add_argument("--out", type=Path, help="the pipeline's folder (default: that of the committed base)")
     arguments = parser.parse_args()
     world = WORLDS[arguments.world]
@@ -207,7 +217,7 @@ def main() -> None:
     vae = AutoencoderKL.from_pretrained(arguments.vae)
     latents = encode_once(vae, photos, world, arguments.work)
     torch.manual_seed(0)
-    model = TextToImage(tokenizer, world.size)
+    model = load(arguments.start, world) if arguments.start else TextToImage(tokenizer, world.size)
     trained = fit(model, Denoising(model, tokenizer, photos, latents, world), SCHEDULE, arguments.work)
     assert isinstance(trained, TextToImage)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:

@@ -4,6 +4,7 @@ python -m small_world.training.base_files FOLDER --out PIPELINE     # writes an 
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -69,12 +70,12 @@ def _load(module: torch.nn.Module, weights: dict[str, Tensor], path: Path) -> No
         raise BolidError(f"{path}: not all the weights of a {type(module).__name__}: {error}") from error
 
 
-def main() -> None:
+def main(command_line: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="with the files")
     parser.add_argument("--out", type=Path, required=True, help="the pipeline's folder")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command_line)
     try:
         model, vae = read(arguments.folder)
     except BolidError as error:

@@ -3,6 +3,8 @@
     python -m small_world.training.base_on_gpu --corpus corpus.npz --work WORK --out OUT
     python -m small_world.training.base_on_gpu --corpus corpus.npz --work WORK --out OUT --small   # rehearses on a CPU
 
+`--start PIPELINE` trains the weights of a diffusers folder further; its VAE stays as it is.
+
 `OUT` gets a log of losses, a sheet of samples, and the weights in files of at most 15 MB, rewritten with every
 checkpoint; `base_files` makes a diffusers folder of them. `WORK` holds what a run that was stopped goes on from. A
 part that fails is logged, and the rest is still tried.
@@ -12,7 +14,7 @@ import argparse
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from PIL import Image
 from small_world.pixels import pixels
 from small_world.tokenizer import build_tokenizer
 from small_world.training import base_files, vae
-from small_world.training.base import Denoising, TextToImage, build_pipeline, encode_once
+from small_world.training.base import Denoising, TextToImage, build_pipeline, encode_once, load
 from small_world.training.corpus_file import PackedPhotos, read
 from small_world.training.loop import Report, Schedule, fit
 from small_world.training.worlds import WORLD_3D
@@ -67,16 +69,20 @@ SMALL = Plan(
 class Run:
     """The parts, in order, and what they hand on in `work` and `out`."""
 
-    def __init__(self, plan: Plan, photos: PackedPhotos, work: Path, out: Path, seconds: float) -> None:
-        """`seconds`: for all of it, counted from now."""
-        self.started_at = time.monotonic()
+    def __init__(
+        self, plan: Plan, photos: PackedPhotos, work: Path, out: Path, seconds: float, start: Path | None = None
+    ) -> None:
+        """`seconds`: for all of it, counted from now. `start`: the pipeline's folder that is trained further."""
+        self.started_at, self.start = time.monotonic(), start
         self.plan, self.photos, self.work, self.out, self.seconds = plan, photos, work, out, seconds
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer = build_tokenizer(_WORLD.vocabulary)
 
     def train_vae(self) -> None:
         """Trains the VAE, unless an earlier run has, and writes it."""
-        if not (self.work / "vae" / "config.json").is_file():
+        if self.start:
+            AutoencoderKL.from_pretrained(self.start / "vae").save_pretrained(self.work / "vae")
+        elif not (self.work / "vae" / "config.json").is_file():
             schedule = replace(self.plan.vae, seconds=_VAE_SHARE * self.seconds)
             batch = self.plan.vae_batch
             trained = vae.train(
@@ -93,7 +99,8 @@ class Run:
         torch.manual_seed(0)
         model = self._new_model()
         left = self.seconds * (1 - _RESERVE) - (time.monotonic() - self.started_at)
-        schedule = replace(self.plan.base, seconds=max(1.0, min(_BASE_SHARE * self.seconds, left)))
+        share = _BASE_SHARE + (_VAE_SHARE if self.start else 0)
+        schedule = replace(self.plan.base, seconds=max(1.0, min(share * self.seconds, left)))
         batch = self.plan.base_batch
         loss = Denoising(model, self.tokenizer, self.photos, latents, _WORLD, batch)
         trained = fit(model, loss, schedule, self.work / "base-run", self._report("base", batch), self._write_base)
@@ -105,9 +112,8 @@ class Run:
         pipe = build_pipeline(model, decoder, _WORLD).to(self.device)
         pipe.set_progress_bar_config(disable=True)
         rows = np.linspace(0, len(self.photos) - 1, self.plan.samples).astype(int)
-        captions = [
-            _WORLD.partial_caption(labels, np.random.default_rng(0)) for labels in self.photos.labels[rows].tolist()
-        ]
+        rng = np.random.default_rng(0)
+        captions = [_WORLD.partial_caption(labels, rng) for labels in self.photos.labels[rows].tolist()]
         with torch.autocast(self.device, torch.bfloat16):
             samples = pipe(
                 captions,
@@ -140,7 +146,8 @@ class Run:
         return AutoencoderKL.from_pretrained(self.work / "vae").to(self.device)
 
     def _new_model(self) -> TextToImage:
-        model = TextToImage(self.tokenizer, _WORLD.size).to(self.device, memory_format=torch.channels_last)
+        model = load(self.start, _WORLD) if self.start else TextToImage(self.tokenizer, _WORLD.size)
+        model = model.to(self.device).to(memory_format=torch.channels_last)
         if self.device != "cpu":
             model.fuse_attention()
         return model
@@ -161,23 +168,22 @@ def psnr(autoencoder: AutoencoderKL, photos: PackedPhotos) -> float:
     return float((10 * torch.log10(4 / torch.cat(errors))).mean())
 
 
-def main() -> int:
+def main(command_line: Sequence[str] | None = None) -> int:
     """Runs the parts; 1 if one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, metavar="FILE")
     parser.add_argument("--work", type=Path, required=True, help="for checkpoints, half a gigabyte")
     parser.add_argument("--out", type=Path, required=True, help="for weights, log and samples")
-    parser.add_argument(
-        "--minutes", type=float, default=8.0, help="for all parts together, without imports (default: 8)"
-    )
+    parser.add_argument("--start", type=Path, metavar="PIPELINE", help="what is trained further")
+    parser.add_argument("--minutes", type=float, default=8.0, help="for all parts together (default: 8)")
     parser.add_argument("--small", action="store_true", help="a few steps on a few photos, for a CPU")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(command_line)
     if not arguments.small and not torch.cuda.is_available():
         parser.error("there is no GPU; --small rehearses on a CPU, and `vae` and `base` train on one")
     arguments.out.mkdir(parents=True, exist_ok=True)
     plan = SMALL if arguments.small else FULL
     torch.backends.cudnn.benchmark = True  # all batches have one size
-    run = Run(plan, read(arguments.corpus), arguments.work, arguments.out, 60 * arguments.minutes)
+    run = Run(plan, read(arguments.corpus), arguments.work, arguments.out, 60 * arguments.minutes, arguments.start)
     parts = {"vae": run.train_vae, "base": run.train_base, "samples": run.draw_samples}
     failed = [name for name, part in parts.items() if not _try(run, name, part)]
     return 1 if failed else 0

@@ -8,10 +8,12 @@ Photos are WebP, so they are not the drawn ones to the last bit. Masks and joint
 
 import argparse
 import io
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +67,7 @@ def read(path: Path) -> PackedPhotos:
         with ThreadPoolExecutor() as pool:  # decoding releases the interpreter's lock
             images = np.stack(list(pool.map(_decode, encoded)))
         return PackedPhotos(images, **{name: arrays[name] for name in _ARRAYS})
-    except (OSError, KeyError, ValueError, AttributeError) as error:
+    except (OSError, EOFError, BadZipFile, zlib.error, KeyError, ValueError, AttributeError) as error:
         raise BolidError(f"{path}: cannot be read as packed photos ({error})") from error
 
 

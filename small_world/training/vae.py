@@ -12,7 +12,7 @@ from bolid_train.data.weighting import gaussian_weights
 from small_world.pixels import pixels, scaled
 from small_world.sdxl import build_vae
 from small_world.training.loop import Report, Schedule, fit
-from small_world.training.worlds import FLAT, WORLDS, TrainingPhotos, World
+from small_world.training.worlds import FLAT, WORLDS, TrainingPhotos, TrainingWorld
 
 BATCH = 16
 SCHEDULE = Schedule(steps=2200, learning_rate=1.2e-3, ema=0.99)
@@ -58,7 +58,7 @@ class Autoencoding:
 def train(
     photos: TrainingPhotos,
     work: Path,
-    world: World = FLAT,
+    world: TrainingWorld = FLAT,
     schedule: Schedule = SCHEDULE,
     batch: int = BATCH,
     device: str = "cpu",

@@ -24,12 +24,12 @@ class TrainingPhotos(Protocol):
     @property
     def keypoints(self) -> NDArray[np.float32]: ...  # (N, 17, 3): x, y in pixels, visible 0 or 1
     @property
-    def labels(self) -> NDArray[np.int64]: ...  # (N, attributes): what `World.partial_caption` takes a row of
+    def labels(self) -> NDArray[np.int64]: ...  # (N, attributes): what `TrainingWorld.partial_caption` takes a row of
     def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
-class World:
+class TrainingWorld:
     """A small world, as a base is trained on it."""
 
     size: Size
@@ -73,7 +73,7 @@ def _caption_3d(labels: Sequence[int], rng: np.random.Generator) -> str:
     return partly(labels_3d.from_labels(labels), rng)
 
 
-FLAT = World(
+FLAT = TrainingWorld(
     size=FLAT_SIZE,
     vocabulary=tokenizer.WORDS,
     draw_corpus=_flat_corpus,
@@ -83,7 +83,7 @@ FLAT = World(
     folder=sdxl.FOLDER,
     image_encoder="clip-0",
 )
-WORLD_3D = World(
+WORLD_3D = TrainingWorld(
     size=SIZE_3D,
     vocabulary=Path(__file__).parents[1] / "world3d" / "words.txt",
     draw_corpus=_corpus_3d,
