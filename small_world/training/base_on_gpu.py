@@ -80,15 +80,10 @@ class Run:
 
     def train_vae(self) -> None:
         """Trains the VAE, unless an earlier run has, and writes it."""
-        if self.start:
-            AutoencoderKL.from_pretrained(self.start / "vae").save_pretrained(self.work / "vae")
-        elif not (self.work / "vae" / "config.json").is_file():
-            schedule = replace(self.plan.vae, seconds=_VAE_SHARE * self.seconds)
-            batch = self.plan.vae_batch
-            trained = vae.train(
-                self.photos, self.work / "vae-run", _WORLD, schedule, batch, self.device, self._report("vae", batch)
-            )
-            trained.save_pretrained(self.work / "vae")
+        if not (self.work / "vae").is_dir():
+            unfinished = self.work / "vae-unfinished"
+            self._first_vae().save_pretrained(unfinished)
+            unfinished.rename(self.work / "vae")
         trained = self._vae()
         base_files.write_vae(trained, self.out)
         self.log("vae", {"psnr": round(psnr(trained, self.photos), 2)})
@@ -141,6 +136,13 @@ class Run:
             self.log(part, {**line, "photos_a_second": round(speed, 1)})
 
         return report
+
+    def _first_vae(self) -> AutoencoderKL:
+        if self.start:
+            return AutoencoderKL.from_pretrained(self.start / "vae")
+        schedule, batch = replace(self.plan.vae, seconds=_VAE_SHARE * self.seconds), self.plan.vae_batch
+        work, report = self.work / "vae-run", self._report("vae", batch)
+        return vae.train(self.photos, work, _WORLD, schedule, batch, self.device, report)
 
     def _vae(self) -> AutoencoderKL:
         return AutoencoderKL.from_pretrained(self.work / "vae").to(self.device)

@@ -116,7 +116,7 @@ def test_a_missing_file_of_weights_is_named(trained: Path, tmp_path: Path) -> No
 
 def test_a_part_that_fails_is_logged_and_the_rest_is_tried(packed: Path, tmp_path: Path) -> None:
     (tmp_path / "vae").mkdir()
-    (tmp_path / "vae" / "config.json").write_text("{}")  # a VAE without weights
+    (tmp_path / "vae" / "config.json").write_text("{}")  # without weights
     options = ["--corpus", packed, "--work", tmp_path, "--out", tmp_path / "out", "--small"]
     assert base_on_gpu.main([str(option) for option in options]) == 1
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
