@@ -29,7 +29,7 @@ from small_world.sdxl import FLAT_SIZE, Size, build_scheduler, build_text_encode
 from small_world.tokenizer import build_tokenizer
 from small_world.training.ahead import Ahead
 from small_world.training.loop import Schedule, fit
-from small_world.training.worlds import FLAT, WORLDS, TrainingPhotos, TrainingWorld
+from small_world.training.worlds import FLAT, WORLDS, TrainingPhotos, TrainingWorld, add_options, choose
 
 BATCH = 32
 SCHEDULE = Schedule(steps=4000, learning_rate=6e-4, warmup=200, ema=0.9985)
@@ -204,16 +204,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--vae", type=Path, required=True, help="folder of the VAE; its encoder must be final")
-    parser.add_argument("--world", choices=WORLDS, default="flat")
-    parser.add_argument("--corpus", type=Path, metavar="FILE", help="a corpus of `corpus_file`; else it is drawn")
+    add_options(parser)
     parser.add_argument("--start", type=Path, help="a pipeline's folder whose weights are trained further")
     parser.add_argument("--out", type=Path, help="the pipeline's folder (default: that of the committed base)")
     arguments = parser.parse_args()
-    world = WORLDS[arguments.world]
-    out = arguments.out or world.folder
+    out = arguments.out or WORLDS[arguments.world].folder
     if out is None:
         parser.error(f"--out: no base of --world {arguments.world} is committed; name a folder")
-    photos, tokenizer = world.corpus(arguments.corpus), build_tokenizer(world.vocabulary)
+    world, photos = choose(parser, arguments)
+    tokenizer = build_tokenizer(world.vocabulary)
     vae = AutoencoderKL.from_pretrained(arguments.vae)
     latents = encode_once(vae, photos, world, arguments.work)
     torch.manual_seed(0)

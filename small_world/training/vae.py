@@ -12,7 +12,7 @@ from bolid_train.data.weighting import gaussian_weights
 from small_world.pixels import pixels, scaled
 from small_world.sdxl import build_vae
 from small_world.training.loop import Report, Schedule, fit
-from small_world.training.worlds import FLAT, WORLDS, TrainingPhotos, TrainingWorld
+from small_world.training.worlds import FLAT, TrainingPhotos, TrainingWorld, add_options, choose
 
 BATCH = 16
 SCHEDULE = Schedule(steps=2200, learning_rate=1.2e-3, ema=0.99)
@@ -80,11 +80,10 @@ def main() -> None:
     """Trains on the corpus and writes the VAE to `vae/` in the work folder, for the base to be trained with."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--world", choices=WORLDS, default="flat")
-    parser.add_argument("--corpus", type=Path, metavar="FILE", help="a corpus of `corpus_file`; else it is drawn")
+    add_options(parser)
     arguments = parser.parse_args()
-    world = WORLDS[arguments.world]
-    train(world.corpus(arguments.corpus), arguments.work, world).save_pretrained(arguments.work / "vae")
+    world, photos = choose(parser, arguments)
+    train(photos, arguments.work, world).save_pretrained(arguments.work / "vae")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the trainings of a small SDXL need to know of its world."""
 
+import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,14 +42,6 @@ class TrainingWorld:
     folder: Path | None  # of the committed base
     image_encoder: str | None  # the CLIP whose image encoder is part of the pipeline
     max_shard_size: str = "10GB"  # of the pipeline's files of weights
-
-    def corpus(self, file: Path | None) -> TrainingPhotos:
-        """The photos in the file, or drawn ones."""
-        if file is None:
-            return self.draw_corpus()
-        if self.read_corpus is None:
-            raise ValueError("the corpus of this world cannot be read from a file")
-        return self.read_corpus(file)
 
 
 def _flat_corpus() -> TrainingPhotos:
@@ -95,3 +88,19 @@ WORLD_3D = TrainingWorld(
     max_shard_size="14MB",
 )
 WORLDS = {"flat": FLAT, "3d": WORLD_3D}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that `choose` reads."""
+    parser.add_argument("--world", choices=WORLDS, default="flat", help="default: flat")
+    parser.add_argument("--corpus", type=Path, metavar="FILE", help="a corpus of `corpus_file`; else it is drawn")
+
+
+def choose(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> tuple[TrainingWorld, TrainingPhotos]:
+    """The world of these arguments and its photos; ends the program if it cannot read them from a file."""
+    world = WORLDS[arguments.world]
+    if arguments.corpus is None:
+        return world, world.draw_corpus()
+    if world.read_corpus is None:
+        parser.error(f"--corpus: the corpus of --world {arguments.world} cannot be read from a file")
+    return world, world.read_corpus(arguments.corpus)
