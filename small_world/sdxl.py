@@ -1,5 +1,7 @@
 """The small SDXL: every part of the original, wired as there, only fewer and narrower."""
 
+from dataclasses import dataclass
+
 from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -11,21 +13,42 @@ FOLDER = embedded_path("small-sdxl")
 LIGHTNING = embedded_path("small-lightning")
 """LoRA weights that make it a 4-step model, as `sdxl_lightning_4step_lora.safetensors` does with SDXL."""
 
-SIDE = 64
-LATENT_CHANNELS = 8
 _TEXT, _TEXT_2, _POOLED, _TIME = 64, 128, 128, 32
 
 
-def build_vae() -> AutoencoderKL:
-    """SDXL's VAE, one stage shorter and with twice the latent channels, for one latent pixel holds more of a small
-    photo than of a large one: a 64×64 photo becomes a 16×16×8 latent."""
+@dataclass(frozen=True)
+class Size:
+    """What differs between the small SDXLs."""
+
+    side: int  # pixels of the sides of photos
+    vae_channels: tuple[int, ...]  # of each stage; every stage but the first halves the photo's sides
+    unet_channels: tuple[int, int, int]
+    heads: tuple[int, int, int]  # of the attention at each of the UNet's resolutions
+    latent_channels: int = 8  # twice SDXL's: a latent pixel holds more of a small photo than of a large one
+
+    @property
+    def latent_side(self) -> int:
+        """Latent pixels of the sides of photos."""
+        return int(self.side // 2 ** (len(self.vae_channels) - 1))
+
+
+FLAT_SIZE = Size(64, (24, 48, 96), (64, 128, 160), (2, 4, 5))
+"""The flat world's. A 64×64 photo becomes a 16×16×8 latent: the VAE has one stage less than SDXL's."""
+
+SIZE_3D = Size(128, (24, 48, 96, 96), (96, 160, 224), (3, 5, 7))
+"""The three-dimensional world's. A 128×128 photo becomes a 16×16×8 latent: the VAE has as many stages as SDXL's."""
+
+
+def build_vae(size: Size = FLAT_SIZE) -> AutoencoderKL:
+    """SDXL's VAE with more latent channels."""
+    stages = len(size.vae_channels)
     return AutoencoderKL(
-        block_out_channels=(24, 48, 96),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        latent_channels=LATENT_CHANNELS,
+        block_out_channels=size.vae_channels,
+        down_block_types=("DownEncoderBlock2D",) * stages,
+        up_block_types=("UpDecoderBlock2D",) * stages,
+        latent_channels=size.latent_channels,
         norm_num_groups=8,
-        sample_size=SIDE,
+        sample_size=size.side,
     )
 
 
@@ -38,18 +61,18 @@ def build_text_encoders(tokenizer: CLIPTokenizer) -> tuple[CLIPTextModel, CLIPTe
     return encoder, encoder_2
 
 
-def build_unet() -> UNet2DConditionModel:
+def build_unet(size: Size = FLAT_SIZE) -> UNet2DConditionModel:
     """SDXL's UNet: no attention at the highest resolution, transformer blocks below, text_time embedding."""
     return UNet2DConditionModel(
-        sample_size=SIDE // 4,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
-        block_out_channels=(64, 128, 160),
+        sample_size=size.latent_side,
+        in_channels=size.latent_channels,
+        out_channels=size.latent_channels,
+        block_out_channels=size.unet_channels,
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         transformer_layers_per_block=1,
-        attention_head_dim=(2, 4, 5),
+        attention_head_dim=size.heads,
         cross_attention_dim=_TEXT + _TEXT_2,
         norm_num_groups=8,
         use_linear_projection=True,

@@ -1,4 +1,4 @@
-"""A CLIP tokenizer over a small vocabulary: every byte, and the words of `words.txt` merged whole."""
+"""A CLIP tokenizer over a small vocabulary: every byte, and the words of a file merged whole."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -6,19 +6,26 @@ from pathlib import Path
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
+WORDS = Path(__file__).with_name("words.txt")
+"""The flat world's."""
+
 _END = "</w>"
 Pair = tuple[str, str]
 
 
-def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE (Radford et al. 2021): any text encodes, none is unknown; 77 tokens."""
-    words = (Path(__file__).parent / "words.txt").read_text(encoding="utf-8").split()
+def build_tokenizer(vocabulary: Path = WORDS) -> CLIPTokenizer:
+    """CLIP's byte-level BPE (Radford et al. 2021): any text encodes, none is unknown; 77 tokens.
+
+    Args:
+        vocabulary: a file of ASCII words, each of which becomes one token.
+    """
+    words = vocabulary.read_text(encoding="utf-8").split()
     alphabet = sorted(ByteLevel.alphabet())
     merges = _merges(words)
     tokens = [*alphabet, *(byte + _END for byte in alphabet), *("".join(pair) for pair in merges)]
     tokens = list(dict.fromkeys([*tokens, "<|startoftext|>", "<|endoftext|>"]))
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
+    numbers = {token: number for number, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=numbers, merges=merges, model_max_length=77)
 
 
 def _merges(words: list[str]) -> list[Pair]:

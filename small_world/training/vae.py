@@ -1,6 +1,7 @@
-"""Trains the small SDXL's VAE: `python -m small_world.training.vae --work FOLDER`."""
+"""Trains a small SDXL's VAE: `python -m small_world.training.vae --work FOLDER [--world 3d]`."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -8,11 +9,10 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from bolid_train.data.weighting import gaussian_weights
-from small_world.pixels import pixels
+from small_world.pixels import pixels, scaled
 from small_world.sdxl import build_vae
-from small_world.training.loop import Schedule, fit
-from small_world.world.photos import Photos, draw_split
-from small_world.world.splits import CORPUS
+from small_world.training.loop import Report, Schedule, fit
+from small_world.training.worlds import FLAT, TrainingPhotos, TrainingWorld, add_options, choose
 
 BATCH = 16
 SCHEDULE = Schedule(steps=2200, learning_rate=1.2e-3, ema=0.99)
@@ -23,16 +23,18 @@ _BACKGROUND, _REACH = 0.4, 0.09  # importance of what is far from all joints; ho
 class Autoencoding:
     """The loss of a round trip; photos are mirrored at random."""
 
-    def __init__(self, vae: AutoencoderKL, photos: Photos) -> None:
-        self.vae, self.photos = vae, photos
+    def __init__(self, vae: AutoencoderKL, photos: TrainingPhotos, batch: int = BATCH) -> None:
+        self.vae, self.batch, self.device = vae, batch, vae.device
+        self.images = torch.from_numpy(photos.images).to(self.device)
+        self.keypoints = torch.from_numpy(photos.keypoints).to(self.device)
 
     def __call__(self, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(self.photos), (BATCH,), generator=generator)
-        images = pixels(self.photos, rows)
-        mirrored = torch.rand(BATCH, generator=generator) < 0.5
+        rows = torch.randint(len(self.images), (self.batch,), generator=generator).to(self.device)
+        images = scaled(self.images[rows])
+        mirrored = (torch.rand(self.batch, generator=generator) < 0.5).to(self.device)
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             posterior = self.vae.encode(images).latent_dist
             decoded = self.vae.decode(posterior.sample()).sample.float()
         error = (decoded - images) * self._importance(rows, mirrored)
@@ -45,21 +47,31 @@ class Autoencoding:
 
     def _importance(self, rows: Tensor, mirrored: Tensor) -> Tensor:
         """(B, 1, H, W): high where the person is, lower in the background."""
-        keypoints = torch.from_numpy(self.photos.keypoints[rows.numpy()])
-        side = self.photos.images.shape[1]
-        weights = gaussian_weights(keypoints[..., :2], keypoints[..., 2] > 0, side, side, _REACH)
+        keypoints, side = self.keypoints[rows], self.images.shape[1]
+        visible = keypoints[..., 2] > 0
+        visible |= ~visible.any(1, keepdim=True)  # from behind, a head and shoulders may show none: all then count
+        weights = gaussian_weights(keypoints[..., :2], visible, side, side, _REACH)
         weights = torch.where(mirrored[:, None, None], weights.flip(2), weights)
         return (_BACKGROUND + (1 - _BACKGROUND) * weights)[:, None] / 0.6
 
 
-def train(photos: Photos, work: Path) -> AutoencoderKL:
-    """Trained on `photos`; its `scaling_factor` makes latents of unit deviation."""
+def train(
+    photos: TrainingPhotos,
+    work: Path,
+    world: TrainingWorld = FLAT,
+    schedule: Schedule = SCHEDULE,
+    batch: int = BATCH,
+    device: str = "cpu",
+    report: Callable[[Report], None] | None = None,
+) -> AutoencoderKL:
+    """Trained on `photos`; its `scaling_factor` makes latents of unit deviation. `report`: as in `fit`."""
     torch.manual_seed(0)
-    vae: AutoencoderKL = build_vae().to(memory_format=torch.channels_last)
-    trained = fit(vae, Autoencoding(vae, photos), SCHEDULE, work)
+    vae: AutoencoderKL = build_vae(world.size).to(device, memory_format=torch.channels_last)
+    trained = fit(vae, Autoencoding(vae, photos, batch), schedule, work, report)
     assert isinstance(trained, AutoencoderKL)
+    some = torch.arange(0, len(photos), max(1, len(photos) // 256))
     with torch.no_grad():
-        latents = trained.encode(pixels(photos, torch.arange(0, len(photos), len(photos) // 256))).latent_dist.mean
+        latents = trained.encode(pixels(photos, some).to(trained.device)).latent_dist.mean
     trained.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
     return trained
 
@@ -68,8 +80,10 @@ def main() -> None:
     """Trains on the corpus and writes the VAE to `vae/` in the work folder, for the base to be trained with."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
+    add_options(parser)
     arguments = parser.parse_args()
-    train(draw_split(CORPUS), arguments.work).save_pretrained(arguments.work / "vae")
+    world, photos = choose(parser, arguments)
+    train(photos, arguments.work, world).save_pretrained(arguments.work / "vae")
 
 
 if __name__ == "__main__":

@@ -80,3 +80,16 @@ def test_two_processes_take_the_steps_of_one_with_both_batches(tmp_path: Path) -
     one, two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["model"] for name in ("one", "two"))
     for name in one:
         torch.testing.assert_close(one[name], two[name])
+
+
+def test_a_run_of_limited_time_ends_in_time_and_is_over(tmp_path: Path) -> None:
+    model, loss = line()
+    averages: list[nn.Module] = []
+    schedule = replace(SCHEDULE, steps=10**9, seconds=0.5, checkpoint_every=10**9)
+    average = fit(model, loss, schedule, tmp_path, on_checkpoint=averages.append)
+    assert averages == [average]
+    steps = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"]
+    assert steps < 10**9
+    assert schedule.rate(steps, elapsed=1.0) == 0 < schedule.rate(steps, elapsed=0.5)
+    fit(model, loss, schedule, tmp_path)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == steps
