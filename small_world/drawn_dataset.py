@@ -205,8 +205,8 @@ def _record_captions(
 
 def _person(sha256: str, keypoints: NDArray[np.float32]) -> dict[str, Any]:
     """A row of `detections`: the one person of a photo. keypoints: (17, 3), visible 0 or 1."""
-    seen = keypoints[:, 2] > 0
-    x, y = (keypoints[seen] if seen.any() else keypoints)[:, :2].T
+    visible = keypoints[:, 2] > 0
+    x, y = (keypoints[visible] if visible.any() else keypoints)[:, :2].T
     box = [float(edge) for edge in (x.min(), y.min(), x.max(), y.max())]
     return {"sha256": sha256, "kind": "person", "score": 1.0, "box": box, "keypoints": keypoints.tolist()}
 

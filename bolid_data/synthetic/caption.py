@@ -38,7 +38,7 @@ _FULL_SLEEVE = 1.3
 
 @dataclass(frozen=True)
 class Description:
-    """The words of a caption; "" for what the photo does not show, and for a build and garment without such a word."""
+    """The words of a caption; "" for what the photo does not show, and for what the caption leaves out."""
 
     framing: str
     facing: str
@@ -56,17 +56,29 @@ class Description:
     def sentence(self, build: bool) -> str:
         """The caption, with or without the build."""
         person = f"a {self.build} person" if build and self.build else "a person"
-        upper = " ".join(filter(None, (self.sleeves, self.top, self.garment)))
-        legs = f" and {'a ' if self.legs == 'skirt' else ''}{self.bottom} {self.legs}" if self.legs else ""
+        lower = _join(self.bottom, self.legs)
+        clothes = [
+            _with_article(_join(self.sleeves, self.top, self.garment)),
+            _with_article(lower) if self.legs == "skirt" else lower,
+        ]
+        worn = " and ".join(filter(None, clothes))
         parts = [
-            f"a {self.framing} photo of {person} {self.facing}",
+            _join(_with_article(_join(self.framing, "photo")), "of", person, self.facing),
             f"with {self.hair} hair" if self.hair else "",
-            f"in {'an' if upper[0] in 'aeiou' else 'a'} {upper}{legs}",
+            f"in {worn}" if worn else "",
             self.stance,
             self.arms,
             self.place,
         ]
         return ", ".join(filter(None, parts))
+
+
+def _join(*words: str) -> str:
+    return " ".join(filter(None, words))
+
+
+def _with_article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}" if words else ""
 
 
 ATTRIBUTES = tuple(field.name for field in fields(Description) if field.name != "build")

@@ -33,7 +33,7 @@ from small_world.training.worlds import FLAT, WORLDS, TrainingPhotos, TrainingWo
 
 BATCH = 32
 SCHEDULE = Schedule(steps=4000, learning_rate=6e-4, warmup=200, ema=0.9985)
-_UNSAID = 0.1  # share of photos whose caption is left out altogether
+_WITHOUT_TEXT = 0.1  # share of photos whose caption is left out altogether
 _MAX_SNR = 5.0  # min-SNR weighting (Hang et al. 2023)
 
 
@@ -52,23 +52,23 @@ class TextToImage(nn.Module):
         for encoder in (self.text_encoder, self.text_encoder_2):
             encoder.set_attn_implementation("sdpa")
 
-    def forward(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, said: Tensor, time_ids: Tensor) -> Tensor:
-        """ε for noisy latents (B, C, h, w) and tokens (B, 77); said: bool (B,), false where the text is left out."""
+    def forward(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, has_text: Tensor, time_ids: Tensor) -> Tensor:
+        """ε for noisy latents (B, C, h, w) and tokens (B, 77); has_text: bool (B,), false where it is left out."""
         first = self.text_encoder(tokens, output_hidden_states=True).hidden_states[-2]
         second = self.text_encoder_2(tokens, output_hidden_states=True)
-        embeds = torch.cat([first, second.hidden_states[-2]], dim=-1) * said[:, None, None]
-        conditions = {"text_embeds": second.text_embeds * said[:, None], "time_ids": time_ids}
+        embeds = torch.cat([first, second.hidden_states[-2]], dim=-1) * has_text[:, None, None]
+        conditions = {"text_embeds": second.text_embeds * has_text[:, None], "time_ids": time_ids}
         return self.unet(noisy, timesteps, embeds, added_cond_kwargs=conditions).sample
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B photos at random, with noise and what is said of them."""
+    """B photos at random, with noise and captions."""
 
     rows: Tensor  # (B,) of the latents
     noise: Tensor  # (B, C, h, w)
     timesteps: Tensor  # (B,)
-    said: Tensor  # bool (B,), false where the text is left out
+    has_text: Tensor  # bool (B,), false where the text is left out
     tokens: Tensor  # (B, 77)
     time_ids: Tensor  # (B, 6)
 
@@ -104,7 +104,7 @@ class Denoising:
         batch = self.next_batch(generator).to(self.device)
         noisy = self.noise.add_noise(self.latents[batch.rows].float(), batch.noise, batch.timesteps)
         with torch.autocast(self.device.type, torch.bfloat16):
-            predicted = self.model(noisy, batch.timesteps, batch.tokens, batch.said, batch.time_ids)
+            predicted = self.model(noisy, batch.timesteps, batch.tokens, batch.has_text, batch.time_ids)
         snr = compute_snr(self.noise, batch.timesteps)
         weight = snr.clamp(max=_MAX_SNR) / snr
         return {"ε": (weight * (predicted.float() - batch.noise).square().mean(dim=(1, 2, 3))).mean()}
@@ -116,7 +116,7 @@ class Denoising:
             rows=rows,
             noise=torch.randn((self.batch, *self.latents.shape[1:]), generator=generator),
             timesteps=torch.randint(1000, (self.batch,), generator=generator),
-            said=torch.rand(self.batch, generator=generator) >= _UNSAID,
+            has_text=torch.rand(self.batch, generator=generator) >= _WITHOUT_TEXT,
             tokens=self._tokens(rows % len(self.photos), np.random.default_rng(generator.initial_seed())),
             time_ids=_time_ids(self.batch, self.world.size.side, generator),
         )

@@ -13,7 +13,7 @@ from small_world import labels as labels_3d
 from small_world import sdxl, tokenizer
 from small_world.sdxl import FLAT_SIZE, SIZE_3D, Size
 from small_world.training import corpus_file
-from small_world.training.partial_captions import partly
+from small_world.training.partial_captions import drop_attributes
 from small_world.world import captions
 
 
@@ -63,7 +63,7 @@ def _flat_caption(labels: Sequence[int], rng: np.random.Generator) -> str:
 
 
 def _caption_3d(labels: Sequence[int], rng: np.random.Generator) -> str:
-    return partly(labels_3d.from_labels(labels), rng)
+    return drop_attributes(labels_3d.from_labels(labels), rng).sentence(build=False)
 
 
 FLAT = TrainingWorld(

@@ -16,12 +16,12 @@ class BarrelCamera(Camera):
     barrel: float = 0.0
 
     def project(self, points: Floats) -> Floats:
-        seen = super().project(points)
-        straight = self._to_radii(seen[:, :2])
+        projected = super().project(points)
+        straight = self._to_radii(projected[:, :2])
         bent = straight
         for _ in range(12):  # converges to the inverse of what `rays` does
             bent = straight / (1 + self.barrel * np.square(bent).sum(1, keepdims=True))
-        return np.concatenate([self._to_pixels(bent), seen[:, 2:]], 1)
+        return np.concatenate([self._to_pixels(bent), projected[:, 2:]], 1)
 
     def rays(self, x: Floats, y: Floats) -> Floats:
         bent = self._to_radii(np.stack([x, y], 1))

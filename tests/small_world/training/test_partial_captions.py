@@ -1,4 +1,4 @@
-"""Captions said in part: nothing that is not true, and everything at times."""
+"""Captions that leave attributes out: nothing is untrue, and everything is mentioned at times."""
 
 import re
 from dataclasses import replace
@@ -8,7 +8,7 @@ import numpy as np
 from bolid_data.synthetic.caption import ATTRIBUTES, WORDS, Description
 from small_world.labels import from_labels
 from small_world.tokenizer import build_tokenizer
-from small_world.training.partial_captions import partly
+from small_world.training.partial_captions import drop_attributes
 from small_world.training.worlds import WORLD_3D
 from small_world.world3d.photos import Photos
 
@@ -25,18 +25,18 @@ def describe_at_random(rng: np.random.Generator) -> Description:
     return replace(described, build="tall and stout")
 
 
-def test_with_nothing_left_out_it_is_the_caption() -> None:
+def test_with_nothing_left_out_it_is_the_description() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         described = describe_at_random(rng)
-        assert partly(described, rng, unsaid=0) == described.sentence(build=False)
+        assert drop_attributes(described, rng, chance=0) == described
 
 
-def test_what_is_said_is_part_of_the_caption() -> None:
+def test_what_is_kept_is_part_of_the_caption() -> None:
     rng = np.random.default_rng(1)
     for _ in range(1000):
         described = describe_at_random(rng)
-        caption, some = described.sentence(build=False), partly(described, rng, unsaid=0.4)
+        caption, some = described.sentence(False), drop_attributes(described, rng, 0.4).sentence(False)
         left = iter(_words(caption))
         assert all(word in left for word in _words(some)), (some, caption)  # the same words in the same order
         assert all(coloured in caption for coloured in _COLOURED.findall(some)), (some, caption)
@@ -47,15 +47,15 @@ def _words(caption: str) -> list[str]:
     return [word for word in re.findall(r"[\w-]+", caption) if word not in ("a", "an", "and")]
 
 
-def test_every_attribute_is_left_out_at_times_and_said_mostly() -> None:
+def test_every_attribute_is_left_out_at_times_and_kept_mostly() -> None:
     rng = np.random.default_rng(2)
     described = Description(
         "full-body", "from behind", "", "brown", "long-sleeved", "red", "dress", "blue", "shorts", "sitting",
         "arms raised", "by the sea",
     )  # fmt: skip
-    captions = [partly(described, rng) for _ in range(2000)]
-    said = {name: np.mean([getattr(described, name) in caption for caption in captions]) for name in ATTRIBUTES}
-    for name, share in said.items():
+    captions = [drop_attributes(described, rng).sentence(build=False) for _ in range(2000)]
+    kept = {name: np.mean([getattr(described, name) in caption for caption in captions]) for name in ATTRIBUTES}
+    for name, share in kept.items():
         due = 0.85**2 if name in ("sleeves", "top", "bottom") else 0.85
         assert abs(share - due) < 0.04, name
 
