@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from bolid_data.weights import folder_sha256
+from bolid_data.weights import embedded_path, folder_sha256
 from bolid_train.files import write_safetensors
 from small_world.clip import save_image_encoder
 from small_world.pixels import pixels
@@ -29,7 +29,7 @@ from small_world.sdxl import FLAT_SIZE, Size, build_scheduler, build_text_encode
 from small_world.tokenizer import build_tokenizer
 from small_world.training.ahead import Ahead
 from small_world.training.loop import Schedule, fit
-from small_world.training.worlds import FLAT, WORLDS, TrainingPhotos, TrainingWorld, add_options, choose
+from small_world.worlds import FLAT, World, WorldPhotos, add_options, choose
 
 BATCH = 32
 SCHEDULE = Schedule(steps=4000, learning_rate=6e-4, warmup=200, ema=0.9985)
@@ -88,9 +88,9 @@ class Denoising:
         self,
         model: TextToImage,
         tokenizer: CLIPTokenizer,
-        photos: TrainingPhotos,
+        photos: WorldPhotos,
         latents: Tensor,
-        world: TrainingWorld = FLAT,
+        world: World = FLAT,
         batch: int = BATCH,
     ) -> None:
         """`latents`: of all photos, or of all photos and then of all photos mirrored."""
@@ -136,7 +136,7 @@ def _time_ids(batch: int, side: int, generator: torch.Generator) -> Tensor:
 
 
 @torch.inference_mode()
-def encode(vae: AutoencoderKL, photos: TrainingPhotos, mirrored: bool = False, batch: int = 64) -> Tensor:
+def encode(vae: AutoencoderKL, photos: WorldPhotos, mirrored: bool = False, batch: int = 64) -> Tensor:
     """Latents (N, C, h, w) of all photos, scaled, in float16 and on the CPU; of all photos mirrored, too, if
     `mirrored`: then (2 N, C, h, w)."""
     vae = vae.eval().to(memory_format=torch.channels_last)
@@ -151,7 +151,7 @@ def encode(vae: AutoencoderKL, photos: TrainingPhotos, mirrored: bool = False, b
     return torch.cat(latents)
 
 
-def encode_once(vae: AutoencoderKL, photos: TrainingPhotos, world: TrainingWorld, work: Path) -> Tensor:
+def encode_once(vae: AutoencoderKL, photos: WorldPhotos, world: World, work: Path) -> Tensor:
     """The latents in the work folder, or else those of `encode`, which are then put there."""
     cached = work / "latents.pt"
     if not cached.is_file():
@@ -163,7 +163,7 @@ def encode_once(vae: AutoencoderKL, photos: TrainingPhotos, world: TrainingWorld
     return latents
 
 
-def load(folder: Path, world: TrainingWorld) -> TextToImage:
+def load(folder: Path, world: World) -> TextToImage:
     """UNet and text encoders of a pipeline's folder in float32, to be trained further."""
     model = TextToImage(build_tokenizer(world.vocabulary), world.size)
     parts = {"unet": UNet2DConditionModel, "text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
@@ -172,7 +172,7 @@ def load(folder: Path, world: TrainingWorld) -> TextToImage:
     return model
 
 
-def build_pipeline(model: TextToImage, vae: AutoencoderKL, world: TrainingWorld) -> StableDiffusionXLPipeline:
+def build_pipeline(model: TextToImage, vae: AutoencoderKL, world: World) -> StableDiffusionXLPipeline:
     """The stock pipeline with these weights."""
     return StableDiffusionXLPipeline(
         vae=vae,
@@ -186,7 +186,7 @@ def build_pipeline(model: TextToImage, vae: AutoencoderKL, world: TrainingWorld)
     )
 
 
-def save(model: TextToImage, vae: AutoencoderKL, folder: Path, world: TrainingWorld = FLAT) -> None:
+def save(model: TextToImage, vae: AutoencoderKL, folder: Path, world: World = FLAT) -> None:
     """The pipeline as an ordinary diffusers folder; weights in float16, as SDXL is published."""
     vae.half()
     model.float().unet.half()
@@ -208,10 +208,8 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="a pipeline's folder whose weights are trained further")
     parser.add_argument("--out", type=Path, help="the pipeline's folder (default: that of the committed base)")
     arguments = parser.parse_args()
-    out = arguments.out or WORLDS[arguments.world].folder
-    if out is None:
-        parser.error(f"--out: no base of --world {arguments.world} is committed; name a folder")
     world, photos = choose(parser, arguments)
+    out = arguments.out or embedded_path(world.model("small-sdxl"))
     tokenizer = build_tokenizer(world.vocabulary)
     vae = AutoencoderKL.from_pretrained(arguments.vae)
     latents = encode_once(vae, photos, world, arguments.work)

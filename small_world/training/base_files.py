@@ -16,7 +16,7 @@ from bolid_train.files import read_safetensors, refuse_non_finite, write_safeten
 from small_world.sdxl import build_vae
 from small_world.tokenizer import build_tokenizer
 from small_world.training.base import TextToImage, save
-from small_world.training.worlds import WORLD_3D
+from small_world.worlds import WORLD_3D
 
 _MAX_BYTES = 14_000_000  # of tensors in a file
 _VAE = "vae.safetensors"

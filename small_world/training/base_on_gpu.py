@@ -29,7 +29,7 @@ from small_world.training import base_files, vae
 from small_world.training.base import Denoising, TextToImage, build_pipeline, encode_once, load
 from small_world.training.corpus_file import PackedPhotos, read
 from small_world.training.loop import Report, Schedule, fit
-from small_world.training.worlds import WORLD_3D
+from small_world.worlds import WORLD_3D
 
 _WORLD = WORLD_3D
 _VAE_SHARE, _BASE_SHARE, _RESERVE = 0.22, 0.62, 0.06  # of the minutes; the reserve is for samples and weights

@@ -76,9 +76,9 @@ def fit(
     checkpoint = work / "checkpoint.pt"
     first, seconds_before = _resume(checkpoint, model, average, optimizer)
     started = time.monotonic()
+    elapsed = _elapsed(schedule, seconds_before, started)
     model.train()
     for step in range(first, schedule.steps):
-        elapsed = _elapsed(schedule, seconds_before, started)
         if elapsed >= 1:
             break
         for group in optimizer.param_groups:
@@ -92,6 +92,8 @@ def fit(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         average.update_parameters(model)
+        # Read once a step: the step after which the loop ends is the one that writes the last checkpoint.
+        elapsed = _elapsed(schedule, seconds_before, started)
         if rank > 0:
             continue
         if (step + 1) % schedule.report_every == 0:
@@ -99,7 +101,7 @@ def fit(
             seconds = (time.monotonic() - started) / (step + 1 - first)
             line = {"step": step + 1, **values, "seconds_a_step": round(seconds, 3)}
             write_line(line)
-        last = step + 1 == schedule.steps or _elapsed(schedule, seconds_before, started) >= 1
+        last = step + 1 == schedule.steps or elapsed >= 1
         if (step + 1) % schedule.checkpoint_every == 0 or last:
             state = {
                 "step": step + 1,

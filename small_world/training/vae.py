@@ -12,7 +12,7 @@ from bolid_train.data.weighting import gaussian_weights
 from small_world.pixels import pixels, scaled
 from small_world.sdxl import build_vae
 from small_world.training.loop import Report, Schedule, fit
-from small_world.training.worlds import FLAT, TrainingPhotos, TrainingWorld, add_options, choose
+from small_world.worlds import FLAT, World, WorldPhotos, add_options, choose
 
 BATCH = 16
 SCHEDULE = Schedule(steps=2200, learning_rate=1.2e-3, ema=0.99)
@@ -23,7 +23,7 @@ _BACKGROUND, _REACH = 0.4, 0.09  # importance of what is far from all joints; ho
 class Autoencoding:
     """The loss of a round trip; photos are mirrored at random."""
 
-    def __init__(self, vae: AutoencoderKL, photos: TrainingPhotos, batch: int = BATCH) -> None:
+    def __init__(self, vae: AutoencoderKL, photos: WorldPhotos, batch: int = BATCH) -> None:
         self.vae, self.batch, self.device = vae, batch, vae.device
         self.images = torch.from_numpy(photos.images).to(self.device)
         self.keypoints = torch.from_numpy(photos.keypoints).to(self.device)
@@ -56,9 +56,9 @@ class Autoencoding:
 
 
 def train(
-    photos: TrainingPhotos,
+    photos: WorldPhotos,
     work: Path,
-    world: TrainingWorld = FLAT,
+    world: World = FLAT,
     schedule: Schedule = SCHEDULE,
     batch: int = BATCH,
     device: str = "cpu",

@@ -6,14 +6,17 @@ from dataclasses import replace
 import numpy as np
 
 from bolid_data.synthetic.caption import ATTRIBUTES, WORDS, Description
-from small_world.labels import from_labels
+from small_world.labels import from_labels, to_labels
 from small_world.tokenizer import build_tokenizer
-from small_world.training.partial_captions import drop_attributes
-from small_world.training.worlds import WORLD_3D
 from small_world.world3d.photos import Photos
+from small_world.worlds import WORLD_3D
 
 _NOUNS = "|".join((*WORDS["garment"], *WORDS["legs"], "hair"))
 _COLOURED = re.compile(rf"(?:{'|'.join(WORDS['top'] + WORDS['hair'])}) (?:{_NOUNS})")
+
+
+def drop(description: Description, rng: np.random.Generator, chance: float = 0.15) -> str:
+    return WORLD_3D.partial_caption(to_labels(description), rng, chance)
 
 
 def describe_at_random(rng: np.random.Generator) -> Description:
@@ -29,14 +32,14 @@ def test_with_nothing_left_out_it_is_the_description() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         described = describe_at_random(rng)
-        assert drop_attributes(described, rng, chance=0) == described
+        assert drop(described, rng, chance=0) == described.sentence(build=False)
 
 
 def test_what_is_kept_is_part_of_the_caption() -> None:
     rng = np.random.default_rng(1)
     for _ in range(1000):
         described = describe_at_random(rng)
-        caption, some = described.sentence(False), drop_attributes(described, rng, 0.4).sentence(False)
+        caption, some = described.sentence(build=False), drop(described, rng, 0.4)
         left = iter(_words(caption))
         assert all(word in left for word in _words(some)), (some, caption)  # the same words in the same order
         assert all(coloured in caption for coloured in _COLOURED.findall(some)), (some, caption)
@@ -53,7 +56,7 @@ def test_every_attribute_is_left_out_at_times_and_kept_mostly() -> None:
         "full-body", "from behind", "", "brown", "long-sleeved", "red", "dress", "blue", "shorts", "sitting",
         "arms raised", "by the sea",
     )  # fmt: skip
-    captions = [drop_attributes(described, rng).sentence(build=False) for _ in range(2000)]
+    captions = [drop(described, rng) for _ in range(2000)]
     kept = {name: np.mean([getattr(described, name) in caption for caption in captions]) for name in ATTRIBUTES}
     for name, share in kept.items():
         due = 0.85**2 if name in ("sleeves", "top", "bottom") else 0.85
