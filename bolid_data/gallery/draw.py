@@ -3,16 +3,14 @@
 import hashlib
 import io
 import json
-import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
 from itertools import cycle
 from pathlib import Path
 
-import cv2
 import imagehash
 import numpy as np
 import platformdirs
@@ -24,6 +22,7 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.gallery.cast import Member, draw_cast
 from bolid_data.gallery.nuisance import DRAWN, REASONS, Nuisance, derive, distribute, encode, may, size_of
 from bolid_data.gallery.overlay import overlay
+from bolid_data.process_pool import drawing_pool
 from bolid_data.progress import bar
 from bolid_data.synthetic.photo import Photo, Shot, take_photo
 from bolid_data.synthetic.place import PLACES
@@ -170,8 +169,7 @@ def _draw(files: Path, tasks: list[_Task]) -> list[Truth]:
     truths: list[list[Truth]] = [[] for _ in tasks]
     hashes: list[int] = [0] * len(tasks)
     workers = max(1, min(os.cpu_count() or 1, len(tasks) // 4))
-    # Spawned, not forked: the caller may have threads.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _one_thread) as pool, bar() as progress:
+    with drawing_pool(workers) as pool, bar() as progress:
         line = progress.add_task("drawing the gallery", total=len(tasks))
         pending = list(range(len(tasks)))
         for attempt in range(_ATTEMPTS):
@@ -186,10 +184,6 @@ def _draw(files: Path, tasks: list[_Task]) -> list[Truth]:
                 return [truth for group in truths for truth in group]
             progress.update(line, total=(progress.tasks[0].total or 0) + len(pending))
     raise BolidError(f"could not draw {len(tasks)} pictures that differ enough; ask for fewer photos per person")
-
-
-def _one_thread() -> None:
-    cv2.setNumThreads(1)  # one process per core is enough
 
 
 def _too_similar(tasks: list[_Task], hashes: list[int]) -> list[int]:

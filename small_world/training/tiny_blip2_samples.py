@@ -1,14 +1,11 @@
 """Made-up people and their true descriptions, for training the tiny BLIP-2: what is said of a photo, and its words."""
 
 import json
-import multiprocessing
 import re
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -16,6 +13,7 @@ from torch import Tensor, nn
 
 from bolid_data.atomic_io import atomic_write
 from bolid_data.curate.measurers.measurer import Keypoints
+from bolid_data.process_pool import drawing_pool
 from bolid_data.synthetic.camera import FRAMINGS
 from bolid_data.synthetic.caption import ATTRIBUTES, WORDS, Description
 from bolid_data.synthetic.fields import PARTS
@@ -69,7 +67,6 @@ def small_size(rng: np.random.Generator) -> tuple[int, int]:
 
 def draw_chunk(path: Path) -> None:
     """A part of the training set in a file: PEOPLE people, PHOTOS photos each, already shrunk."""
-    cv2.setNumThreads(1)
     images, classes, parts, surfaces = [], [], [], []
     for sample in draw_samples(int(path.stem), range(PEOPLE), PHOTOS, small_size):
         images.append(_squashed(sample.image, Image.Resampling.BICUBIC))
@@ -91,7 +88,7 @@ def training_set(folder: Path, chunks: int, workers: int) -> list[np.ndarray]:
     the folder has them."""
     paths = [folder / f"{seed}.npz" for seed in range(TRAINING_SEED, TRAINING_SEED + chunks)]
     if missing := [path for path in paths if not path.exists()]:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        with drawing_pool(workers) as pool:
             list(pool.map(draw_chunk, missing))
     chunked = [np.load(path) for path in paths]
     return [np.concatenate([chunk[name] for chunk in chunked]) for name in ("images", "labels", "parts", "surfaces")]
@@ -133,7 +130,7 @@ def held_out_set(folder: Path, people: int, photos: int, workers: int) -> list[H
     table = folder / "truth.jsonl"
     if not table.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        with drawing_pool(workers) as pool:
             lines = pool.map(_draw_held_out, [folder] * people, range(people), [photos] * people)
             text = "".join(lines)
         table.write_text(text, encoding="utf-8")

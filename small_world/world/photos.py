@@ -1,9 +1,7 @@
 """Draws a split: photos as arrays, with all that is true of them."""
 
 import hashlib
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
+from bolid_data.process_pool import drawing_pool
 from bolid_data.progress import bar
 from small_world import flat
 from small_world.flat.description import ARMS, FRAMING, SCENE, SLEEVES
@@ -77,8 +76,7 @@ def _code_hash() -> str:
 def _draw(split: Split) -> Photos:
     chunks = [range(i, min(i + _PEOPLE_A_CHUNK, split.people)) for i in range(0, split.people, _PEOPLE_A_CHUNK)]
     workers = max(1, min(os.cpu_count() or 1, len(chunks)))
-    # Spawned, not forked: the caller may run threads of its own.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool, bar() as progress:
+    with drawing_pool(workers) as pool, bar() as progress:
         line = progress.add_task("drawing the small world", total=len(chunks))
         rows = []
         for chunk in pool.map(_draw_people, [split] * len(chunks), chunks):
@@ -95,7 +93,6 @@ def _draw(split: Split) -> Photos:
 
 
 def _draw_people(split: Split, people: range) -> list[tuple]:
-    cv2.setNumThreads(1)  # one process a core is enough
     return [row for person in people for row in _draw_person(split, person)]
 
 
