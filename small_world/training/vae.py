@@ -3,10 +3,12 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from types import MethodType
 
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import group_norm
 
 from bolid_train.data.weighting import gaussian_weights
 from small_world.pixels import pixels, scaled
@@ -67,6 +69,7 @@ def train(
     """Trained on `photos`; its `scaling_factor` makes latents of unit deviation. `report`: as in `fit`."""
     torch.manual_seed(0)
     vae: AutoencoderKL = build_vae(world.size).to(device, memory_format=torch.channels_last)
+    _normalize_in_float32(vae)
     trained = fit(vae, Autoencoding(vae, photos, batch), schedule, work, report)
     assert isinstance(trained, AutoencoderKL)
     some = torch.arange(0, len(photos), max(1, len(photos) // 256))
@@ -74,6 +77,17 @@ def train(
         latents = trained.encode(pixels(photos, some).to(trained.device)).latent_dist.mean
     trained.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
     return trained
+
+
+def _normalize_in_float32(vae: AutoencoderKL) -> None:
+    """On a CPU, the backward pass of group norms in bfloat16 takes four times as long as in float32, channels last."""
+    for module in vae.modules():
+        if isinstance(module, nn.GroupNorm):
+            module.__dict__["forward"] = MethodType(_norm, module)
+
+
+def _norm(norm: nn.GroupNorm, features: Tensor) -> Tensor:
+    return group_norm(features.float(), norm.num_groups, norm.weight, norm.bias, norm.eps).to(features.dtype)
 
 
 def main() -> None:
