@@ -8,11 +8,12 @@ from small_world.pixels import pixels
 from small_world.world.captions import ATTRIBUTES
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT
+from small_world.worlds import FLAT, World
 
 _BATCH = 200
 
 
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """Share of photos told right by attribute, of all attributes together, and of photos with every one right."""
     photos = draw_split(HELD_OUT)
     right = predict(load_attributes(), photos) == torch.from_numpy(photos.labels)

@@ -17,12 +17,13 @@ from small_world.pixels import pixels
 from small_world.world.captions import ATTRIBUTES, WORDS
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT, SECOND_STYLE
+from small_world.worlds import FLAT, World
 
 _BATCH = 200
 _TOGETHER = 4
 
 
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """Areas under the ROC curve (AUC) of verification: 1 is perfect, 0.5 is chance."""
     evaluator, detector = load_body_evaluator(), load_keypoints("tiny-keypoints")
     figures: dict[str, float] = {}

@@ -7,11 +7,12 @@ from bolid_train.diffusion.keypoints import KeypointDetector, load_keypoints
 from small_world.pixels import pixels
 from small_world.world.photos import SIDE, Photos, draw_split
 from small_world.world.splits import HELD_OUT, SECOND_STYLE
+from small_world.worlds import FLAT, World
 
 _BATCH = 200
 
 
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """Errors in percent, and the share of joints whose visibility is told right."""
     detector = load_keypoints("tiny-keypoints")
     figures: dict[str, float] = {}
