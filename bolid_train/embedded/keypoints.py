@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from bolid_train.embedded.backbone import Backbone, resized
+from bolid_train.embedded.backbone import FLAT_SIDE, Backbone, resized
 
 KEYPOINTS = 17
 
@@ -15,9 +15,11 @@ FEATURES = _WIDTHS[0]
 class KeypointNetwork(nn.Module):
     """Joint positions as the means of heatmaps, which, unlike their peaks, are differentiable."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = FLAT_SIDE) -> None:
+        """`side`: pixels of the sides of the network's own inputs, 64 or 128."""
         super().__init__()
-        self.backbone = Backbone(_WIDTHS)
+        self.side = side
+        self.backbone = Backbone(side, _WIDTHS)
         self.lateral = nn.ModuleList(nn.Conv2d(width, FEATURES, 1) for width in _WIDTHS)
         self.head = nn.Sequential(
             nn.Conv2d(FEATURES, 64, 3, padding=1, bias=False),
@@ -28,17 +30,17 @@ class KeypointNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in -1..1 to keypoints (B, 17, 3): x, y in pixels of the image, confidence in 0..1."""
-        heat, visible = self.maps(resized(images))
+        heat, visible = self.maps(resized(images, self.side))
         positions = expected_positions(heat) * heat.new_tensor([images.shape[3], images.shape[2]])
         return torch.cat([positions, confidence(heat, visible).sigmoid()[..., None]], dim=2)
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, 64, 64) to log-probabilities of each joint's position (B, 17, 32, 32), and logits of its being
+        """Images (B, 3, side, side) to log-probabilities of each joint's position (B, 17, 32, 32), and logits of its being
         visible at each position (B, 17, 32, 32)."""
         return self.read(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, 64, 64) to features (B, 32, 32, 32): all stages, merged from coarse to fine."""
+        """Images (B, 3, side, side) to features (B, 32, 32, 32): all stages, merged from coarse to fine."""
         features = self.backbone(images)
         joined = self.lateral[-1](features[-1])
         for lateral, feature in zip(reversed(self.lateral[:-1]), reversed(features[:-1]), strict=True):

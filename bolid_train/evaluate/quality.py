@@ -29,7 +29,6 @@ from torchmetrics.image.inception import InceptionScore
 from bolid_data.errors import BolidError
 from bolid_data.weights import file_sha256
 from bolid_train.embedded.attributes import AttributeClassifier
-from bolid_train.embedded.backbone import resized
 from bolid_train.evaluate.batching import batches, image_size
 
 BatchFunction = Callable[[Tensor], Sequence[Tensor]]
@@ -76,7 +75,7 @@ def small_realism(classifier: AttributeClassifier) -> Realism:
     directions = torch.linalg.svd(centred, full_matrices=False).Vh[:rank].T.float().to(weights[0].device)
 
     def network(images: Tensor) -> Sequence[Tensor]:
-        features = classifier.encoder(resized(images))
+        features = classifier.encoder(images)
         return features @ directions, *(head(features) for head in classifier.heads)
 
     return Realism("fd_small", "is_small", network)
