@@ -35,8 +35,8 @@ class KeypointNetwork(nn.Module):
         return torch.cat([positions, confidence(heat, visible).sigmoid()[..., None]], dim=2)
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, side, side) to log-probabilities of each joint's position (B, 17, 32, 32), and logits of its being
-        visible at each position (B, 17, 32, 32)."""
+        """Images (B, 3, side, side) to log-probabilities of each joint's position (B, 17, 32, 32), and logits of its
+        being visible at each position (B, 17, 32, 32)."""
         return self.read(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:

@@ -36,8 +36,8 @@ class Learner(nn.Module):
         self.traits = nn.Linear(SIZE, len(world.body))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images (B, 3, side, side) to embeddings (B, 128) of length one, traits (B, 8), and where joints are and whether
-        they are visible (B, 17, 32, 32), as `KeypointNetwork.maps`."""
+        """Images (B, 3, side, side) to embeddings (B, 128) of length one, traits (B, 8), and where joints are and
+        whether they are visible (B, 17, 32, 32), as `KeypointNetwork.maps`."""
         with torch.autocast("cpu", torch.bfloat16):  # not what follows: proportions are small differences
             features = self.evaluator.pose.features(images)
             heat, visible = self.evaluator.pose.read(features)
