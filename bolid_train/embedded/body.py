@@ -23,7 +23,7 @@ class BodyEvaluator(nn.Module):
         """`side`: pixels of the sides of the network's own inputs, 64 or 128."""
         super().__init__()
         self.pose = KeypointNetwork(side)
-        input_size = _PAIRS.shape[1] + KEYPOINTS * (1 + FEATURES)
+        input_size = _PAIRS.shape[1] + KEYPOINTS * (1 + FEATURES[side])
         self.describe = nn.Sequential(
             nn.Linear(input_size, SIZE, bias=False),
             nn.BatchNorm1d(SIZE),

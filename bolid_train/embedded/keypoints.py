@@ -4,12 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from bolid_train.embedded.backbone import FLAT_SIDE, Backbone, resized
+from bolid_train.embedded.backbone import FLAT_SIDE, SIDE_3D, Backbone, resized
 
 KEYPOINTS = 17
 
-_WIDTHS = (32, 64, 96, 96)
-FEATURES = _WIDTHS[0]
+_WIDTHS = {FLAT_SIDE: (32, 64, 96, 96), SIDE_3D: (32, 64, 128, 160)}
+FEATURES = {FLAT_SIDE: 32, SIDE_3D: 64}
+"""Channels of the stages, and of all stages merged, by the side of the inputs."""
 
 
 class KeypointNetwork(nn.Module):
@@ -19,10 +20,11 @@ class KeypointNetwork(nn.Module):
         """`side`: pixels of the sides of the network's own inputs, 64 or 128."""
         super().__init__()
         self.side = side
-        self.backbone = Backbone(side, _WIDTHS)
-        self.lateral = nn.ModuleList(nn.Conv2d(width, FEATURES, 1) for width in _WIDTHS)
+        widths, features = _WIDTHS[side], FEATURES[side]
+        self.backbone = Backbone(side, widths)
+        self.lateral = nn.ModuleList(nn.Conv2d(width, features, 1) for width in widths)
         self.head = nn.Sequential(
-            nn.Conv2d(FEATURES, 64, 3, padding=1, bias=False),
+            nn.Conv2d(features, 64, 3, padding=1, bias=False),
             nn.BatchNorm2d(64),
             nn.SiLU(),
             nn.Conv2d(64, 2 * KEYPOINTS, 1),
@@ -40,7 +42,7 @@ class KeypointNetwork(nn.Module):
         return self.read(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, side, side) to features (B, 32, 32, 32): all stages, merged from coarse to fine."""
+        """Images (B, 3, side, side) to features (B, FEATURES, 32, 32): all stages, merged from coarse to fine."""
         features = self.backbone(images)
         joined = self.lateral[-1](features[-1])
         for lateral, feature in zip(reversed(self.lateral[:-1]), reversed(features[:-1]), strict=True):

@@ -79,7 +79,7 @@ def test_a_model_that_is_not_there_is_named_with_the_command_that_gets_it(offlin
 
 @pytest.mark.parametrize("name", ["magic", "photos,nose=x", "photos,clip=", "small-world,clip=x", ""])
 def test_evaluators_that_do_not_exist_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="there are small-world and photos"):
+    with pytest.raises(UsageError, match="there are small-world, small-world-3d and photos"):
         load_evaluators(name)
 
 
