@@ -179,7 +179,8 @@ def evaluate(
     evaluators: Annotated[
         str | None,
         typer.Option(
-            help="What measures the images: small-world for drawn people, photos for photos. (default: by the base)"
+            help="What measures the images: small-world or small-world-3d for drawn people, photos for photos. "
+            "(default: by the base)"
         ),
     ] = None,
     open_test_sets: Annotated[

@@ -10,10 +10,11 @@ from bolid_data import weights
 from bolid_data.curate.measurers.measurer import MIN_SCORE, PAD_VALUE
 from bolid_data.curate.measurers.people import SIDE, STRIDE, import_yolo
 from bolid_data.errors import UsageError
-from bolid_train.embedded.backbone import load_embedded
+from bolid_train.embedded.backbone import FLAT_SIDE, SIDE_3D, load_embedded
 from bolid_train.embedded.keypoints import KEYPOINTS, KeypointNetwork
 
-DETECTORS = ("tiny-keypoints", "yolo11n-pose")
+_TINY = {"tiny-keypoints": FLAT_SIDE, "tiny-keypoints-3d": SIDE_3D}
+DETECTORS = (*_TINY, "yolo11n-pose")
 
 _MIN_RELATIVE_SCORE = 0.5  # of the best detection on the image
 
@@ -26,23 +27,24 @@ class KeypointDetector(Protocol):
 
 
 def load_keypoints(name: str, device: str = "cpu") -> KeypointDetector:
-    """Loads a frozen detector: `tiny-keypoints` for the small world, `yolo11n-pose` for photos.
+    """Loads a frozen detector: `tiny-keypoints` for the flat small world, `tiny-keypoints-3d` for the one in three
+    dimensions, `yolo11n-pose` for photos.
 
     Raises UsageError for any other name.
     """
-    if name == "tiny-keypoints":
-        return TinyKeypoints().to(device)
+    if name in _TINY:
+        return TinyKeypoints(name).to(device)
     if name == "yolo11n-pose":
         return YoloKeypoints().to(device)
     raise UsageError(f"keypoint detector '{name}' is not known; there are {', '.join(DETECTORS)}")
 
 
 class TinyKeypoints(nn.Module):
-    """The small world's network, for one person per image; images are resized to 64×64 pixels."""
+    """A small world's network, for one person per image; images are resized to 64×64 or 128×128 pixels."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self.network = load_embedded(KeypointNetwork(), "tiny-keypoints")
+        self.network = load_embedded(KeypointNetwork(_TINY[name]), name)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(images)

@@ -1,9 +1,12 @@
 """Classifies what captions describe on small photos; used only to evaluate whether images match their prompts."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-from bolid_train.embedded.backbone import Encoder, load_embedded, resized
+from bolid_data.synthetic import caption
+from bolid_train.embedded.backbone import FLAT_SIDE, SIDE_3D, Encoder, load_embedded
 
 _SIZE = 256
 
@@ -53,26 +56,32 @@ CLASSES: dict[str, tuple[str, ...]] = {
 """Attribute → its classes in the order of the logits, "" for what the image does not show. The committed weights
 were trained with these."""
 
+CLASSES_3D = {name: (*caption.WORDS[name], "") for name in caption.ATTRIBUTES}
+"""The same of the small world in three dimensions; attributes that every image shows have the class "", too."""
+
 
 class AttributeClassifier(nn.Module):
-    """One encoder, with a linear head for each attribute of `CLASSES`."""
+    """One encoder, with a linear head for each attribute of `classes`."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: Mapping[str, tuple[str, ...]] = CLASSES, side: int = FLAT_SIDE) -> None:
+        """`side`: pixels of the sides of the network's own inputs, 64 or 128."""
         super().__init__()
-        self.encoder = Encoder(_SIZE)
-        self.heads = nn.ModuleList(nn.Linear(_SIZE, len(classes)) for classes in CLASSES.values())
+        self.classes = classes
+        self.encoder = Encoder(_SIZE, side)
+        self.heads = nn.ModuleList(nn.Linear(_SIZE, len(words)) for words in classes.values())
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) in -1..1 to the logits (B, classes) of each attribute."""
-        features = self.encoder(resized(images))
+        features = self.encoder(images)
         return [head(features) for head in self.heads]
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in -1..1 to class numbers (B, attributes), in the order of `CLASSES`."""
+        """Images (B, 3, H, W) in -1..1 to class numbers (B, attributes), in the order of `classes`."""
         return torch.stack([logits.argmax(1) for logits in self(images)], dim=1)
 
 
-def load_attributes() -> AttributeClassifier:
-    """The trained classifier, frozen."""
-    return load_embedded(AttributeClassifier(), "tiny-attributes")
+def load_attributes(name: str = "tiny-attributes") -> AttributeClassifier:
+    """The trained classifier `tiny-attributes` or `tiny-attributes-3d`, frozen."""
+    classifier = AttributeClassifier(CLASSES_3D, SIDE_3D) if name == "tiny-attributes-3d" else AttributeClassifier()
+    return load_embedded(classifier, name)

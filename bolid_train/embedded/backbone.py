@@ -10,20 +10,21 @@ from torch.nn.functional import interpolate
 
 from bolid_data import weights
 
-SIDE = 64
-"""Side in pixels of the networks' inputs; other images are resized."""
+FLAT_SIDE, SIDE_3D = 64, 128
+"""Sides in pixels of the inputs of the networks of the flat small world, and of the one in three dimensions; other
+images are resized."""
 
+_MAP_SIDE = 32  # of the first stage's features
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class Backbone(nn.Module):
-    """Images (B, 3, H, W) to the features of each stage: `widths` channels, sides H/2, H/4, H/8 …."""
+    """Images (B, 3, side, side) to the features of each stage: `widths` channels, sides 32, 16, 8 …, whatever the side
+    of the images (64 or 128)."""
 
-    def __init__(self, widths: Sequence[int] = (32, 64, 96, 128)) -> None:
+    def __init__(self, side: int = FLAT_SIDE, widths: Sequence[int] = (32, 64, 96, 128)) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(widths[0]), nn.SiLU()
-        )
+        self.stem = _stem(side, widths[0])
         before = (widths[0], *widths[:-1])
         self.stages = nn.ModuleList(
             _Block(channels, width, stride=1 if stage == 0 else 2)
@@ -40,16 +41,29 @@ class Backbone(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images (B, 3, 64, 64) to vectors (B, size). Not pooled, because limb lengths depend on positions."""
+    """Images (B, 3, H, W) to vectors (B, size). Not pooled, because limb lengths depend on positions."""
 
-    def __init__(self, size: int, widths: Sequence[int] = (32, 64, 96, 128)) -> None:
+    def __init__(self, size: int, side: int = FLAT_SIDE, widths: Sequence[int] = (32, 64, 96, 128)) -> None:
         super().__init__()
-        self.backbone = Backbone(widths)
-        cells = (SIDE >> len(widths)) ** 2
+        self.side = side
+        self.backbone = Backbone(side, widths)
+        cells = (2 * _MAP_SIDE >> len(widths)) ** 2
         self.join = nn.Sequential(nn.Linear(widths[-1] * cells, size, bias=False), nn.BatchNorm1d(size), nn.SiLU())
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.join(self.backbone(images)[-1].flatten(1))
+        return self.join(self.backbone(resized(images, self.side))[-1].flatten(1))
+
+
+def _stem(side: int, width: int) -> nn.Sequential:
+    """Images (B, 3, side, side) to (B, width, 32, 32), by as many convolutions as the side is to be halved."""
+    layers: list[nn.Module] = []
+    channels, halvings = 3, (side // _MAP_SIDE).bit_length() - 1
+    for left in reversed(range(halvings)):
+        after, kernel = width >> left, 3 if layers else 5
+        convolution = nn.Conv2d(channels, after, kernel, stride=2, padding=kernel // 2, bias=False)
+        layers += [convolution, nn.BatchNorm2d(after), nn.SiLU()]
+        channels = after
+    return nn.Sequential(*layers)
 
 
 class _Block(nn.Module):
@@ -71,11 +85,11 @@ class _Block(nn.Module):
         return nn.functional.silu(self.around(features) + self.layers(features))
 
 
-def resized(images: Tensor) -> Tensor:
-    """Resizes images (B, 3, H, W) to 64×64 pixels; differentiable."""
-    if images.shape[2:] == (SIDE, SIDE):
+def resized(images: Tensor, side: int) -> Tensor:
+    """Resizes images (B, 3, H, W) to squares of that side; differentiable."""
+    if images.shape[2:] == (side, side):
         return images
-    return interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True)
+    return interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 def load_embedded(network: NetworkT, name: str) -> NetworkT:

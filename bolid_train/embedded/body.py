@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from bolid_train.embedded.backbone import load_embedded, resized
+from bolid_train.embedded.backbone import FLAT_SIDE, SIDE_3D, load_embedded, resized
 from bolid_train.embedded.keypoints import FEATURES, KEYPOINTS, KeypointNetwork, confidence, expected_positions
 
 SIZE = 256
@@ -19,10 +19,11 @@ _EPSILON = 1 / 64  # added to distances, in sides of the image, to bound their l
 class BodyEvaluator(nn.Module):
     """Photos to unit vectors whose dot product is larger for more similar bodies."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = FLAT_SIDE) -> None:
+        """`side`: pixels of the sides of the network's own inputs, 64 or 128."""
         super().__init__()
-        self.pose = KeypointNetwork()
-        input_size = _PAIRS.shape[1] + KEYPOINTS * (1 + FEATURES)
+        self.pose = KeypointNetwork(side)
+        input_size = _PAIRS.shape[1] + KEYPOINTS * (1 + FEATURES[side])
         self.describe = nn.Sequential(
             nn.Linear(input_size, SIZE, bias=False),
             nn.BatchNorm1d(SIZE),
@@ -35,7 +36,7 @@ class BodyEvaluator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in -1..1 to embeddings (B, 128) of length one."""
-        features = self.pose.features(resized(images))
+        features = self.pose.features(resized(images, self.pose.side))
         heat, visible = self.pose.read(features)
         return self.project_body(self.describe_body(features, heat, visible))
 
@@ -59,6 +60,6 @@ class BodyEvaluator(nn.Module):
         return normalize(self.project(description).float())
 
 
-def load_body_evaluator() -> BodyEvaluator:
-    """The trained evaluator, frozen."""
-    return load_embedded(BodyEvaluator(), "tiny-body")
+def load_body_evaluator(name: str = "tiny-body") -> BodyEvaluator:
+    """The trained evaluator `tiny-body` or `tiny-body-3d`, frozen."""
+    return load_embedded(BodyEvaluator(SIDE_3D if name == "tiny-body-3d" else FLAT_SIDE), name)

@@ -4,23 +4,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from bolid_train.embedded.backbone import Backbone, resized
+from bolid_train.embedded.backbone import FLAT_SIDE, SIDE_3D, Backbone, resized
 
 KEYPOINTS = 17
 
-_WIDTHS = (32, 64, 96, 96)
-FEATURES = _WIDTHS[0]
+_WIDTHS = {FLAT_SIDE: (32, 64, 96, 96), SIDE_3D: (32, 64, 128, 160)}
+FEATURES = {FLAT_SIDE: 32, SIDE_3D: 64}
+"""Channels of the stages, and of all stages merged, by the side of the inputs."""
 
 
 class KeypointNetwork(nn.Module):
     """Joint positions as the means of heatmaps, which, unlike their peaks, are differentiable."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: int = FLAT_SIDE) -> None:
+        """`side`: pixels of the sides of the network's own inputs, 64 or 128."""
         super().__init__()
-        self.backbone = Backbone(_WIDTHS)
-        self.lateral = nn.ModuleList(nn.Conv2d(width, FEATURES, 1) for width in _WIDTHS)
+        self.side = side
+        widths, features = _WIDTHS[side], FEATURES[side]
+        self.backbone = Backbone(side, widths)
+        self.lateral = nn.ModuleList(nn.Conv2d(width, features, 1) for width in widths)
         self.head = nn.Sequential(
-            nn.Conv2d(FEATURES, 64, 3, padding=1, bias=False),
+            nn.Conv2d(features, 64, 3, padding=1, bias=False),
             nn.BatchNorm2d(64),
             nn.SiLU(),
             nn.Conv2d(64, 2 * KEYPOINTS, 1),
@@ -28,17 +32,17 @@ class KeypointNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in -1..1 to keypoints (B, 17, 3): x, y in pixels of the image, confidence in 0..1."""
-        heat, visible = self.maps(resized(images))
+        heat, visible = self.maps(resized(images, self.side))
         positions = expected_positions(heat) * heat.new_tensor([images.shape[3], images.shape[2]])
         return torch.cat([positions, confidence(heat, visible).sigmoid()[..., None]], dim=2)
 
     def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, 64, 64) to log-probabilities of each joint's position (B, 17, 32, 32), and logits of its being
-        visible at each position (B, 17, 32, 32)."""
+        """Images (B, 3, side, side) to log-probabilities of each joint's position (B, 17, 32, 32), and logits of its
+        being visible at each position (B, 17, 32, 32)."""
         return self.read(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """Images (B, 3, 64, 64) to features (B, 32, 32, 32): all stages, merged from coarse to fine."""
+        """Images (B, 3, side, side) to features (B, FEATURES, 32, 32): all stages, merged from coarse to fine."""
         features = self.backbone(images)
         joined = self.lateral[-1](features[-1])
         for lateral, feature in zip(reversed(self.lateral[:-1]), reversed(features[:-1]), strict=True):

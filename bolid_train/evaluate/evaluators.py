@@ -1,5 +1,5 @@
 """The frozen models that evaluate images. The evaluated methods must not have been trained with, or against, them.
-In the small world, keypoints therefore come from its body evaluator, although it is half as exact as the detector that
+In the small worlds, keypoints therefore come from the body evaluator, although it is half as exact as the detector that
 L_id trains against. For real photos YOLO is used for both, so read `limb_error` together with `body_sim`."""
 
 from collections.abc import Callable, Sequence
@@ -14,14 +14,15 @@ from bolid_train.data.buckets import Size
 from bolid_train.diffusion.base import Base, pick_device
 from bolid_train.diffusion.clip import Clip, load_clip
 from bolid_train.diffusion.keypoints import load_keypoints
-from bolid_train.embedded.attributes import CLASSES, AttributeClassifier, load_attributes
-from bolid_train.embedded.backbone import SIDE
+from bolid_train.embedded.attributes import AttributeClassifier, load_attributes
+from bolid_train.embedded.backbone import FLAT_SIDE, SIDE_3D
 from bolid_train.embedded.body import load_body_evaluator
 from bolid_train.evaluate.batching import image_size
 from bolid_train.evaluate.body_embedding import BodyEmbedder, load_body_embedder
 from bolid_train.evaluate.quality import Quality, Realism, batched_inference, inception_realism, small_realism
 
-SMALL_WORLD = "small-world"
+SMALL_WORLD, SMALL_WORLD_3D = "small-world", "small-world-3d"
+_SIDES = {SMALL_WORLD: FLAT_SIDE, SMALL_WORLD_3D: SIDE_3D}
 _GARMENTS = ("top", "bottom")
 
 PHOTOS = {
@@ -77,43 +78,45 @@ class Evaluators:
 
 
 def choose_evaluators(base: Base, name: str | None = None) -> str:
-    """The evaluators' name. By default it follows from the base: those of the small world for a base that generates
+    """The evaluators' name. By default it follows from the base: those of a small world for a base that generates
     images as small as its photos, those of real photos for any other.
 
-    Raises UsageError if the small world's evaluators, which were trained on drawn people only, are to judge photos.
+    Raises UsageError if a small world's evaluators, which were trained on its people only, are to judge other images.
     """
-    is_small = base.side <= SIDE
-    if name == SMALL_WORLD and not is_small:
+    fitting = next((world for world, side in _SIDES.items() if base.side <= side), "photos")
+    if name in _SIDES and name != fitting:
         raise UsageError(
-            f"the evaluators {SMALL_WORLD} were trained on drawn people of {SIDE} pixels, and the base '{base.name}' "
-            f"generates photos of {base.side}; leave --evaluators out, or give --evaluators photos"
+            f"the evaluators {name} were trained on drawn people of {_SIDES[name]} pixels, and the base '{base.name}' "
+            f"generates photos of {base.side}; leave --evaluators out, or give --evaluators {fitting}"
         )
-    return name or (SMALL_WORLD if is_small else "photos")
+    return name or fitting
 
 
 def load_evaluators(name: str) -> Evaluators:
-    """Loads `small-world`, the evaluators of the small world, which work offline; or `photos`, those of real photos,
-    whose parts can be replaced, as in `photos,clip=FOLDER,bodies=FOLDER`.
+    """Loads `small-world` or `small-world-3d`, the evaluators of a small world, which work offline; or `photos`, those
+    of real photos, whose parts can be replaced, as in `photos,clip=FOLDER,bodies=FOLDER`.
 
     Raises UsageError for any other name, BolidError for a model that is unavailable.
     """
     kind, *replaced = name.split(",")
     parts = dict(part.partition("=")[::2] for part in replaced)
-    if kind == SMALL_WORLD and not parts:
-        return _small_world_evaluators(pick_device())
+    if kind in _SIDES and not parts:
+        return _small_world_evaluators(pick_device(), kind.removeprefix(SMALL_WORLD))
     if kind == "photos" and parts.keys() <= PHOTOS.keys() and all(parts.values()):
         return _photo_evaluators(pick_device(), **PHOTOS | parts)
     usage = ",".join(f"{part}=NAME" for part in PHOTOS)
-    raise UsageError(f"evaluators '{name}' are not known; there are {SMALL_WORLD} and photos, or photos,{usage}")
+    raise UsageError(f"evaluators '{name}' are not known; there are {', '.join(_SIDES)} and photos, or photos,{usage}")
 
 
-def _small_world_evaluators(device: torch.device) -> Evaluators:
-    attributes, bodies = load_attributes().to(device), load_body_evaluator().to(device)
+def _small_world_evaluators(device: torch.device, suffix: str) -> Evaluators:
+    """`suffix`: of the names of the world's models."""
+    attributes = load_attributes(f"tiny-attributes{suffix}").to(device)
+    bodies = load_body_evaluator(f"tiny-body{suffix}").to(device)
     return Evaluators(
         bodies=lambda images, _: bodies.embed(pad_to_square(images)),
         keypoints=lambda images: square_keypoints(bodies.pose, images),
         clothes=_clothes(attributes),
-        clip=_clip("clip-1", device),
+        clip=_clip(f"clip-1{suffix}", device),
         realism=small_realism(attributes),
         device=device,
     )
@@ -163,8 +166,9 @@ def _clip(name: str, device: torch.device) -> Clip:
 
 def _clothes(attributes: AttributeClassifier) -> Callable[[Tensor], Tensor]:
     """Images (N, 3, H, W) to the colours of top and bottom (N, 2), -1 for a bottom that is not visible."""
-    garments = [list(CLASSES).index(name) for name in _GARMENTS]
-    invisible = torch.tensor([CLASSES[name].index("") if "" in CLASSES[name] else -1 for name in _GARMENTS])
+    classes = attributes.classes
+    garments = [list(classes).index(name) for name in _GARMENTS]
+    invisible = torch.tensor([classes[name].index("") if "" in classes[name] else -1 for name in _GARMENTS])
 
     def clothes(images: Tensor) -> Tensor:
         colours = attributes.predict(images)[:, garments].cpu()

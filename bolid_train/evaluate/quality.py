@@ -29,7 +29,6 @@ from torchmetrics.image.inception import InceptionScore
 from bolid_data.errors import BolidError
 from bolid_data.weights import file_sha256
 from bolid_train.embedded.attributes import AttributeClassifier
-from bolid_train.embedded.backbone import resized
 from bolid_train.evaluate.batching import batches, image_size
 
 BatchFunction = Callable[[Tensor], Sequence[Tensor]]
@@ -63,20 +62,20 @@ class Realism:
 
 
 def small_realism(classifier: AttributeClassifier) -> Realism:
-    """With the small world's attribute classifier; the metrics are therefore `fd_small` and `is_small`, not FID.
+    """With a small world's attribute classifier; the metrics are therefore `fd_small` and `is_small`, not FID.
 
-    The classifiers are those of the ten attributes. Features are the 256-wide layer before them, projected to the 54
-    directions that the predictions depend on, so that there are fewer features than images, and none that no
-    attribute uses.
+    The classifiers are those of its attributes. Features are the 256-wide layer before them, projected to the
+    directions that the predictions depend on (54 in the flat world), so that there are fewer features than images, and
+    none that no attribute uses.
     """
     weights = [head.get_parameter("weight") for head in classifier.heads]
     # A shift common to all classes of an attribute does not change its prediction.
-    centred = torch.cat([weight - weight.mean(0) for weight in weights]).double().cpu()  # (64, 256), of rank 54
+    centred = torch.cat([weight - weight.mean(0) for weight in weights]).double().cpu()  # (classes, 256)
     rank = sum(len(weight) - 1 for weight in weights)
     directions = torch.linalg.svd(centred, full_matrices=False).Vh[:rank].T.float().to(weights[0].device)
 
     def network(images: Tensor) -> Sequence[Tensor]:
-        features = classifier.encoder(resized(images))
+        features = classifier.encoder(images)
         return features @ directions, *(head(features) for head in classifier.heads)
 
     return Realism("fd_small", "is_small", network)

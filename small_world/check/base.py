@@ -15,6 +15,7 @@ from small_world.pixels import pixels
 from small_world.world.captions import ATTRIBUTES, WORDS
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT
+from small_world.worlds import FLAT, World
 
 PROMPTS = 200
 ASKED = ("top", "bottom", "hair", "framing")
@@ -35,7 +36,7 @@ def samplers() -> dict[str, Sample]:
     }
 
 
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """Share of prompts of which a classifier finds each thing asked for, against the same on real photos; ratio of
     the spread of body proportions among samples of one prompt to that among real photos of that kind."""
     photos = draw_split(HELD_OUT)

@@ -1,4 +1,4 @@
-"""How well the two body evaluators tell whether two photos show one body, on people never seen.
+"""How well a world's body evaluator tells whether two photos show one body, on people never seen.
 
 All pairs of photos count; no two photos of a person show the same looks but by chance.
 """
@@ -12,31 +12,29 @@ from bolid_train.data.proportions import proportions, similarity
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.body import BodyEvaluator, load_body_evaluator
 from small_world.check.keypoints import detect
-from small_world.flat.description import FRAMING
+from small_world.check.photos import draw_unseen, shows
 from small_world.pixels import pixels
-from small_world.world.captions import ATTRIBUTES, WORDS
-from small_world.world.photos import Photos, draw_split
-from small_world.world.splits import HELD_OUT, SECOND_STYLE
+from small_world.worlds import FLAT, World, WorldPhotos
 
 _BATCH = 200
 _TOGETHER = 4
 
 
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """Areas under the ROC curve (AUC) of verification: 1 is perfect, 0.5 is chance."""
-    evaluator, detector = load_body_evaluator(), load_keypoints("tiny-keypoints")
+    evaluator = load_body_evaluator(world.model("tiny-body"))
+    detector = load_keypoints(world.model("tiny-keypoints"))
     figures: dict[str, float] = {}
-    for name, split in (("held-out", HELD_OUT), ("second style", SECOND_STYLE)):
-        photos = draw_split(split)
+    for name, photos in draw_unseen(world).items():
         people = torch.from_numpy(photos.people)
         embeddings = embed(evaluator, photos)
         likeness = embeddings @ embeddings.T
         figures[f"{name}: evaluator"] = auc(likeness, people)
-        for pair, wanted in framings(photos).items():
+        for pair, wanted in shown_together(world, photos).items():
             figures[f"{name}: evaluator, {pair}"] = auc(likeness, people, wanted)
         together, owners = means(embeddings, people)
         figures[f"{name}: evaluator, mean of four against mean of four"] = auc(together @ together.T, owners)
-        figures[f"{name}: clothes' colours alone"] = auc(clothes(photos), people)
+        figures[f"{name}: clothes' colours alone"] = auc(clothes(world, photos), people)
         for source, keypoints in (("true", torch.from_numpy(photos.keypoints)), ("found", detect(detector, photos))):
             measured = proportions(keypoints)
             alike = similarity(measured[:, None], measured[None])
@@ -47,7 +45,7 @@ def check() -> dict[str, float]:
 
 
 @torch.no_grad()
-def embed(evaluator: BodyEvaluator, photos: Photos) -> Tensor:
+def embed(evaluator: BodyEvaluator, photos: WorldPhotos) -> Tensor:
     """The evaluator's embeddings (N, 128) of all photos."""
     return torch.cat([evaluator.embed(pixels(photos, rows)) for rows in torch.arange(len(photos)).split(_BATCH)])
 
@@ -65,19 +63,20 @@ def auc(likeness: Tensor, people: Tensor, wanted: Tensor | None = None) -> float
     return float(mannwhitneyu(alike, unlike).statistic / (len(alike) * len(unlike)))
 
 
-def framings(photos: Photos) -> dict[str, Tensor]:
-    """Which pairs (N, N) show how much of the two bodies."""
-    labels = photos.labels[:, ATTRIBUTES.index("framing")]
-    full, knees, bust = (torch.from_numpy(labels == WORDS["framing"].index(word)) for word in _words())
-    return {
+def shown_together(world: World, photos: WorldPhotos) -> dict[str, Tensor]:
+    """Which pairs (N, N) show how much of the two bodies (waist-up: or less), and which show their two sides."""
+    full, knees = (shows(world, photos, "framing", word) for word in ("full-body", "knees-up"))
+    less = ~(full | knees)
+    pairs = {
         "both full-body": full[:, None] & full,
         "full-body and knees-up": (full[:, None] & knees) | (knees[:, None] & full),
-        "one or both waist-up": bust[:, None] | bust,
+        "one or both waist-up": less[:, None] | less,
     }
-
-
-def _words() -> list[str]:
-    return [FRAMING[name] for name in ("full", "knees_up", "bust")]
+    if "facing" in world.words:
+        front, back = (shows(world, photos, "facing", word) for word in ("from the front", "from behind"))
+        opposite = (front[:, None] & back) | (back[:, None] & front)
+        pairs |= {"front against back": opposite, "both full-body, front against back": opposite & full[:, None] & full}
+    return pairs
 
 
 def means(embeddings: Tensor, people: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,7 +88,7 @@ def means(embeddings: Tensor, people: Tensor) -> tuple[Tensor, Tensor]:
     return normalize(together), torch.stack([person for _, person in groups])
 
 
-def clothes(photos: Photos) -> Tensor:
+def clothes(world: World, photos: WorldPhotos) -> Tensor:
     """(N, N): on how many of the colours of top and bottom two photos agree."""
-    worn = torch.from_numpy(photos.labels[:, [ATTRIBUTES.index("top"), ATTRIBUTES.index("bottom")]])
+    worn = torch.from_numpy(photos.labels[:, [world.attributes.index(name) for name in ("top", "bottom")]])
     return (worn[:, None] == worn).sum(2)

@@ -11,6 +11,7 @@ from small_world.world.bodies import TRAITS
 from small_world.world.captions import ATTRIBUTES, WORDS, Caption
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT
+from small_world.worlds import FLAT, World
 
 _BATCH = 200
 _CHOICE = 100  # of so many captions, or photos, one is right
@@ -19,7 +20,7 @@ _SAYS_NOTHING = Caption(**dict.fromkeys(ATTRIBUTES, ""))
 _RIDGE = 0.1  # of the features' own variance
 
 
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """Retrieval and zero-shot accuracy of both, and R² of the body's traits read from what `clip-0` says of a photo."""
     photos = draw_split(HELD_OUT)
     figures = {}

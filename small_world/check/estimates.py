@@ -13,13 +13,14 @@ from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
 from small_world.world.photos import SIDE, draw_split
 from small_world.world.splits import HELD_OUT
+from small_world.worlds import FLAT, World
 
 _PHOTOS = 200
 _TIMESTEPS = (1, 22, 100, 200, 400, 600, 700, 850, 950)
 
 
 @torch.inference_mode()
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """The error of keypoints on estimates, in percent, and the share of visible joints of which the detector is sure,
     with the base alone and the photos' own captions."""
     pipe, detector, photos = load_small_sdxl(), load_keypoints("tiny-keypoints"), draw_split(HELD_OUT)

@@ -14,11 +14,12 @@ from small_world.pixels import pixels
 from small_world.world.bodies import TRAITS
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT
+from small_world.worlds import FLAT, World
 
 _BATCH = 200
 
 
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """R² of the body's traits read from its embeddings, how well these tell bodies apart, and their cosine to those of
     `clip-0`."""
     photos = draw_split(HELD_OUT)

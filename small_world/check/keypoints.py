@@ -1,26 +1,25 @@
-"""How far the small world's keypoints are from the truth, on people never seen."""
+"""How far a small world's keypoints are from the truth, on people never seen."""
 
 import torch
 from torch import Tensor
 
 from bolid_train.diffusion.keypoints import KeypointDetector, load_keypoints
+from small_world.check.photos import draw_unseen, shows
 from small_world.pixels import pixels
-from small_world.world.photos import SIDE, Photos, draw_split
-from small_world.world.splits import HELD_OUT, SECOND_STYLE
+from small_world.worlds import FLAT, World, WorldPhotos
 
 _BATCH = 200
 
 
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """Errors in percent, and the share of joints whose visibility is told right."""
-    detector = load_keypoints("tiny-keypoints")
+    detector = load_keypoints(world.model("tiny-keypoints"))
     figures: dict[str, float] = {}
-    for name, split in (("held-out", HELD_OUT), ("second style", SECOND_STYLE)):
-        photos = draw_split(split)
+    for name, photos in draw_unseen(world).items():
         found = detect(detector, photos)
         truth = torch.from_numpy(photos.keypoints)
         error = distances(found, truth)
-        side, height = 100 * error / SIDE, 100 * error / heights(truth)[:, None]
+        side, height = 100 * error / world.size.side, 100 * error / heights(truth)[:, None]
         figures |= {
             f"{name}: median error, % of the image's side": float(side.nanmedian()),
             f"{name}: mean error, % of the image's side": float(side.nanmean()),
@@ -28,11 +27,15 @@ def check() -> dict[str, float]:
             f"{name}: mean error, full-body, % of the height": float(height.nanmean()),
             f"{name}: visibility told right": float(((found[..., 2] > 0.5) == (truth[..., 2] > 0.5)).float().mean()),
         }
+        for facing in world.words.get("facing", ())[:-1]:
+            there = side[shows(world, photos, "facing", facing)]
+            figures[f"{name}: median error, {facing}, % of the image's side"] = float(there.nanmedian())
+            figures[f"{name}: mean error, {facing}, % of the image's side"] = float(there.nanmean())
     return figures
 
 
 @torch.no_grad()
-def detect(detector: KeypointDetector, photos: Photos) -> Tensor:
+def detect(detector: KeypointDetector, photos: WorldPhotos) -> Tensor:
     """The detector's keypoints (N, 17, 3) of all photos."""
     return torch.cat([detector(pixels(photos, rows)) for rows in torch.arange(len(photos)).split(_BATCH)])
 

@@ -8,11 +8,12 @@ from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
 from small_world.world.photos import draw_split
 from small_world.world.splits import HELD_OUT
+from small_world.worlds import FLAT, World
 
 _BATCH = 64
 
 
-def check() -> dict[str, float]:
+def check(world: World = FLAT) -> dict[str, float]:
     """PSNR in dB and mean absolute error (0..255) of decoded photos; median distance of found from drawn joints, in
     percent of the photo's side, on the photos themselves and on the decoded ones."""
     photos = draw_split(HELD_OUT)

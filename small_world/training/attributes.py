@@ -1,4 +1,4 @@
-"""Trains the attribute classifier: `python -m small_world.training.attributes --work FOLDER`."""
+"""Trains the attribute classifier: `python -m small_world.training.attributes --work FOLDER [--world 3d]`."""
 
 from pathlib import Path
 
@@ -11,17 +11,19 @@ from small_world.pixels import pixels
 from small_world.training.augmentation import blur, move, noise, recolour
 from small_world.training.command import main
 from small_world.training.loop import Schedule, fit
-from small_world.world.captions import ATTRIBUTES
-from small_world.world.photos import Photos
+from small_world.worlds import FLAT, WORLD_3D, World, WorldPhotos
 
 BATCH = 64
-SCHEDULE = Schedule(steps=1000, learning_rate=2e-3, ema=0.99)
+SCHEDULES = {
+    FLAT.name: Schedule(steps=1000, learning_rate=2e-3, ema=0.99),
+    WORLD_3D.name: Schedule(steps=4000, learning_rate=2e-3, ema=0.995, seed=2),
+}
 
 
 class Classifying:
     """The loss of every attribute, on photos changed so little that their captions stay true."""
 
-    def __init__(self, network: AttributeClassifier, photos: Photos) -> None:
+    def __init__(self, network: AttributeClassifier, photos: WorldPhotos) -> None:
         self.network, self.photos = network, photos
 
     def __call__(self, generator: torch.Generator) -> dict[str, Tensor]:
@@ -33,15 +35,17 @@ class Classifying:
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(images.contiguous(memory_format=torch.channels_last))
         return {
-            name: cross_entropy(values.float(), labels[:, index]) / len(ATTRIBUTES)
-            for index, (name, values) in enumerate(zip(ATTRIBUTES, logits, strict=True))
+            name: cross_entropy(values.float(), labels[:, index]) / len(logits)
+            for index, (name, values) in enumerate(zip(self.network.classes, logits, strict=True))
         }
 
 
-def train(photos: Photos, work: Path, schedule: Schedule = SCHEDULE) -> AttributeClassifier:
-    """A classifier trained on `photos`; a run that was stopped goes on from what is in `work`."""
+def train(world: World, photos: WorldPhotos, work: Path, schedule: Schedule | None = None) -> AttributeClassifier:
+    """A classifier trained on `photos`, by the world's own schedule unless one is given; a run that was stopped goes on
+    from what is in `work`."""
+    schedule = schedule or SCHEDULES[world.name]
     torch.manual_seed(schedule.seed)
-    network = AttributeClassifier().to(memory_format=torch.channels_last)
+    network = AttributeClassifier(world.words, world.size.side).to(memory_format=torch.channels_last)
     trained = fit(network, Classifying(network, photos), schedule, work)
     assert isinstance(trained, AttributeClassifier)
     return trained

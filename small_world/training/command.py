@@ -8,16 +8,18 @@ from torch import nn
 
 from bolid_data.weights import embedded_path, file_sha256
 from bolid_train.files import write_safetensors
-from small_world.world.photos import Photos, draw_split
-from small_world.world.splits import CORPUS
+from small_world.worlds import WORLDS, World, WorldPhotos, add_options, choose
 
 
-def main(name: str, train: Callable[[Photos, Path], nn.Module]) -> None:
-    """Trains on the corpus and writes the embedded weights `tiny-NAME`; `--work FOLDER` holds the checkpoint."""
+def main(name: str, train: Callable[[World, WorldPhotos, Path], nn.Module]) -> None:
+    """Trains on a world's corpus and writes the weights `tiny-NAME`; `--work FOLDER` holds the checkpoint."""
     parser = argparse.ArgumentParser(prog=f"python -m small_world.training.{name}")
     parser.add_argument("--work", type=Path, required=True, help="a run that was stopped goes on from what is in it")
-    network = train(draw_split(CORPUS), parser.parse_args().work)
-    path = embedded_path(f"tiny-{name}")
+    add_options(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: the committed weights")
+    arguments = parser.parse_args()
+    path = arguments.out or embedded_path(WORLDS[arguments.world].model(f"tiny-{name}"))
+    network = train(*choose(parser, arguments), arguments.work)
     write_weights(network, path)
     print(f"pin it in bolid_data/weights.py: sha256 {file_sha256(path)}")
 

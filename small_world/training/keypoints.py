@@ -1,4 +1,4 @@
-"""Trains the small world's keypoint network: `python -m small_world.training.keypoints --work FOLDER`."""
+"""Trains the small world's keypoint network: `python -m small_world.training.keypoints --work FOLDER [--world 3d]`."""
 
 from pathlib import Path
 
@@ -6,40 +6,45 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bolid_train.embedded.backbone import SIDE
 from bolid_train.embedded.keypoints import KeypointNetwork, confidence, expected_positions
 from small_world.pixels import pixels
 from small_world.training.augmentation import blur, move, noise, recolour
 from small_world.training.command import main
 from small_world.training.loop import Schedule, fit
-from small_world.world.photos import Photos
+from small_world.worlds import FLAT, WORLD_3D, World, WorldPhotos
 
 BATCH = 64
-SCHEDULE = Schedule(steps=1500, learning_rate=2e-3, ema=0.99)
+SCHEDULES = {
+    FLAT.name: Schedule(steps=1500, learning_rate=2e-3, ema=0.99),
+    WORLD_3D.name: Schedule(steps=4000, learning_rate=2e-3, ema=0.995),
+}
 _SPREAD = 1.0
-"""Deviation of the heatmaps' target, in their cells of two pixels."""
+"""Deviation of the heatmaps' target, in their cells of 1/32 of the side."""
 
 
 class Detecting:
     """The loss of keypoints on changed photos: distance, likelihood of the heatmap, and visibility."""
 
-    def __init__(self, network: KeypointNetwork, photos: Photos) -> None:
-        self.network, self.photos = network, photos
+    def __init__(self, network: KeypointNetwork, world: World, photos: WorldPhotos) -> None:
+        self.network, self.world, self.photos = network, world, photos
 
     def __call__(self, generator: torch.Generator) -> dict[str, Tensor]:
         rows = torch.randint(len(self.photos), (BATCH,), generator=generator)
         truth = torch.from_numpy(self.photos.keypoints[rows.numpy()])
-        images, truth = move(pixels(self.photos, rows), truth, generator, scale=0.2, shift=0.1, turn=0.15)
+        images, truth = move(
+            pixels(self.photos, rows), truth, generator, scale=0.2, shift=0.1, turn=0.15,
+            offset=self.world.keypoint_offset,
+        )  # fmt: skip
         images = noise(blur(recolour(images, generator, 0.5), generator), generator, 0.1)
         with torch.autocast("cpu", torch.bfloat16):
             heat, visible = self.network.maps(images.contiguous(memory_format=torch.channels_last))
-        return keypoint_loss(heat, visible, truth)
+        return keypoint_loss(heat, visible, truth, self.world.size.side)
 
 
-def keypoint_loss(heat: Tensor, visible: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """What `KeypointNetwork.maps` gives (B, 17, h, w) against the true keypoints (B, 17, 3). Where joints are is asked
-    only of those that the photo shows."""
-    places, seen = truth[..., :2] / SIDE, truth[..., 2]
+def keypoint_loss(heat: Tensor, visible: Tensor, truth: Tensor, side: int) -> dict[str, Tensor]:
+    """What `KeypointNetwork.maps` gives (B, 17, h, w) against the true keypoints (B, 17, 3) of photos of that side.
+    Where joints are is asked only of those that the photo shows."""
+    places, seen = truth[..., :2] / side, truth[..., 2]
     distance = (expected_positions(heat) - places).abs().sum(2)
     likelihood = -(target(places, heat.shape[-1]) * heat).sum((2, 3))
     return {
@@ -56,11 +61,13 @@ def target(places: Tensor, cells: int) -> Tensor:
     return y[..., :, None] * x[..., None, :]
 
 
-def train(photos: Photos, work: Path, schedule: Schedule = SCHEDULE) -> KeypointNetwork:
-    """A network trained on `photos`; a run that was stopped goes on from what is in `work`."""
+def train(world: World, photos: WorldPhotos, work: Path, schedule: Schedule | None = None) -> KeypointNetwork:
+    """A network trained on `photos`, by the world's own schedule unless one is given; a run that was stopped goes on
+    from what is in `work`."""
+    schedule = schedule or SCHEDULES[world.name]
     torch.manual_seed(schedule.seed)
-    network = KeypointNetwork().to(memory_format=torch.channels_last)
-    trained = fit(network, Detecting(network, photos), schedule, work)
+    network = KeypointNetwork(world.size.side).to(memory_format=torch.channels_last)
+    trained = fit(network, Detecting(network, world, photos), schedule, work)
     assert isinstance(trained, KeypointNetwork)
     return trained
 

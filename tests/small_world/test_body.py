@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from bolid_train.embedded.body import load_body_evaluator
-from small_world.check.body import auc, clothes, embed, framings, means
+from small_world.check.body import auc, clothes, embed, means, shown_together
 from small_world.pixels import pixels
 from small_world.training import body as training
 from small_world.training.augmentation import restyle
 from small_world.training.loop import Schedule
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT, SECOND_STYLE
+from small_world.worlds import FLAT
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_four_photos_say_more_than_one(photos: Photos) -> None:
 
 
 def test_clothes_say_nothing_of_who_is_in_them(photos: Photos) -> None:
-    assert auc(clothes(photos), torch.from_numpy(photos.people)) == pytest.approx(0.5, abs=0.05)
+    assert auc(clothes(FLAT, photos), torch.from_numpy(photos.people)) == pytest.approx(0.5, abs=0.05)
 
 
 def test_gradients_reach_the_image(photos: Photos) -> None:
@@ -66,8 +67,8 @@ def test_auc_counts_only_the_pairs_that_are_wanted() -> None:
     assert auc(likeness, people) < auc(likeness, people, wanted) == 1
 
 
-def test_framings_are_pairs_of_what_two_photos_show(photos: Photos) -> None:
-    pairs = framings(photos)
+def test_pairs_are_of_what_two_photos_show(photos: Photos) -> None:
+    pairs = shown_together(FLAT, photos)
     assert all(torch.equal(wanted, wanted.T) and wanted.any() for wanted in pairs.values())
     assert not (pairs["both full-body"] & pairs["one or both waist-up"]).any()
 
@@ -93,6 +94,6 @@ def test_other_strokes_leave_the_picture_in_range_and_change_most_photos(photos:
 
 
 def test_training_runs_and_keeps_only_the_evaluator(photos: Photos, tmp_path: Path) -> None:
-    trained = training.train(photos, tmp_path, Schedule(steps=1, learning_rate=1e-3))
+    trained = training.train(FLAT, photos, tmp_path, Schedule(steps=1, learning_rate=1e-3))
     assert trained.embed(pixels(photos, torch.arange(2))).shape == (2, 128)
     assert not any("traits" in name for name in trained.state_dict())

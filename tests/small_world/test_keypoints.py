@@ -21,6 +21,7 @@ from small_world.training.augmentation import MIRRORED, move
 from small_world.training.loop import Schedule
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT
+from small_world.worlds import FLAT
 
 
 @pytest.fixture(scope="module")
@@ -111,16 +112,16 @@ def test_yolo_is_sure_of_no_joint_where_nobody_is() -> None:
 
 
 def test_an_unknown_detector_is_named_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"'openpose' is not known.*tiny-keypoints, yolo11n-pose"):
+    with pytest.raises(UsageError, match=r"'openpose' is not known.*tiny-keypoints, tiny-keypoints-3d, yolo11n-pose"):
         load_keypoints("openpose")
 
 
 def test_augmented_joints_stay_on_the_figure(photos: Photos) -> None:
     """The network finds joints of moved and mirrored photos where the moved truth says they are."""
     truth = torch.from_numpy(photos.keypoints)
-    images, moved = move(
-        pixels(photos, torch.arange(len(photos))), truth, torch.Generator().manual_seed(0), 0.2, 0.1, 0.15
-    )
+    still = pixels(photos, torch.arange(len(photos)))
+    generator = torch.Generator().manual_seed(0)
+    images, moved = move(still, truth, generator, 0.2, 0.1, 0.15, offset=FLAT.keypoint_offset)
     assert (moved[..., :2] - truth[..., :2]).abs().mean() > 3
     with torch.no_grad():
         found = load_embedded(KeypointNetwork(), "tiny-keypoints")(images)
@@ -134,10 +135,10 @@ def test_left_and_right_change_places_in_a_mirror() -> None:
 
 def test_training_goes_on_where_it_was_stopped(photos: Photos, tmp_path: Path) -> None:
     schedule = Schedule(steps=2, learning_rate=1e-3, warmup=1, checkpoint_every=1)
-    whole = training.train(photos, tmp_path / "whole", schedule)
+    whole = training.train(FLAT, photos, tmp_path / "whole", schedule)
     checkpoint = tmp_path / "whole" / "checkpoint.pt"
     written = checkpoint.stat().st_mtime_ns
-    again = training.train(photos, tmp_path / "whole", schedule)
+    again = training.train(FLAT, photos, tmp_path / "whole", schedule)
     assert checkpoint.stat().st_mtime_ns == written
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
 

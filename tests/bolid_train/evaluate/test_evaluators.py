@@ -25,7 +25,13 @@ from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.evaluate import metrics
 from bolid_train.evaluate.body_embedding import load_body_embedder, person_box
 from bolid_train.evaluate.cases import choose_cases
-from bolid_train.evaluate.evaluators import SMALL_WORLD, EvaluatorOutputs, choose_evaluators, load_evaluators
+from bolid_train.evaluate.evaluators import (
+    SMALL_WORLD,
+    SMALL_WORLD_3D,
+    EvaluatorOutputs,
+    choose_evaluators,
+    load_evaluators,
+)
 from bolid_train.evaluate.image_generator import to_pixels
 from bolid_train.evaluate.quality import batched_inference
 from bolid_train.evaluate.scorer import Scorer
@@ -79,23 +85,30 @@ def test_a_model_that_is_not_there_is_named_with_the_command_that_gets_it(offlin
 
 @pytest.mark.parametrize("name", ["magic", "photos,nose=x", "photos,clip=", "small-world,clip=x", ""])
 def test_evaluators_that_do_not_exist_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="there are small-world and photos"):
+    with pytest.raises(UsageError, match="there are small-world, small-world-3d and photos"):
         load_evaluators(name)
 
 
-def test_evaluators_follow_from_the_base_and_photos_are_not_judged_by_those_of_the_small_world(tmp_path: Path) -> None:
-    small, large = Base.at("small", small_base()), Base.at("large", _large(tmp_path / "large"))
-    assert choose_evaluators(small) == choose_evaluators(small, SMALL_WORLD) == SMALL_WORLD
-    assert choose_evaluators(large) == choose_evaluators(large, "photos") == "photos"
+def test_evaluators_follow_from_the_base_and_those_of_a_small_world_judge_no_other_images(tmp_path: Path) -> None:
+    flat, large = Base.at("flat", small_base()), Base.at("large", _base(tmp_path / "large", 128))
+    small_3d = Base.at("small-3d", _base(tmp_path / "small-3d", 16))
+    for base, name in ((flat, SMALL_WORLD), (small_3d, SMALL_WORLD_3D), (large, "photos")):
+        assert choose_evaluators(base) == choose_evaluators(base, name) == name
+    assert choose_evaluators(small_3d, "photos") == "photos"
     with pytest.raises(UsageError, match=r"trained on drawn people of 64 pixels, and the base 'large' .* of 1024"):
         choose_evaluators(large, SMALL_WORLD)
+    with pytest.raises(UsageError, match=r"of 64 pixels, and the base 'small-3d' .* of 128; .* small-world-3d$"):
+        choose_evaluators(small_3d, SMALL_WORLD)
+    with pytest.raises(UsageError, match=r"of 128 pixels, and the base 'flat' .* of 64; .* small-world$"):
+        choose_evaluators(flat, SMALL_WORLD_3D)
 
 
-def _large(folder: Path) -> Path:
-    """The configuration of a base for photos of 1024 pixels."""
+def _base(folder: Path, latent_side: int) -> Path:
+    """The configuration of a base whose VAE has SDXL's eight pixels a latent."""
     (folder / "image_encoder").mkdir(parents=True)
     (folder / "model_index.json").write_text("{}")
-    for part, config in {"unet": {"sample_size": 128}, "vae": {"block_out_channels": [128, 256, 512, 512]}}.items():
+    parts = {"unet": {"sample_size": latent_side}, "vae": {"block_out_channels": [128, 256, 512, 512]}}
+    for part, config in parts.items():
         (folder / part).mkdir()
         (folder / part / "config.json").write_text(json.dumps(config))
     return folder
