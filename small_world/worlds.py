@@ -49,6 +49,7 @@ class World:
     bodies: Callable[[Any], NDArray[np.float64]]  # the world's photos to (N, body), about -2 to 2
     draw: Callable[[str], Any]  # the photos of the split `corpus`, `held_out` or `second_renderer`
     read_corpus: Callable[[Path], WorldPhotos] | None  # from a file, without the renderer
+    keypoint_offset: float  # pixels that keypoints lie left of and above their place, where pixel i covers i..i+1
     mirrored: bool  # whether the base is trained on mirrored photos too; no caption may tell left from right
     suffix: str  # of the names of its models
     image_encoder: str | None  # the CLIP whose image encoder is part of the pipeline
@@ -114,6 +115,7 @@ FLAT = World(
     bodies=lambda photos: photos.traits,
     draw=_draw_flat,
     read_corpus=None,
+    keypoint_offset=0.5 * 64 / 119,  # figures are painted on whole pixels of a smaller picture
     mirrored=False,
     suffix="",
     image_encoder="clip-0",
@@ -129,6 +131,7 @@ WORLD_3D = World(
     bodies=lambda photos: standardized(shape_of(photos.measures)),
     draw=_draw_3d,
     read_corpus=corpus_file.read,
+    keypoint_offset=0.0,
     mirrored=True,
     suffix="-3d",
     image_encoder=None,  # no CLIP is committed yet

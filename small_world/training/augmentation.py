@@ -5,37 +5,43 @@ Images are (B, 3, H, W) in -1..1, keypoints (B, 17, 3). Each photo is changed by
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import affine_grid, conv2d, grid_sample, pad
+from torch.nn.functional import affine_grid, grid_sample, pad
 
 MIRRORED = [0, *(joint + 1 if joint % 2 else joint - 1 for joint in range(1, 17))]
 """The joints' order with left and right exchanged."""
 
-_OFFSET = 0.5 * 64 / 119
-"""The world's keypoints lie so many pixels left of and above their place in the image, where pixel i covers i..i+1:
-figures are painted on whole pixels of a smaller picture."""
-
 
 def move(
-    images: Tensor, keypoints: Tensor, generator: Generator, scale: float, shift: float, turn: float, still: float = 0.3
+    images: Tensor,
+    keypoints: Tensor,
+    generator: Generator,
+    scale: float,
+    shift: float,
+    turn: float,
+    still: float = 0.3,
+    offset: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Mirrors half of the photos; those but a share `still` are also scaled (by up to a factor of 1 ± `scale`), shifted
-    (by up to `shift` of the side) and turned (by up to `turn` radians). What leaves the photo is no longer visible."""
+    (by up to `shift` of the side) and turned (by up to `turn` radians). What leaves the photo is no longer visible.
+
+    Keypoints lie `offset` pixels left of and above their place in the image, where pixel i covers i..i+1.
+    """
     count, side = len(images), images.shape[-1]
     moved = _draw(generator, count, 0, 1) >= still
     zoom = torch.where(moved, 1 + _draw(generator, count, -scale, scale), 1)
     angle = torch.where(moved, _draw(generator, count, -turn, turn), 0)
-    offset = torch.where(moved[:, None], _draw(generator, (count, 2), -2 * shift, 2 * shift), 0)
+    away = torch.where(moved[:, None], _draw(generator, (count, 2), -2 * shift, 2 * shift), 0)
     mirrored = _draw(generator, count, 0, 1) < 0.5
     sign = torch.where(mirrored, -1.0, 1.0)
     # From places in the new photo to places in the old one, both in -1..1.
     cosine, sine = angle.cos() / zoom, angle.sin() / zoom
     linear = torch.stack([torch.stack([sign * cosine, -sign * sine], 1), torch.stack([sine, cosine], 1)], 1)
-    grid = affine_grid(torch.cat([linear, offset[..., None]], 2), list(images.shape), align_corners=False)
+    grid = affine_grid(torch.cat([linear, away[..., None]], 2), list(images.shape), align_corners=False)
     sampled = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
-    old = (keypoints[..., :2] + _OFFSET) * 2 / side - 1
-    new = torch.linalg.solve(linear, (old - offset[:, None]).transpose(1, 2)).transpose(1, 2)
-    places = (new + 1) * side / 2 - _OFFSET
+    old = (keypoints[..., :2] + offset) * 2 / side - 1
+    new = torch.linalg.solve(linear, (old - away[:, None]).transpose(1, 2)).transpose(1, 2)
+    places = (new + 1) * side / 2 - offset
     inside = ((places >= 0) & (places < side)).all(2)
     points = torch.cat([places, (keypoints[..., 2] * inside)[..., None]], 2)
     return sampled, torch.where(mirrored[:, None, None], points[:, MIRRORED], points)
@@ -54,10 +60,13 @@ def recolour(images: Tensor, generator: Generator, strength: float) -> Tensor:
 
 def blur(images: Tensor, generator: Generator) -> Tensor:
     """From sharp to as soft as a VAE's first tries."""
-    weight = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]).outer(torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0])) / 256
-    soft = conv2d(pad(images.flatten(0, 1)[:, None], (2, 2, 2, 2), mode="replicate"), weight[None, None])
+    soft = pad(images, (2, 2, 2, 2), mode="replicate")
+    for _ in range(4):  # sums of neighbours make the weights 1 4 6 4 1, six times faster than a convolution
+        soft = soft[..., 1:] + soft[..., :-1]
+    for _ in range(4):
+        soft = soft[..., 1:, :] + soft[..., :-1, :]
     share = _draw(generator, len(images), -0.6, 1).clamp(0)
-    return images.lerp(soft.view_as(images), share[:, None, None, None])
+    return images.lerp(soft / 256, share[:, None, None, None])
 
 
 def noise(images: Tensor, generator: Generator, most: float) -> Tensor:
