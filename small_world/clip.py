@@ -1,5 +1,6 @@
 """Builds the small world's CLIPs, and a pipeline's image encoder out of one."""
 
+from copy import deepcopy
 from pathlib import Path
 
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPVisionModelWithProjection
@@ -7,14 +8,20 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPVisionMo
 from bolid_data.weights import embedded_path
 from bolid_train.diffusion.clip import Clip, load_clip
 from small_world.tokenizer import build_tokenizer
+from small_world.worlds import FLAT, World
 
-_SIDE, PATCH = 64, 8  # pixels
+CLIPS = ("clip-0", "clip-1")
+"""Each world's, as `World.model` takes them."""
+
+PATCHES = 8
+"""Along each side of a photo."""
+
 _SHARED = 128  # width of the space of images and texts
 
 
-def build_clip(width: int, image_layers: int, text_layers: int) -> Clip:
-    """A CLIP (Radford et al. 2021) for photos of 64×64 px in patches of 8×8, with random weights."""
-    tokenizer = build_tokenizer()
+def build_clip(width: int, image_layers: int, text_layers: int, world: World = FLAT) -> Clip:
+    """A CLIP (Radford et al. 2021) for a world's photos and words, with random weights."""
+    tokenizer, side = build_tokenizer(world.vocabulary), world.size.side
     common = {
         "hidden_size": width,
         "intermediate_size": 4 * width,
@@ -28,14 +35,14 @@ def build_clip(width: int, image_layers: int, text_layers: int) -> Clip:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    vision = common | {"num_hidden_layers": image_layers, "image_size": _SIDE, "patch_size": PATCH}
+    vision = common | {"num_hidden_layers": image_layers, "image_size": side, "patch_size": side // PATCHES}
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=_SHARED))
     model.set_attn_implementation("eager")  # on CPU the fused attention's backward pass is slow
-    return Clip(model, tokenizer, CLIPImageProcessor(size={"shortest_edge": _SIDE}, crop_size=_SIDE))
+    return Clip(model, tokenizer, CLIPImageProcessor(size={"shortest_edge": side}, crop_size=side))
 
 
 def load_trained(name: str) -> Clip:
-    """`clip-0` or `clip-1` as it lies here, pinned or trained just now."""
+    """A CLIP as it lies here, pinned or trained just now."""
     return load_clip(str(embedded_path(name)))
 
 
@@ -48,7 +55,7 @@ def save_image_encoder(folder: Path, name: str = "clip-0") -> None:
 
 def image_encoder_of(clip: Clip) -> CLIPVisionModelWithProjection:
     """A copy of its vision tower."""
-    encoder = CLIPVisionModelWithProjection(clip.model.config.vision_config)
+    encoder = CLIPVisionModelWithProjection(deepcopy(clip.model.config.vision_config))
     state = clip.model.state_dict()
     encoder.load_state_dict({key: state[key] for key in encoder.state_dict()})
     return encoder

@@ -24,6 +24,9 @@ SMALL_SDXL = "small-sdxl"
 CLIP_BODIES = "clip-bodies"
 """Name of a second image encoder that ships with this package, trained to distinguish bodies."""
 
+IMAGE_ENCODERS = (CLIP_BODIES, "clip-bodies-3d")
+"""The same of each small world."""
+
 
 @dataclass(frozen=True)
 class Base:
@@ -143,7 +146,7 @@ def pick_device() -> torch.device:
 
 
 def _image_encoder(name: str, relative_to: Path) -> Path:
-    return weights.find(name).path if name == CLIP_BODIES else weights.folder(name, relative_to)
+    return weights.find(name).path if name in IMAGE_ENCODERS else weights.folder(name, relative_to)
 
 
 def _feature_extractor(base: Base, side: Any) -> CLIPImageProcessor:

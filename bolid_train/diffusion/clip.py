@@ -13,8 +13,8 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 from bolid_data import model_files, weights
 from bolid_data.errors import BolidError, UsageError
 
-NAMES = ("clip-0", "clip-1")
-"""The small world's CLIPs: `clip-0` is for conditioning and losses, `clip-1` only for evaluation."""
+NAMES = ("clip-0", "clip-1", "clip-0-3d", "clip-1-3d")
+"""The small worlds' CLIPs: `clip-0` is for conditioning and losses, `clip-1` only for evaluation."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import regular_file
 from bolid_data.versions import refuse_newer
 from bolid_data.weights import file_sha256, is_here
-from bolid_train.diffusion.base import CLIP_BODIES, SMALL_SDXL, Base
+from bolid_train.diffusion.base import IMAGE_ENCODERS, SMALL_SDXL, Base
 from bolid_train.files import write_json
 from bolid_train.methods import registry
 from bolid_train.methods.protocol import Method
@@ -226,7 +226,7 @@ def refuse_untrusted_models(settings: Train, manifest: Manifest, path: Path) -> 
     Trusted are models that ship, those that the manifest names, also at the commit to which a run pins them, folders
     beside the manifest, and hub models that are already on this machine.
     """
-    for key, shipped in (("base", {SMALL_SDXL}), ("image_encoder", {None, CLIP_BODIES})):
+    for key, shipped in (("base", {SMALL_SDXL}), ("image_encoder", {None, *IMAGE_ENCODERS})):
         name, in_manifest = getattr(settings, key), getattr(manifest.train, key)
         if name in {*shipped, in_manifest} or _is_pinned(name, in_manifest):
             continue

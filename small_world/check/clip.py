@@ -1,45 +1,40 @@
 """What the two CLIPs know of people never seen: which caption is whose, what is worn, and how much of the body."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from bolid_train.diffusion.clip import NAMES, Clip, load_clip
+from bolid_train.diffusion.clip import Clip, load_clip
+from small_world.clip import CLIPS
 from small_world.pixels import pixels
-from small_world.world.bodies import TRAITS
-from small_world.world.captions import ATTRIBUTES, WORDS, Caption
-from small_world.world.photos import Photos, draw_split
-from small_world.world.splits import HELD_OUT
-from small_world.worlds import FLAT, World
+from small_world.prompts import prompts
+from small_world.worlds import FLAT, World, WorldPhotos
 
 _BATCH = 200
 _CHOICE = 100  # of so many captions, or photos, one is right
-_ASKED = ("framing", "skin", "haircut", "hair", "sleeves", "top", "arms", "background")
-_SAYS_NOTHING = Caption(**dict.fromkeys(ATTRIBUTES, ""))
 _RIDGE = 0.1  # of the features' own variance
 
 
 def check(world: World = FLAT) -> dict[str, float]:
-    """Retrieval and zero-shot accuracy of both, and R² of the body's traits read from what `clip-0` says of a photo."""
-    photos = draw_split(HELD_OUT)
-    figures = {}
-    for name in NAMES:
+    """Retrieval and zero-shot accuracy of both, and R² of bodies read from what `clip-0` says of a photo."""
+    photos = world.draw("held_out")
+    figures: dict[str, float] = {}
+    for name in map(world.model, CLIPS):
         clip = load_clip(name)
         images = embed_photos(clip, photos)["projected"]
-        for figure, value in (retrieval(clip, images, photos) | zero_shot(clip, images, photos)).items():
-            figures[f"{name}: {figure}"] = value
-    traits, groups = torch.from_numpy(photos.traits).float(), torch.from_numpy(photos.people) % 2
-    for layer, features in embed_photos(load_clip(NAMES[0]), photos).items():
-        explained = probe(features, traits, groups)
-        figures[f"{NAMES[0]}: R² of all traits, {layer}"] = float(explained.mean())
-        for trait, value in zip(TRAITS, explained.tolist(), strict=True):
-            figures[f"{NAMES[0]}: R² of {trait}, {layer}"] = value
+        found = retrieval(clip, images, photos, world) | zero_shot(clip, images, photos, world)
+        figures |= {f"{name}: {figure}": value for figure, value in found.items()}
+    name = world.model(CLIPS[0])
+    bodies, groups = torch.from_numpy(world.bodies(photos)).float(), torch.from_numpy(photos.people) % 2
+    for layer, features in embed_photos(load_clip(name), photos).items():
+        explained = probe(features, bodies, groups)
+        figures[f"{name}: R² of all traits, {layer}"] = float(explained.mean())
+        for trait, value in zip(world.body, explained.tolist(), strict=True):
+            figures[f"{name}: R² of {trait}, {layer}"] = value
     return figures
 
 
 @torch.inference_mode()
-def embed_photos(clip: Clip, photos: Photos) -> dict[str, Tensor]:
+def embed_photos(clip: Clip, photos: WorldPhotos) -> dict[str, Tensor]:
     """Of N photos: the `projected` unit vectors (N, D), the `pooled` state before (N, width), and the mean of the
     `patches` (N, width) one layer before the last, which an IP-Adapter Plus is conditioned on."""
     parts: dict[str, list[Tensor]] = {"projected": [], "pooled": [], "patches": []}
@@ -53,9 +48,9 @@ def embed_photos(clip: Clip, photos: Photos) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def retrieval(clip: Clip, images: Tensor, photos: Photos) -> dict[str, float]:
+def retrieval(clip: Clip, images: Tensor, photos: WorldPhotos, world: World = FLAT) -> dict[str, float]:
     """How often a photo's (N, D) own caption is the nearest, and the other way; captions of the same words are one."""
-    captions = [str(photos.caption(index)) for index in range(len(photos))]
+    captions = [world.sentence(labels) for labels in photos.labels.tolist()]
     texts = torch.cat([clip.embed_texts(captions[i : i + _BATCH]) for i in range(0, len(captions), _BATCH)])
     numbers = torch.tensor([captions.index(caption) for caption in captions])
     same = numbers[:, None] == numbers
@@ -75,13 +70,15 @@ def accuracy(scores: Tensor, right: Tensor, first: int) -> float:
 
 
 @torch.inference_mode()
-def zero_shot(clip: Clip, images: Tensor, photos: Photos) -> dict[str, float]:
-    """How often the nearest of "a photo of a person, in a red top", "… blue top" … is the true one, by attribute."""
+def zero_shot(clip: Clip, images: Tensor, photos: WorldPhotos, world: World = FLAT) -> dict[str, float]:
+    """How often the nearest of "a photo of a person, in a red top", "… blue top" … is the true one, by attribute,
+    of the photos that show it."""
     figures = {}
-    for name in _ASKED:
-        texts = clip.embed_texts([str(replace(_SAYS_NOTHING, **{name: word})) for word in WORDS[name]])
-        truth = torch.from_numpy(photos.labels[:, ATTRIBUTES.index(name)])
-        figures[f"zero-shot {name} ({len(texts)})"] = float(((images @ texts.T).argmax(1) == truth).float().mean())
+    for name, captions in prompts(world).items():
+        truth = torch.from_numpy(photos.labels[:, world.attributes.index(name)])
+        shown = truth < len(captions)
+        told = (images @ clip.embed_texts(captions).T).argmax(1)
+        figures[f"zero-shot {name} ({len(captions)})"] = float((told == truth)[shown].float().mean())
     return figures
 
 

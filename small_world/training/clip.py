@@ -1,4 +1,6 @@
-"""Trains the small world's two CLIPs: `python -m small_world.training.clip clip-0 --work FOLDER`.
+"""Trains a small world's two CLIPs:
+
+    python -m small_world.training.clip clip-0 --work FOLDER [--world 3d --out FOLDER]
 
 Captions are those without a word on the build. Beside whole ones, photos are set against captions that say one thing:
 else background and clothes, by which photos are told apart, are all that is learned in so few steps. A CLIP of millions
@@ -8,6 +10,7 @@ told where the joints are: each chooses the patch that it lies in, and what is p
 
 import argparse
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +23,16 @@ from bolid_data.weights import embedded_path, folder_sha256
 from bolid_train.diffusion.clip import Clip
 from bolid_train.embedded.keypoints import KEYPOINTS
 from bolid_train.files import write_safetensors
-from small_world.clip import PATCH, build_clip
+from small_world.clip import CLIPS, PATCHES, build_clip
 from small_world.pixels import pixels
+from small_world.prompts import prompts
 from small_world.training.augmentation import move, recolour
 from small_world.training.loop import Schedule, fit
-from small_world.world.captions import ATTRIBUTES, WORDS, Caption
-from small_world.world.photos import SIDE, Photos, draw_split
-from small_world.world.splits import CORPUS
+from small_world.worlds import FLAT, UNSAID, WORLDS, World, WorldPhotos, add_options, choose
 
 BATCH = 96
 _JOINTS, _PLACES = 0.3, 4.0  # weights of the two terms about joints
 _MOST_UNSAID = 0.8  # of each caption a share between none and this is left out
-_UNSAID = -1
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,10 @@ class Recipe:
 RECIPES = {
     "clip-0": Recipe(128, 4, 3, Schedule(steps=4000, learning_rate=1.5e-3, warmup=60, ema=0.98)),
     "clip-1": Recipe(144, 3, 3, Schedule(steps=3600, learning_rate=1.5e-3, warmup=60, ema=0.98, seed=1)),
+    "clip-0-3d": Recipe(128, 4, 3, Schedule(steps=3000, learning_rate=1.5e-3, warmup=60, ema=0.98, seed=60)),
+    "clip-1-3d": Recipe(144, 3, 3, Schedule(steps=3000, learning_rate=1.5e-3, warmup=60, ema=0.98, seed=61)),
 }
-
-_SAYS_NOTHING = Caption(**dict.fromkeys(ATTRIBUTES, ""))
-PROMPTS = {
-    name: [str(replace(_SAYS_NOTHING, **{name: word})) for word in words] for name, words in WORDS.items() if all(words)
-}
-"""Captions that say one thing, by attribute: "a photo of a person, in a red top"."""
+"""By the names of `World.model`."""
 
 
 class Pretraining(nn.Module):
@@ -88,60 +86,72 @@ class Pretraining(nn.Module):
 class Contrasting:
     """The loss of a batch: photos against captions, and where the joints are."""
 
-    def __init__(self, model: Pretraining, clip: Clip, photos: Photos) -> None:
-        self.model, self.clip, self.photos = model, clip, photos
+    def __init__(self, model: Pretraining, clip: Clip, photos: WorldPhotos, world: World = FLAT) -> None:
+        self.model, self.clip, self.photos, self.world = model, clip, photos, world
         self.labels = torch.from_numpy(photos.labels)
-        prompts = [prompt for prompts in PROMPTS.values() for prompt in prompts]
-        self.prompts = clip.tokenizer(prompts, padding=True, return_tensors="pt").input_ids
+        self.prompts = prompts(world)
+        captions = list(chain.from_iterable(self.prompts.values()))
+        self.prompt_tokens = clip.tokenizer(captions, padding=True, return_tensors="pt").input_ids
 
     def __call__(self, generator: Generator) -> dict[str, Tensor]:
         rows = torch.randint(len(self.photos), (BATCH,), generator=generator)
-        captions = self._captions(rows)
-        tokens = self.clip.tokenizer([str(caption) for caption in captions], padding=True, return_tensors="pt")
+        said = self._said(rows)
+        captions = [self.world.sentence(labels) for labels in said]
+        tokens = self.clip.tokenizer(captions, padding=True, return_tensors="pt")
         views, keypoints = self._views(rows, generator)
         with torch.autocast("cpu", torch.bfloat16):
             images, texts, chosen, placed = self.model(self.clip.pixel_values(views), tokens.input_ids)
-        also_true = is_true(captions, self.labels[rows])
+        also_true = is_true(torch.tensor(said), self.labels[rows], self.world)
         scale = self.model.clip.logit_scale.exp().clamp(max=100)
         seen = keypoints[..., 2] > 0
+        places = keypoints[..., :2] / self.world.size.side
         return {
             "contrastive": contrast(texts, images, scale, also_true),
             "words": self._words(images, self.labels[rows], scale),
-            "joints": _JOINTS * cross_entropy(chosen.float().transpose(1, 2)[seen], patch_of(keypoints)[seen]),
-            "places": _PLACES * l1_loss(placed.float()[seen], keypoints[..., :2][seen] / SIDE),
+            "joints": _JOINTS * cross_entropy(chosen.float().transpose(1, 2)[seen], patch_of(places)[seen]),
+            "places": _PLACES * l1_loss(placed.float()[seen], places[seen]),
         }
 
     def _words(self, images: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
-        """The same against captions that say one thing, all that could be said of it being the choice."""
+        """The same against captions that say one thing, all that could be said of it being the choice. Photos do not
+        count for what they do not show."""
         with torch.autocast("cpu", torch.bfloat16):
-            embeds = self.model.clip.get_text_features(self.prompts).pooler_output
+            embeds = self.model.clip.get_text_features(self.prompt_tokens).pooler_output
         logits = scale * normalize(images.float(), dim=1) @ normalize(embeds.float(), dim=1).T
-        choices = logits.split([len(words) for words in PROMPTS.values()], dim=1)
-        truth = [labels[:, ATTRIBUTES.index(name)] for name in PROMPTS]
-        losses = [cross_entropy(choice, right) for choice, right in zip(choices, truth, strict=True)]
+        choices = logits.split([len(choice) for choice in self.prompts.values()], dim=1)
+        truth = [labels[:, self.world.attributes.index(name)] for name in self.prompts]
+        losses = []
+        for choice, right in zip(choices, truth, strict=True):
+            shown = right < choice.shape[1]
+            losses.append(cross_entropy(choice[shown], right[shown], reduction="sum") / shown.sum().clamp(min=1))
         return torch.stack(losses).mean()
 
-    def _captions(self, rows: Tensor) -> list[Caption]:
+    def _said(self, rows: Tensor) -> list[list[int]]:
+        """Labels (B, attributes) of captions of the photos, of each another share UNSAID."""
         rng = np.random.default_rng(torch.initial_seed())
-        return [self.photos.caption(row).partly(rng, _MOST_UNSAID * rng.random()) for row in rows.tolist()]
+        shown = self.labels[rows].tolist()
+        return [self.world.drop_attributes(labels, rng, _MOST_UNSAID * rng.random()) for labels in shown]
 
     def _views(self, rows: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """The photos and their keypoints, a little changed so that their captions stay true."""
         photos, keypoints = pixels(self.photos, rows), torch.from_numpy(self.photos.keypoints[rows.numpy()])
-        changed, keypoints = move(photos, keypoints, generator, scale=0.1, shift=0.04, turn=0.05)
+        changed, keypoints = move(
+            photos, keypoints, generator, scale=0.1, shift=0.04, turn=0.05, offset=self.world.keypoint_offset
+        )
         return recolour(changed, generator, 0.1), keypoints
 
 
-def patch_of(keypoints: Tensor) -> Tensor:
-    """Which patch each keypoint (B, 17, 3) lies in (B, 17), row by row."""
-    column, row = (keypoints[..., :2] / PATCH).long().clamp(0, SIDE // PATCH - 1).unbind(-1)
-    return row * (SIDE // PATCH) + column
+def patch_of(places: Tensor) -> Tensor:
+    """Which patch each place (..., 2), in sides of the photo, lies in (...), row by row."""
+    column, row = (places * PATCHES).long().clamp(0, PATCHES - 1).unbind(-1)
+    return row * PATCHES + column
 
 
-def is_true(captions: list[Caption], labels: Tensor) -> Tensor:
-    """Bool (B, B): whether what caption i says is true of photo j; labels (B, attributes)."""
-    said = torch.tensor([_labels(caption) for caption in captions])[:, None]
-    return ((said == labels) | (said == _UNSAID)).all(dim=2)
+def is_true(said: Tensor, labels: Tensor, world: World = FLAT) -> Tensor:
+    """Bool (B, B): whether the caption that says labels i is true of photo j; said, labels: (B, attributes)."""
+    nothing = torch.tensor([words.index("") if "" in words else UNSAID for words in world.words.values()])
+    said = said[:, None]
+    return ((said == labels) | (said == UNSAID) | (said == nothing)).all(dim=2)
 
 
 def contrast(first: Tensor, second: Tensor, scale: Tensor | float, also_true: Tensor | None = None) -> Tensor:
@@ -154,17 +164,12 @@ def contrast(first: Tensor, second: Tensor, scale: Tensor | float, also_true: Te
     return (cross_entropy(logits, pairs) + cross_entropy(logits.T, pairs)) / 2
 
 
-def _labels(caption: Caption) -> list[int]:
-    said = ((name, getattr(caption, name)) for name in ATTRIBUTES)
-    return [WORDS[name].index(word) if word else _UNSAID for name, word in said]
-
-
-def train(recipe: Recipe, photos: Photos, work: Path) -> Clip:
+def train(recipe: Recipe, photos: WorldPhotos, work: Path, world: World = FLAT) -> Clip:
     """A CLIP trained on `photos`; a run that was stopped goes on from what is in `work`."""
     torch.manual_seed(recipe.seed)
-    clip = build_clip(recipe.width, recipe.image_layers, recipe.text_layers)
+    clip = build_clip(recipe.width, recipe.image_layers, recipe.text_layers, world)
     model = Pretraining(clip.model)
-    trained = fit(model, Contrasting(model, clip, photos), recipe.schedule, work)
+    trained = fit(model, Contrasting(model, clip, photos, world), recipe.schedule, work)
     assert isinstance(trained, Pretraining)
     return replace(clip, model=trained.clip)
 
@@ -180,13 +185,17 @@ def save(clip: Clip, folder: Path) -> None:
 
 def main() -> None:
     """Trains one of the two on the corpus and writes its folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=RECIPES)
-    parser.add_argument("--work", type=Path, required=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=CLIPS)
+    parser.add_argument("--work", type=Path, required=True, help="a run that was stopped goes on from what is in it")
+    add_options(parser)
+    parser.add_argument("--out", type=Path, help="the CLIP's folder (default: that of the committed one)")
     arguments = parser.parse_args()
-    folder = embedded_path(arguments.name)
-    save(train(RECIPES[arguments.name], draw_split(CORPUS), arguments.work), folder)
-    print(f"pin it in bolid_data/weights.py: sha256 {folder_sha256(folder)}")
+    name = WORLDS[arguments.world].model(arguments.name)
+    out = arguments.out or embedded_path(name)
+    world, photos = choose(parser, arguments)
+    save(train(RECIPES[name], photos, arguments.work, world), out)
+    print(f"pin it in bolid_data/weights.py: sha256 {folder_sha256(out)}")
 
 
 if __name__ == "__main__":

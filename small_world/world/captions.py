@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, fields
 
-import numpy as np
-
 from small_world.flat.description import ARMS, FRAMING, LEGS, SCENE, SLEEVES
 from small_world.flat.people import CLOTHES, HAIR
 
@@ -45,14 +43,6 @@ class Caption:
             self.background,
         ]  # fmt: skip
         return ", ".join(part for part in parts if part)
-
-    def partly(self, rng: np.random.Generator, unsaid: float = 0.15) -> "Caption":
-        """The same with each thing left out at that chance, so that a prompt need not say everything."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        kept = {name: value if rng.random() >= unsaid else "" for name, value in said.items()}
-        if not kept["legs"]:  # a colour alone would be a colour of nothing
-            kept["bottom"] = ""
-        return Caption(**kept)
 
 
 ATTRIBUTES = tuple(field.name for field in fields(Caption))

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from small_world.world.bodies import TRAITS, draw_traits
-from small_world.world.captions import ATTRIBUTES, from_labels, to_labels
+from small_world.world.captions import ATTRIBUTES, to_labels
 from small_world.world.photos import SIDE, Photos, draw_split
 from small_world.world.splits import CORPUS, HELD_OUT, SECOND_STYLE, SPLITS, TEST_B, TRAIN, VALIDATION
+from small_world.worlds import FLAT, UNSAID
 
 BUILD_WORDS = ("tall", "slim", "stout", "shouldered", "legged", "armed")
 
@@ -67,11 +68,13 @@ def test_the_base_s_captions_never_speak_of_the_build_and_the_others_do(few: Pho
 
 def test_a_caption_said_in_part_says_nothing_else(few: Photos) -> None:
     rng = np.random.default_rng(0)
-    for row in range(len(few)):
-        whole, part = few.caption(row), few.caption(row).partly(rng, unsaid=0.5)
-        assert all(getattr(part, name) in ("", getattr(whole, name)) for name in ATTRIBUTES)
-        assert str(part).startswith("a ") and "  " not in str(part) and ", ," not in str(part)
-        assert from_labels(to_labels(whole)) == whole
+    for row, labels in enumerate(few.labels.tolist()):
+        assert to_labels(few.caption(row)) == labels
+        assert FLAT.sentence(labels) == str(few.caption(row))
+        part = FLAT.drop_attributes(labels, rng, chance=0.5)
+        assert all(said in (UNSAID, label) for said, label in zip(part, labels, strict=True))
+        sentence = FLAT.sentence(part)
+        assert sentence.startswith("a ") and "  " not in sentence and ", ," not in sentence
 
 
 def test_keypoints_lie_on_the_person(few: Photos) -> None:
