@@ -73,6 +73,6 @@ class AttributeClassifier(nn.Module):
         return torch.stack([logits.argmax(1) for logits in self(images)], dim=1)
 
 
-def load_attributes() -> AttributeClassifier:
+def load_attributes(name: str = "tiny-attributes") -> AttributeClassifier:
     """The trained classifier, frozen."""
-    return load_embedded(AttributeClassifier(), "tiny-attributes")
+    return load_embedded(AttributeClassifier(), name)
