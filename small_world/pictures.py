@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from small_world.check.base import SAME_PROMPT, Sample, samplers
+from small_world.check.base import Sample, one_prompt, samplers
 from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT, SECOND_STYLE, VALIDATION
+from small_world.worlds import FLAT
 
 _ENLARGED = 2
 _COLUMNS = 8
@@ -29,7 +30,7 @@ def draw(folder: Path) -> None:
     _save(_round_trip(held_out), folder / "decoded.png")
     drawn = samplers()
     for name, sample in drawn.items():
-        _save(sample([SAME_PROMPT] * 3 * _COLUMNS, 2), folder / f"one-prompt-{name}.png")
+        _save(sample([one_prompt(FLAT)] * 3 * _COLUMNS, 2), folder / f"one-prompt-{name}.png")
     _prompts(held_out, drawn, folder / "prompts.png")
 
 
