@@ -370,8 +370,8 @@ class ObjectiveSettings(Section):
     """Of the one-step estimate; earlier, it shows the photo behind the noise, whatever the adapter adds."""
     max_timestep: Annotated[int, Field(ge=1, le=1000)] = 850
     """Of the one-step estimate, which is blurred later. Both are for latents of 16×16, and are shifted for larger."""
-    detector: Literal["yolo11n-pose", "tiny-keypoints"] = "yolo11n-pose"
-    """Finds keypoints on images; tiny-keypoints is for the small world."""
+    detector: Literal["yolo11n-pose", "tiny-keypoints", "tiny-keypoints-3d"] = "yolo11n-pose"
+    """Finds keypoints on images; the tiny ones are for the small worlds."""
     clip: str = "clip-0"
     """A CLIP by folder or hub name; clip-0 is the small world's."""
     lightning: str = "small-lightning"

@@ -58,7 +58,7 @@ def check(world: World = FLAT) -> dict[str, float]:
     figures = shares("photos", classify.predict(pixels(photos, rows)), asked, world)
     real = pixels(photos, like_the_prompt(photos, world))
     for name, sample in samplers(world).items():
-        images = sample([world.sentence(labels) for labels in asked.tolist()], 0)
+        images = sample(captions(photos, rows, world), 0)
         figures |= shares(name, classify.predict(images), asked, world)
         figures |= _spread(name, sample([one_prompt(world)] * SAMPLES, 1), real, world)
     return figures
@@ -76,6 +76,11 @@ def sampler(pipe: StableDiffusionXLPipeline, **settings: Any) -> Sample:
         return torch.cat(parts) * 2 - 1
 
     return sample
+
+
+def captions(photos: WorldPhotos, rows: Tensor, world: World) -> list[str]:
+    """The captions, without the build, of the photos with these numbers (B,)."""
+    return [world.sentence(labels) for labels in photos.labels[rows.numpy()].tolist()]
 
 
 def one_prompt(world: World) -> str:

@@ -8,6 +8,7 @@ from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.unet_inputs import UNetInputs
+from small_world.check.base import captions
 from small_world.check.keypoints import distances
 from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
@@ -28,8 +29,7 @@ def check(world: World = FLAT) -> dict[str, float]:
     denoiser = Denoiser(pipe.unet, pipe.scheduler)
     means = [pipe.vae.encode(pixels(photos, part)).latent_dist.mean for part in rows.split(_BATCH)]
     latents = torch.cat(means) * pipe.vae.config.scaling_factor
-    captions = [world.sentence(labels) for labels in photos.labels[:_PHOTOS].tolist()]
-    embeds, _, pooled, _ = pipe.encode_prompt(captions, do_classifier_free_guidance=False)
+    embeds, _, pooled, _ = pipe.encode_prompt(captions(photos, rows, world), do_classifier_free_guidance=False)
     size = torch.tensor([[side, side, 0.0, 0.0, side, side]]).expand(_PHOTOS, -1)
     inputs = UNetInputs(embeds, {"text_embeds": pooled, "time_ids": size})
     noise = RowRandom(range(_PHOTOS)).normal("estimates", *latents.shape[1:])

@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionXLPipeline
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from small_world.check.base import GUIDANCE, STEPS, sampler
+from small_world.check.base import GUIDANCE, STEPS, captions, sampler
 from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
 from small_world.worlds import FLAT, World, WorldPhotos
@@ -41,7 +41,7 @@ def check(world: World = FLAT) -> dict[str, float]:
         name = f"loss, t = {band * _TIMESTEPS // _BANDS} to {(band + 1) * _TIMESTEPS // _BANDS - 1}"
         figures |= {f"{name}: corpus": before, f"{name}: held-out": after, f"{name}: ratio": after / before}
     rows = torch.linspace(0, len(held_out) - 1, SAMPLES).long()
-    samples = draw(pipe, [world.sentence(labels) for labels in held_out.labels[rows.numpy()].tolist()])
+    samples = draw(pipe, captions(held_out, rows, world))
     return figures | nearness(samples, decoded(pipe.vae, pixels(held_out, rows)), corpus, world)
 
 
@@ -59,8 +59,7 @@ def losses(pipe: StableDiffusionXLPipeline, photos: WorldPhotos, world: World, c
     errors = []
     for rows in torch.linspace(0, len(photos) - 1, count).long().split(_BATCH):
         latents = pipe.vae.encode(pixels(photos, rows)).latent_dist.mean * pipe.vae.config.scaling_factor
-        captions = [world.sentence(labels) for labels in photos.labels[rows.numpy()].tolist()]
-        embeds, _, pooled, _ = pipe.encode_prompt(captions, do_classifier_free_guidance=False)
+        embeds, _, pooled, _ = pipe.encode_prompt(captions(photos, rows, world), do_classifier_free_guidance=False)
         told = {"text_embeds": pooled, "time_ids": torch.tensor([[side, side, 0.0, 0.0, side, side]] * len(rows))}
         within = torch.randint(_TIMESTEPS // _BANDS, (_BANDS, len(rows)), generator=generator)
         noise = torch.randn((_BANDS, *latents.shape), generator=generator)
