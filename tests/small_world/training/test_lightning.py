@@ -21,16 +21,14 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_is_trained_on_where_the_base_goes_and_loads_as_any_lightning(
-    base: Path, few: Photos, tmp_path: Path
+    base: Path, few: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lightning, "BATCH", 4)
     pipe = load_small_sdxl(NARROW, base)
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
-    kept = lightning.follow_all(pipe, few, NARROW, lightning.BATCH, tmp_path)
-    passed = kept["latents"]
-    assert passed.shape == (lightning.BATCH, 5, 8, 16, 16)
-    spread = passed.std(dim=(0, 2, 3, 4))
-    assert spread[0] > 10 and (spread.diff() < 0).all(), "from noise to an image"
-    again = lightning.follow_all(pipe, few, NARROW, lightning.BATCH, tmp_path)
+    kept = lightning.follow_all(pipe, few, NARROW, 4, tmp_path)
+    assert kept["latents"].shape == (4, 5, 8, 16, 16)
+    again = lightning.follow_all(pipe, few, NARROW, 4, tmp_path)
     assert all(torch.equal(kept[name], value) for name, value in again.items())
 
     schedule = replace(lightning.SCHEDULES[NARROW.name], steps=2, warmup=1, report_every=1)
@@ -51,6 +49,15 @@ def _draw(pipe: lightning.StableDiffusionXLPipeline) -> torch.Tensor:
         prompts, num_inference_steps=4, guidance_scale=0.0, generator=generator, output_type="pt"
     ).images
     return images
+
+
+def test_what_is_followed_leads_from_noise_to_an_image() -> None:
+    pipe = load_small_sdxl()
+    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    prompts = ["a full-body photo of a person, in a garden", "a waist-up photo of a person, by the sea"]
+    spread = lightning.follow(pipe, prompts, torch.Generator().manual_seed(0))["latents"].std(dim=(0, 2, 3, 4))
+    assert (spread.diff() < 0).all()
+    assert spread[0] > 10 and 0.7 < spread[-1] < 1.5
 
 
 def test_the_single_steps_know_the_side_of_the_photos(base: Path) -> None:
