@@ -14,7 +14,7 @@ TABLE := data/table
 
 PIP_INSTALL := .venv/bin/python -m pip install --disable-pip-version-check --progress-bar on
 
-.PHONY: setup dataset train demo test lint docs wheel-check bench world world-check table table-from-scratch lavis dlib-face clean
+.PHONY: setup dataset train demo test lint docs wheel-check bench world world-check world-3d world-3d-check table table-from-scratch lavis dlib-face clean
 setup: $(BOLID)
 
 # `.venv/.ready` is written last, so an interrupted set-up starts again.
@@ -67,22 +67,37 @@ wheel-check: setup
 bench: setup .venv/img2dataset/.ready
 	.venv/bin/python -m benchmarks.run
 
-# Trains the small world's models from scratch (docs/small-world.md says how long); if stopped, it continues.
+# Trains the models of the small worlds from scratch (docs/small-world.md and docs/small-world-3d.md say how long); if
+# stopped, they continue. The base with its VAE of the one in three dimensions is better trained on a GPU.
 world: setup
-	.venv/bin/python -m small_world.training.vae --work $(WORLD)/vae
-	for part in keypoints attributes body; do \
-		.venv/bin/python -m small_world.training.$$part --work $(WORLD)/$$part || exit 1; done
-	for name in clip-0 clip-1; do \
-		.venv/bin/python -m small_world.training.clip $$name --work $(WORLD)/$$name || exit 1; done
-	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m small_world.training.image_encoder \
-		--work $(WORLD)/image-encoder
-	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m small_world.training.base \
-		--work $(WORLD)/base --vae $(WORLD)/vae/vae
-	.venv/bin/python -m small_world.training.lightning --work $(WORLD)/lightning
+	$(call train-world,$(WORLD),flat)
 
-# Measures every figure of docs/small-world-figures.md again from the committed weights.
+world-3d: setup
+	$(call train-world,$(WORLD)-3d,3d)
+	for renderer in photo lines; do \
+		.venv/bin/python -m small_world.training.shape --renderer $$renderer --work $(WORLD)-3d/shape-$$renderer \
+		|| exit 1; done
+
+# $(1): a folder; $(2): the world's name.
+define train-world
+	.venv/bin/python -m small_world.training.vae --world $(2) --work $(1)/vae
+	for part in keypoints attributes body; do \
+		.venv/bin/python -m small_world.training.$$part --world $(2) --work $(1)/$$part || exit 1; done
+	for name in clip-0 clip-1; do \
+		.venv/bin/python -m small_world.training.clip $$name --world $(2) --work $(1)/$$name || exit 1; done
+	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m small_world.training.image_encoder \
+		--world $(2) --work $(1)/image-encoder
+	OMP_NUM_THREADS=1 .venv/bin/torchrun --nproc-per-node 2 -m small_world.training.base \
+		--world $(2) --work $(1)/base --vae $(1)/vae/vae
+	.venv/bin/python -m small_world.training.lightning --world $(2) --work $(1)/lightning
+endef
+
+# Measure every figure of docs/small-world-figures.md and docs/small-world-3d-figures.md again from the committed weights.
 world-check: setup
 	.venv/bin/python -m small_world.check --write docs/small-world-figures.md
+
+world-3d-check: setup
+	.venv/bin/python -m small_world.check --world 3d --write docs/small-world-3d-figures.md
 
 # Measures the committed adapters on the test sets again: their means have to be within docs/table.json's intervals.
 table: setup

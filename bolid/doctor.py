@@ -108,7 +108,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _accelerator(manifest: Manifest | None) -> Iterator[Check]:
-    sdxl = manifest is not None and manifest.train.base != "small-sdxl"
+    sdxl = manifest is not None and manifest.train.base not in weights.BASES
     try:
         import torch
     except ModuleNotFoundError:
@@ -198,8 +198,8 @@ def _models(manifest: Manifest) -> Iterator[Check]:
     if models.caption == "tiny-blip2" and not drawn:
         text = "models.caption = tiny-blip2 knows only made-up people"
         yield Check("models", "warning", text, 'for real photos, set [models] caption = "describe", or a large model')
-    if train.base == "small-sdxl" and not drawn:
-        text = "train.base = small-sdxl draws synthetic people only, never the person"
+    if train.base in weights.BASES and not drawn:
+        text = f"train.base = {train.base} draws synthetic people only, never the person"
         yield Check("models", "warning", text, "for images of the person, the README shows which lines make it SDXL")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bolid_data import manifest as manifests
+from bolid_data import weights
 from bolid_data.dataset import Dataset
 from bolid_data.printable import printable_json
 from bolid_data.progress import note
@@ -60,9 +61,10 @@ def is_drawn(manifest: manifests.Manifest) -> bool:
 
 
 def note_synthetic(manifest: manifests.Manifest, base: str | None = None) -> None:
-    """Says of real photos that the base that ships never shows the person; `base` is an option's."""
-    if (base or manifest.train.base) == "small-sdxl" and not is_drawn(manifest):
+    """Says of real photos that a base that ships never shows the person; `base` is an option's."""
+    name = base or manifest.train.base
+    if name in weights.BASES and not is_drawn(manifest):
         note(
-            "note: the base small-sdxl draws synthetic people only, never the person; manifests/own-photos.toml has "
+            f"note: the base {name} draws synthetic people only, never the person; manifests/own-photos.toml has "
             "the lines that make it SDXL"
         )

@@ -395,7 +395,8 @@ class Train(Section):
     method: str = "bolid"
     """How people are preserved; docs/method.md lists the methods."""
     base: str = "small-sdxl"
-    """The frozen SDXL: small-sdxl, which draws synthetic people only, or a diffusers folder or a hub name."""
+    """The frozen SDXL: small-sdxl or small-sdxl-3d, which draw synthetic people only, a diffusers folder or a hub
+    name."""
     image_encoder: str | None = None
     """A CLIP vision model by folder or hub name; by default, that of the base."""
     resolution: Annotated[int, Field(ge=32, le=2048, multiple_of=8)] = 64

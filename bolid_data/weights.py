@@ -12,6 +12,9 @@ from pathlib import Path, PurePosixPath
 from bolid_data import hub, model_files
 from bolid_data.errors import BolidError, UsageError
 
+BASES = ("small-sdxl", "small-sdxl-3d")
+"""The embedded SDXLs, which draw synthetic people only."""
+
 _SHOWN = 3
 """Number of missing files that a message names."""
 

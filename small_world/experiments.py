@@ -1,8 +1,9 @@
 """Runs that are compared on the small world: `python -m small_world.experiments NAME… --data data/small-world`.
 
-All are by manifests/small-world.toml but for what stands here; none given trains every method of the table with every
-seed, and nothing else. With `--lora val` LoRAs are trained instead, of people of that split and on the very photos that
-`bolid evaluate` gives to the other methods. Runs that are finished are left alone, and one that was stopped goes on.
+All are by manifests/small-world.toml, or by another `--manifest`, but for what stands here; none given trains every
+method of the table with every seed, and nothing else. With `--lora val` LoRAs are trained instead, of people of that
+split and on the very photos that `bolid evaluate` gives to the other methods. Runs that are finished are left alone,
+and one that was stopped goes on.
 """
 
 import argparse
@@ -116,9 +117,13 @@ class Experiment:
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest that it is trained by; a run that it starts from has the same seed."""
+        """The manifest that it is trained by on the flat small world."""
+        return self.by(MANIFEST)
+
+    def by(self, manifest: Path) -> Manifest:
+        """A small world's manifest with these settings; a run that it starts from has the same seed."""
         start = {"start": f"{self.settings['start']}-seed{self.seed}"} if "start" in self.settings else {}
-        return configure(load(MANIFEST), self.settings | start).model_copy(update={"seed": self.seed})
+        return configure(load(manifest), self.settings | start).model_copy(update={"seed": self.seed})
 
 
 RUNS = {
@@ -139,11 +144,16 @@ def configure(loaded: Manifest, differences: dict[str, Any]) -> Manifest:
 
 
 def loras(
-    data: Path, split: str, people: int = 10, views: Sequence[int] = (1, 8), seeds: Sequence[int] = SEEDS
+    data: Path,
+    split: str,
+    people: int = 10,
+    views: Sequence[int] = (1, 8),
+    seeds: Sequence[int] = SEEDS,
+    manifest: Path | None = None,
 ) -> dict[str, Experiment]:
     """Run → one person's LoRA: of the first `people` whom `bolid evaluate` measures on, and on those photos of them
     that it gives to the other methods, if its largest number of views is that of `views`."""
-    loaded = load(MANIFEST)
+    loaded = load(manifest or MANIFEST)
     known = usable_people(ShardDataset(data / "shards"), loaded.train, split)
     return {
         f"lora-{data.resolve().name}-{count}-seed{seed}-{number:02d}": Experiment(
@@ -155,14 +165,15 @@ def loras(
     }
 
 
-def train_all(experiments: dict[str, Experiment], data: Path) -> None:
-    """Trains what is not finished, one after another. Raises BolidError, naming the run."""
+def train_all(experiments: dict[str, Experiment], data: Path, manifest: Path | None = None) -> None:
+    """Trains what is not finished, one after another, by the flat world's manifest unless one is given. Raises
+    BolidError, naming the run."""
     for name, experiment in experiments.items():
         folder = run_folder(data, name)
         if (folder / "adapter.json").is_file():
             continue
         try:
-            done = train(experiment.manifest, data, run=name, resume=folder.is_dir())
+            done = train(experiment.by(manifest or MANIFEST), data, run=name, resume=folder.is_dir())
         except BolidError as error:
             raise type(error)(f"{name}: {error}") from error
         note(f"{name}: {done['steps']} steps, loss {done['last_loss']:.4f}, {done['seconds']:.0f} s")
@@ -173,6 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[*RUNS, []], help=", ".join(RUNS))
     parser.add_argument("--data", type=Path, required=True, help="the dataset's folder")
+    parser.add_argument("--manifest", type=Path, default=MANIFEST, help="of the dataset (default: the flat world's)")
     parser.add_argument(
         "--lora", metavar="SPLIT", help="LoRAs of people of this split, and of the runs only those named"
     )
@@ -180,9 +192,10 @@ def main() -> None:
     of_table = [f"{name}-seed{seed}" for seed in SEEDS for name in METHODS]
     names = arguments.names or ([] if arguments.lora else of_table)
     try:
-        train_all({name: RUNS[name] for name in names}, arguments.data)
+        train_all({name: RUNS[name] for name in names}, arguments.data, arguments.manifest)
         if arguments.lora:
-            train_all(loras(arguments.data, arguments.lora), arguments.data)
+            people = loras(arguments.data, arguments.lora, manifest=arguments.manifest)
+            train_all(people, arguments.data, arguments.manifest)
     except BolidError as error:
         parser.exit(error.exit_code, f"bolid: error: {error}\n")
 

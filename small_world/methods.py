@@ -20,7 +20,6 @@ from PIL import Image
 from bolid_data.errors import BolidError
 from bolid_train.data.preflight import usable_people
 from bolid_train.data.shard_dataset import ShardDataset
-from bolid_train.diffusion.lightning import SMALL_LIGHTNING
 from bolid_train.evaluate.cases import choose_cases
 from bolid_train.evaluate.grid import Tile, write_grid
 from bolid_train.evaluate.run import PROMPTS, evaluate
@@ -75,7 +74,8 @@ def draw(data: Path, work: Path, names: Sequence[str], path: Path, people: Seque
         shards.photo(case.reference).save(photo)
         for prompt, seed in zip(case.prompts, case.seeds, strict=True):
             row: list[Tile] = [(shards.photo(case.reference), prompt.caption)]
-            asked = Request(prompt.caption, out, photos=[photo], seed=seed, lightning=SMALL_LIGHTNING)
+            lightning = loaded.train.objective.lightning
+            asked = Request(prompt.caption, out, photos=[photo], seed=seed, lightning=lightning)
             # At scale 0, an IP-Adapter's image is the base's.
             of_base = replace(asked, run=names[0], scale_ref=0.0)
             for request in (of_base, *(replace(asked, run=name) for name in names)):

@@ -10,14 +10,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from small_world.check.base import SAME_PROMPT, Sample, samplers
+from small_world.check.base import Sample, one_prompt, samplers
 from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
+from small_world.sheet import COLUMNS, sheet, to_bytes
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT, SECOND_STYLE, VALIDATION
+from small_world.worlds import FLAT
 
 _ENLARGED = 2
-_COLUMNS = 8
 
 
 def draw(folder: Path) -> None:
@@ -29,36 +30,34 @@ def draw(folder: Path) -> None:
     _save(_round_trip(held_out), folder / "decoded.png")
     drawn = samplers()
     for name, sample in drawn.items():
-        _save(sample([SAME_PROMPT] * 3 * _COLUMNS, 2), folder / f"one-prompt-{name}.png")
+        _save(sample([one_prompt(FLAT)] * 3 * COLUMNS, 2), folder / f"one-prompt-{name}.png")
     _prompts(held_out, drawn, folder / "prompts.png")
 
 
 def _people(photos: Photos, people: int) -> Tensor:
     """A row a person."""
-    rows = [np.flatnonzero(photos.people == person)[:_COLUMNS] for person in range(people)]
+    rows = [np.flatnonzero(photos.people == person)[:COLUMNS] for person in range(people)]
     return pixels(photos, torch.from_numpy(np.concatenate(rows)))
 
 
 def _round_trip(photos: Photos) -> Tensor:
     """Photos, and beneath them the same after the VAE."""
-    images = pixels(photos, torch.arange(0, len(photos), len(photos) // _COLUMNS)[:_COLUMNS])
+    images = pixels(photos, torch.arange(0, len(photos), len(photos) // COLUMNS)[:COLUMNS])
     vae = load_small_sdxl().vae
     with torch.inference_mode():
         return torch.cat([images, vae.decode(vae.encode(images).latent_dist.mean).sample])
 
 
 def _save(images: Tensor, path: Path) -> None:
-    """Images (N, 3, H, W) in -1..1 as a sheet of `_COLUMNS`."""
-    tiles = _bytes(images)
-    rows = [np.concatenate(list(tiles[i : i + _COLUMNS]), axis=1) for i in range(0, len(tiles), _COLUMNS)]
-    sheet = Image.fromarray(np.concatenate(rows, axis=0))
-    sheet.resize((sheet.width * _ENLARGED, sheet.height * _ENLARGED), Image.Resampling.NEAREST).save(path)
+    """Images (N, 3, H, W) in -1..1 as an enlarged sheet."""
+    drawn = sheet(images)
+    drawn.resize((drawn.width * _ENLARGED, drawn.height * _ENLARGED), Image.Resampling.NEAREST).save(path)
 
 
 def _prompts(photos: Photos, drawn: dict[str, Sample], path: Path) -> None:
     """Prompts that nobody trained on, with three samples of the base and one of Lightning each."""
     prompts = [str(photos.caption(row)) for row in range(3, len(photos), len(photos) // 6)][:6]
-    samples = [_bytes(drawn["base"](prompts, seed)) for seed in range(3)] + [_bytes(drawn["lightning"](prompts, 0))]
+    samples = [to_bytes(drawn["base"](prompts, seed)) for seed in range(3)] + [to_bytes(drawn["lightning"](prompts, 0))]
     figure = Figure(figsize=(10, 2.1 * len(prompts)), layout="constrained")
     axes = figure.subplots(len(prompts), 5, width_ratios=(1.6, 1, 1, 1, 1))
     for row, prompt in enumerate(prompts):
@@ -69,10 +68,6 @@ def _prompts(photos: Photos, drawn: dict[str, Sample], path: Path) -> None:
         for axis in axes[row]:
             axis.axis("off")
     figure.savefig(path, dpi=90)
-
-
-def _bytes(images: Tensor) -> np.ndarray:
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def main() -> None:

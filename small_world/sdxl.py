@@ -8,7 +8,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from bolid_data.weights import embedded_path
 
 FOLDER = embedded_path("small-sdxl")
-"""The trained one, an ordinary diffusers folder."""
+"""The trained one of the flat world, an ordinary diffusers folder."""
 
 LIGHTNING = embedded_path("small-lightning")
 """LoRA weights that make it a 4-step model, as `sdxl_lightning_4step_lora.safetensors` does with SDXL."""

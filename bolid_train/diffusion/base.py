@@ -18,9 +18,6 @@ from bolid_data.errors import BolidError, UsageError
 from bolid_data.manifest import Train
 from bolid_train.diffusion.precision import FULL, Precision
 
-SMALL_SDXL = "small-sdxl"
-"""Name of the base that ships with this package."""
-
 CLIP_BODIES = "clip-bodies"
 """Name of a second image encoder that ships with this package, trained to distinguish bodies."""
 
@@ -32,7 +29,7 @@ IMAGE_ENCODERS = (CLIP_BODIES, "clip-bodies-3d")
 class Base:
     """The diffusers folder of an SDXL pipeline, and the folder of its CLIP image encoder."""
 
-    name: str  # as in adapter.json: `small-sdxl`, a folder or a hub repository
+    name: str  # as in adapter.json: one of `weights.BASES`, a folder or a hub repository
     folder: Path
     image_encoder: Path
 
@@ -44,8 +41,8 @@ class Base:
         Raises UsageError for an SDXL without an image encoder, BolidError for one that is unavailable or was altered.
         """
         image_encoder = _image_encoder(settings.image_encoder, relative_to) if settings.image_encoder else None
-        if settings.base == SMALL_SDXL:
-            return cls.at(SMALL_SDXL, weights.find(SMALL_SDXL).path, image_encoder)
+        if settings.base in weights.BASES:
+            return cls.at(settings.base, weights.find(settings.base).path, image_encoder)
         folder = weights.folder(settings.base, relative_to)
         name = str(folder.resolve()) if (relative_to / settings.base).is_dir() else settings.base
         return cls.at(name, folder, image_encoder)

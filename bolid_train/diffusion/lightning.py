@@ -16,26 +16,26 @@ from torch import nn
 from bolid_data import weights
 from bolid_data.errors import BolidError, UsageError
 
-SMALL_LIGHTNING = "small-lightning"
-"""Name of the weights for `small-sdxl` that ship with this package."""
+EMBEDDED = ("small-lightning", "small-lightning-3d")
+"""Names of the weights that ship with this package, for the bases that do."""
 
 STEPS = 4
 _ADAPTER = "lightning"
 
 
 def resolve(name: str, relative_to: Path) -> Path:
-    """The file of Lightning weights: `small-lightning`, a .safetensors file (relative to `relative_to`), or
+    """The file of Lightning weights: one of `EMBEDDED`, a .safetensors file (relative to `relative_to`), or
     `owner/repository/file` on the hub.
 
     Raises UsageError for any other name, BolidError for a hub file that is unavailable.
     """
-    if name == SMALL_LIGHTNING:
-        return weights.find(SMALL_LIGHTNING).path
+    if name in EMBEDDED:
+        return weights.find(name).path
     return weights.single_file(
         name,
         relative_to,
         "Lightning weights",
-        f"a .safetensors file, owner/repository/file on the hub, or {SMALL_LIGHTNING}",
+        f"a .safetensors file, owner/repository/file on the hub, {' or '.join(EMBEDDED)}",
     )
 
 

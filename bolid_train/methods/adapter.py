@@ -18,8 +18,8 @@ from bolid_data.fields import Commit, Count, KeyedId, RunFile, Sha256
 from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import regular_file
 from bolid_data.versions import refuse_newer
-from bolid_data.weights import file_sha256, is_here
-from bolid_train.diffusion.base import IMAGE_ENCODERS, SMALL_SDXL, Base
+from bolid_data.weights import BASES, file_sha256, is_here
+from bolid_train.diffusion.base import IMAGE_ENCODERS, Base
 from bolid_train.files import write_json
 from bolid_train.methods import registry
 from bolid_train.methods.protocol import Method
@@ -79,7 +79,7 @@ class Adapter:
     """The content of `adapter.json`. It may be untrusted, so `read` checks every field."""
 
     method: Annotated[str, Field(pattern="^[a-z0-9-]{1,40}$")]
-    base: ShortText  # `small-sdxl`, or folder or hub repository of the base pipeline
+    base: ShortText  # one of `weights.BASES`, or folder or hub repository of the base pipeline
     components: Annotated[list[Component], Field(max_length=20)]
     ref_dim: Annotated[int, Field(ge=1, le=16384)]
     body_dim: Annotated[int, Field(ge=1, le=16384)] | None  # None: the method has no body embedding
@@ -226,7 +226,7 @@ def refuse_untrusted_models(settings: Train, manifest: Manifest, path: Path) -> 
     Trusted are models that ship, those that the manifest names, also at the commit to which a run pins them, folders
     beside the manifest, and hub models that are already on this machine.
     """
-    for key, shipped in (("base", {SMALL_SDXL}), ("image_encoder", {None, *IMAGE_ENCODERS})):
+    for key, shipped in (("base", {*BASES}), ("image_encoder", {None, *IMAGE_ENCODERS})):
         name, in_manifest = getattr(settings, key), getattr(manifest.train, key)
         if name in {*shipped, in_manifest} or _is_pinned(name, in_manifest):
             continue
@@ -273,7 +273,7 @@ def _revisions(settings: Train, base: Base) -> dict[Literal["base", "image_encod
 
 
 def _licence(base: Base) -> str:
-    if base.name == SMALL_SDXL:
+    if base.name in BASES:
         return "MIT"
     card = base.folder / "README.md"
     match = (

@@ -1,6 +1,7 @@
 """The base and its Lightning version: do samples show what prompts ask, and nothing that no prompt asked?"""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,47 +13,60 @@ from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.attributes import load_attributes
 from small_world.pipeline import load_small_lightning, load_small_sdxl
 from small_world.pixels import pixels
-from small_world.world.captions import ATTRIBUTES, WORDS
-from small_world.world.photos import Photos, draw_split
-from small_world.world.splits import HELD_OUT
-from small_world.worlds import FLAT, World
+from small_world.worlds import FLAT, UNSAID, WORLD_3D, World, WorldPhotos
 
 PROMPTS = 200
-ASKED = ("top", "bottom", "hair", "framing")
+ASKED = {
+    FLAT.name: ("top", "bottom", "hair", "framing"),
+    WORLD_3D.name: ("top", "bottom", "hair", "framing", "facing"),
+}
+"""The attributes that count together."""
+
 GUIDANCE, STEPS = 3.0, 25
-SAME_PROMPT = "a full-body photo of a person, arms down, in a studio"
 SAMPLES = 100
+"""Of one prompt."""
+
+_ASKED = {FLAT.name: "colours, hair and framing", WORLD_3D.name: "colours, hair, framing and side"}
+_BODY_SHOWN = {
+    FLAT.name: {"framing": "full-body", "arms": "arms down"},
+    WORLD_3D.name: {
+        "framing": "full-body", "facing": "from the front", "stance": "standing", "arms": "arms down",
+    },
+}  # fmt: skip
+_PLACE = {FLAT.name: {"background": "in a studio"}, WORLD_3D.name: {"place": "in a studio"}}
 _BATCH = 50
 
 Sample = Callable[[list[str], int], Tensor]
 """Prompts and a seed → images (B, 3, H, W) in -1..1."""
 
 
-def samplers() -> dict[str, Sample]:
+def samplers(world: World = FLAT) -> dict[str, Sample]:
     """The base at 25 steps with guidance and Lightning at 4 without, by name."""
     return {
-        "base": _sampler(load_small_sdxl(), {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE}),
-        "lightning": _sampler(load_small_lightning(), {"num_inference_steps": 4, "guidance_scale": 0.0}),
+        "base": sampler(load_small_sdxl(world), num_inference_steps=STEPS, guidance_scale=GUIDANCE),
+        "lightning": sampler(load_small_lightning(world), num_inference_steps=4, guidance_scale=0.0),
     }
 
 
 def check(world: World = FLAT) -> dict[str, float]:
     """Share of prompts of which a classifier finds each thing asked for, against the same on real photos; ratio of
     the spread of body proportions among samples of one prompt to that among real photos of that kind."""
-    photos = draw_split(HELD_OUT)
+    photos = world.draw("held_out")
     rows = torch.linspace(0, len(photos) - 1, PROMPTS).long()
-    classify = load_attributes()
+    classify = load_attributes(world.model("tiny-attributes"))
     asked = torch.from_numpy(photos.labels)[rows]
-    figures = _shares("photos", classify.predict(pixels(photos, rows)), asked)
-    real = _like_the_prompt(photos)
-    for name, sample in samplers().items():
-        images = sample([str(photos.caption(row)) for row in rows.tolist()], 0)
-        figures |= _shares(name, classify.predict(images), asked)
-        figures |= _spread(name, sample([SAME_PROMPT] * SAMPLES, 1), real)
+    figures = shares("photos", classify.predict(pixels(photos, rows)), asked, world)
+    real = pixels(photos, like_the_prompt(photos, world))
+    for name, sample in samplers(world).items():
+        images = sample(captions(photos, rows, world), 0)
+        figures |= shares(name, classify.predict(images), asked, world)
+        figures |= _spread(name, sample([one_prompt(world)] * SAMPLES, 1), real, world)
     return figures
 
 
-def _sampler(pipe: StableDiffusionXLPipeline, settings: dict[str, float]) -> Sample:
+def sampler(pipe: StableDiffusionXLPipeline, **settings: Any) -> Sample:
+    """Draws with the pipeline, a batch after another; `settings` are those of its call."""
+
     def sample(prompts: list[str], seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         parts = []
@@ -64,32 +78,43 @@ def _sampler(pipe: StableDiffusionXLPipeline, settings: dict[str, float]) -> Sam
     return sample
 
 
-def _shares(name: str, found: Tensor, asked: Tensor) -> dict[str, float]:
+def captions(photos: WorldPhotos, rows: Tensor, world: World) -> list[str]:
+    """The captions, without the build, of the photos with these numbers (B,)."""
+    return [world.sentence(labels) for labels in photos.labels[rows.numpy()].tolist()]
+
+
+def one_prompt(world: World) -> str:
+    """A prompt for whose samples only the body and the looks are left open."""
+    said = _BODY_SHOWN[world.name] | _PLACE[world.name]
+    return world.sentence([words.index(said[name]) if name in said else UNSAID for name, words in world.words.items()])
+
+
+def like_the_prompt(photos: WorldPhotos, world: World) -> Tensor:
+    """The numbers of the photos that show as much of a body as `one_prompt` asks for, in whatever place."""
+    shown = torch.ones(len(photos), dtype=torch.bool)
+    for name, word in _BODY_SHOWN[world.name].items():
+        column = torch.from_numpy(photos.labels[:, world.attributes.index(name)])
+        shown &= column == world.words[name].index(word)
+    return shown.nonzero()[:, 0]
+
+
+def shares(name: str, found: Tensor, asked: Tensor, world: World) -> dict[str, float]:
+    """Of labels (N, attributes), in how many percent of the rows that say an attribute it was found as asked."""
     figures = {}
     right = []
-    for attribute in ATTRIBUTES:
-        column = ATTRIBUTES.index(attribute)
-        said = torch.tensor([WORDS[attribute][label] != "" for label in asked[:, column].tolist()])
+    for column, (attribute, words) in enumerate(world.words.items()):
+        said = torch.tensor([words[label] != "" for label in asked[:, column].tolist()])
         hits = (found[:, column] == asked[:, column])[said]
         figures[f"{name}: {attribute} as asked (%)"] = 100 * float(hits.float().mean())
-        if attribute in ASKED:
+        if attribute in ASKED[world.name]:
             right.append(hits)
-    figures[f"{name}: colours, hair and framing as asked (%)"] = 100 * float(torch.cat(right).float().mean())
+    figures[f"{name}: {_ASKED[world.name]} as asked (%)"] = 100 * float(torch.cat(right).float().mean())
     return figures
 
 
-def _like_the_prompt(photos: Photos) -> Tensor:
-    """Real photos with the framing and arms of `SAME_PROMPT`."""
-    captions = [photos.caption(row) for row in range(len(photos))]
-    rows = [
-        row for row, caption in enumerate(captions) if caption.framing == "full-body" and caption.arms == "arms down"
-    ]
-    return pixels(photos, torch.tensor(rows))
-
-
-def _spread(name: str, samples: Tensor, real: Tensor) -> dict[str, float]:
+def _spread(name: str, samples: Tensor, real: Tensor, world: World) -> dict[str, float]:
     """Ratio of standard deviations, for each proportion that is seen."""
-    find = load_keypoints("tiny-keypoints")
+    find = load_keypoints(world.model("tiny-keypoints"))
     with torch.inference_mode():
         drawn, sampled = (proportions(find(images)).numpy() for images in (real, samples))
     ratios = np.nanstd(sampled, axis=0) / np.nanstd(drawn, axis=0)

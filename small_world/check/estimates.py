@@ -8,14 +8,14 @@ from bolid_train.diffusion.denoiser import Denoiser
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.diffusion.rng import RowRandom
 from bolid_train.diffusion.unet_inputs import UNetInputs
+from small_world.check.base import captions
 from small_world.check.keypoints import distances
 from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
-from small_world.world.photos import SIDE, draw_split
-from small_world.world.splits import HELD_OUT
 from small_world.worlds import FLAT, World
 
 _PHOTOS = 200
+_BATCH = 50
 _TIMESTEPS = (1, 22, 100, 200, 400, 600, 700, 850, 950)
 
 
@@ -23,22 +23,24 @@ _TIMESTEPS = (1, 22, 100, 200, 400, 600, 700, 850, 950)
 def check(world: World = FLAT) -> dict[str, float]:
     """The error of keypoints on estimates, in percent, and the share of visible joints of which the detector is sure,
     with the base alone and the photos' own captions."""
-    pipe, detector, photos = load_small_sdxl(), load_keypoints("tiny-keypoints"), draw_split(HELD_OUT)
+    pipe, detector = load_small_sdxl(world), load_keypoints(world.model("tiny-keypoints"))
+    photos, side = world.draw("held_out"), float(world.size.side)
     rows = torch.arange(_PHOTOS)
     denoiser = Denoiser(pipe.unet, pipe.scheduler)
-    latents = pipe.vae.encode(pixels(photos, rows)).latent_dist.mean * pipe.vae.config.scaling_factor
-    captions = [str(photos.caption(int(row))) for row in rows]
-    embeds, _, pooled, _ = pipe.encode_prompt(captions, do_classifier_free_guidance=False)
-    size = torch.tensor([[float(SIDE), SIDE, 0, 0, SIDE, SIDE]]).expand(_PHOTOS, -1)
+    means = [pipe.vae.encode(pixels(photos, part)).latent_dist.mean for part in rows.split(_BATCH)]
+    latents = torch.cat(means) * pipe.vae.config.scaling_factor
+    embeds, _, pooled, _ = pipe.encode_prompt(captions(photos, rows, world), do_classifier_free_guidance=False)
+    size = torch.tensor([[side, side, 0.0, 0.0, side, side]]).expand(_PHOTOS, -1)
     inputs = UNetInputs(embeds, {"text_embeds": pooled, "time_ids": size})
     noise = RowRandom(range(_PHOTOS)).normal("estimates", *latents.shape[1:])
     truth = torch.from_numpy(photos.keypoints)[rows]
     figures: dict[str, float] = {}
     for timestep in _TIMESTEPS:
         estimates = denoiser.estimate(latents, noise, torch.full((_PHOTOS,), timestep), inputs)
-        found = detector(pipe.vae.decode(estimates / pipe.vae.config.scaling_factor).sample)
+        parts = (estimates / pipe.vae.config.scaling_factor).split(_BATCH)
+        found = torch.cat([detector(pipe.vae.decode(part).sample) for part in parts])
         visible = truth[..., 2] > 0.5
-        error = 100 * distances(found, truth) / SIDE
+        error = 100 * distances(found, truth) / side
         figures[f"t = {timestep}: median error, % of the image's side"] = float(error.nanmedian())
         figures[f"t = {timestep}: visible joints found"] = float((found[..., 2] > 0.5)[visible].float().mean())
     return figures

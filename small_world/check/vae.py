@@ -6,8 +6,6 @@ from bolid_train.diffusion.keypoints import load_keypoints
 from small_world.check.keypoints import distances
 from small_world.pipeline import load_small_sdxl
 from small_world.pixels import pixels
-from small_world.world.photos import draw_split
-from small_world.world.splits import HELD_OUT
 from small_world.worlds import FLAT, World
 
 _BATCH = 64
@@ -16,8 +14,8 @@ _BATCH = 64
 def check(world: World = FLAT) -> dict[str, float]:
     """PSNR in dB and mean absolute error (0..255) of decoded photos; median distance of found from drawn joints, in
     percent of the photo's side, on the photos themselves and on the decoded ones."""
-    photos = draw_split(HELD_OUT)
-    vae, find = load_small_sdxl().vae, load_keypoints("tiny-keypoints")
+    photos = world.draw("held_out")
+    vae, find = load_small_sdxl(world).vae, load_keypoints(world.model("tiny-keypoints"))
     squared, absolute, before, after = [], [], [], []
     for start in range(0, len(photos), _BATCH):
         rows = torch.arange(start, min(start + _BATCH, len(photos)))
@@ -29,7 +27,7 @@ def check(world: World = FLAT) -> dict[str, float]:
             absolute.append(error.abs().mean(dim=(1, 2, 3)))
             before.append(distances(find(images), true))
             after.append(distances(find(decoded), true))
-    side = photos.images.shape[1]
+    side = world.size.side
     return {
         "PSNR of decoded photos (dB)": float((10 * torch.log10(255**2 / torch.cat(squared))).mean()),
         "mean absolute error of decoded photos (of 255)": float(torch.cat(absolute).mean()),

@@ -1,4 +1,6 @@
-"""Distils the small SDXL to 4 steps without guidance: `python -m small_world.training.lightning --work FOLDER`.
+"""Distils a small SDXL to 4 steps without guidance:
+
+    python -m small_world.training.lightning --work FOLDER [--world 3d --base PIPELINE --out FILE]
 
 The base draws with guidance in 24 trailing steps, and where it stood after each quarter is kept. LoRA layers then
 learn to make each quarter in one step (progressive distillation, Salimans and Ho 2022, in one stage; SDXL-Lightning,
@@ -16,18 +18,20 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor
 
-from bolid_data.weights import file_sha256
+from bolid_data.weights import embedded_path, file_sha256
 from bolid_train.files import write_safetensors, write_state
 from small_world.pipeline import load_small_sdxl
-from small_world.sdxl import LIGHTNING
 from small_world.training.loop import Schedule, fit
-from small_world.world.photos import Photos, draw_split
-from small_world.world.splits import CORPUS
+from small_world.worlds import FLAT, WORLD_3D, World, WorldPhotos, add_options, choose
 
 STEPS = 4
 GUIDANCE = 3.0
-TRAJECTORIES, BATCH = 768, 32
-SCHEDULE = Schedule(steps=240, learning_rate=1e-3, warmup=50, ema=0.98)
+BATCH = 32
+TRAJECTORIES = {FLAT.name: 768, WORLD_3D.name: 3072}
+SCHEDULES = {
+    FLAT.name: Schedule(steps=240, learning_rate=1e-3, warmup=50, ema=0.98),
+    WORLD_3D.name: Schedule(steps=2000, learning_rate=1e-3, warmup=50, ema=0.995),
+}
 _TEACHER_STEPS = 24
 _RANK = 16
 _LAYERS = (
@@ -69,7 +73,7 @@ class Quarters:
         self.unet, self.kept = pipe.unet, kept
         pipe.scheduler.set_timesteps(STEPS)
         self.timesteps, self.sigmas = pipe.scheduler.timesteps, pipe.scheduler.sigmas
-        side = float(pipe.unet.config.sample_size * 4)
+        side = float(pipe.unet.config.sample_size * pipe.vae_scale_factor)
         self.time_ids = torch.tensor([side, side, 0.0, 0.0, side, side]).expand(BATCH, -1)
 
     def __call__(self, generator: torch.Generator) -> dict[str, Tensor]:
@@ -94,36 +98,51 @@ def _first_sigma(pipe: StableDiffusionXLPipeline) -> Tensor:
     return torch.as_tensor(pipe.scheduler.init_noise_sigma)
 
 
-def _follow_all(pipe: StableDiffusionXLPipeline, photos: Photos, work: Path) -> dict[str, Tensor]:
+def follow_all(
+    pipe: StableDiffusionXLPipeline, photos: WorldPhotos, world: World, trajectories: int, work: Path
+) -> dict[str, Tensor]:
+    """What `follow` gives for the captions of photos drawn at random; batches that are in `work` are read."""
     batches = []
-    for start in range(0, TRAJECTORIES, BATCH):
+    for start in range(0, trajectories, BATCH):
         file = work / f"{start:05d}.pt"
         if not file.is_file():
             generator = torch.Generator().manual_seed(start)
             rows = torch.randint(len(photos), (BATCH,), generator=generator)
-            kept = follow(pipe, [str(photos.caption(row)) for row in rows.tolist()], generator)
-            write_state(kept, file)
+            captions = [world.sentence(labels) for labels in photos.labels[rows.numpy()].tolist()]
+            write_state(follow(pipe, captions, generator), file)
         batches.append(torch.load(file, weights_only=True))
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def main() -> None:
-    """Follows the base, trains the LoRA layers and writes them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
-    arguments = parser.parse_args()
-    (arguments.work / "paths").mkdir(parents=True, exist_ok=True)
-    pipe = load_small_sdxl()
-    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
-    kept = _follow_all(pipe, draw_split(CORPUS), arguments.work / "paths")
+def train(
+    pipe: StableDiffusionXLPipeline, kept: dict[str, Tensor], schedule: Schedule, work: Path
+) -> dict[str, Tensor]:
+    """The trained LoRA layers by their names in a file for pipelines, in half precision."""
     torch.manual_seed(0)
     pipe.unet.requires_grad_(False)
     pipe.unet.set_attn_processor(AttnProcessor())  # on CPU the fused attention's backward pass is slow
     pipe.unet.add_adapter(LoraConfig(r=_RANK, lora_alpha=_RANK, target_modules=list(_LAYERS)))
-    trained = fit(pipe.unet, Quarters(pipe, kept), SCHEDULE, arguments.work)
-    layers = get_peft_model_state_dict(trained)
-    write_safetensors({f"unet.{name}": layer.half() for name, layer in layers.items()}, LIGHTNING)
-    print(f"pin it in bolid_data/weights.py: sha256 {file_sha256(LIGHTNING)}")
+    layers = get_peft_model_state_dict(fit(pipe.unet, Quarters(pipe, kept), schedule, work))
+    return {f"unet.{name}": layer.half() for name, layer in layers.items()}
+
+
+def main() -> None:
+    """Follows the base, trains the LoRA layers and writes them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    add_options(parser)
+    parser.add_argument("--base", type=Path, help="the base's folder (default: the committed one's)")
+    parser.add_argument("--out", type=Path, help="the file of LoRA weights (default: the committed one)")
+    arguments = parser.parse_args()
+    world, photos = choose(parser, arguments)
+    out = arguments.out or embedded_path(world.model("small-lightning"))
+    (arguments.work / "paths").mkdir(parents=True, exist_ok=True)
+    pipe = load_small_sdxl(world, arguments.base)
+    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+    kept = follow_all(pipe, photos, world, TRAJECTORIES[world.name], arguments.work / "paths")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_safetensors(train(pipe, kept, SCHEDULES[world.name], arguments.work), out)
+    print(f"pin it in bolid_data/weights.py: sha256 {file_sha256(out)}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from bolid.options import note_synthetic
+from bolid_data import weights
+from bolid_train.settings import load
 from tests.support import commands
 from tests.support.gallery_site import photo
 from tests.support.paths import ROOT
@@ -63,6 +66,19 @@ def test_a_manifest_its_models_and_what_it_costs(home: Path) -> None:
     cost = result["cost"]
     assert (cost["photos"], cost["exact"], cost["photo_bytes"], cost["shard_bytes"]) == (3, True, size, size)
     assert not (home / "data").exists(), "nothing is written"
+
+
+@pytest.mark.parametrize("base", weights.BASES)
+def test_the_bases_that_ship_draw_synthetic_people_only(
+    base: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "m.toml").write_text(f'{FOLDER}[train]\nbase = "{base}"\nimage_encoder = "clip-bodies"\n')
+    done = commands.bolid("doctor", "m.toml", "--json", cwd=home)
+    said = "draws synthetic people only, never the person"
+    assert ("warning", f"train.base = {base} {said}") in checks(done, "models")
+    assert "SDXL" not in str(checks(done, "accelerator"))
+    note_synthetic(load(home / "m.toml"))
+    assert f"note: the base {base} {said}" in capsys.readouterr().err
 
 
 def test_the_features_of_sdxl_take_half_a_megabyte_per_photo(home: Path) -> None:

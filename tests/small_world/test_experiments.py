@@ -13,7 +13,7 @@ from bolid_train.data.shard_dataset import ShardDataset
 from bolid_train.evaluate.cases import choose_cases
 from bolid_train.methods import adapter
 from small_world import experiments
-from small_world.experiments import ABLATIONS, METHODS, PUBLISHED, RUNS, SEEDS, Experiment, loras, train_all
+from small_world.experiments import ABLATIONS, MANIFEST, METHODS, PUBLISHED, RUNS, SEEDS, Experiment, loras, train_all
 from tests.support.drawn_shards import drawn_people, write_manifest, write_shards
 
 
@@ -27,6 +27,18 @@ def test_every_method_is_trained_with_three_seeds_on_a_run_of_the_same_seed() ->
         if start := made.train.start:
             assert start.endswith(f"-seed{made.seed}") and names.index(start) < names.index(name)
             assert RUNS[start].manifest.train.method == made.train.method
+
+
+def test_a_run_on_the_other_world_differs_in_its_models_and_sizes_alone() -> None:
+    flat, other = (
+        RUNS["bolid-seed1"].by(MANIFEST.with_name(name)) for name in ("small-world.toml", "small-world-3d.toml")
+    )
+    assert (flat, other.seed, other.train.start) == (RUNS["bolid-seed1"].manifest, 1, "bolid-diffusion-seed1")
+    first, second = (made.train.model_dump() for made in (flat, other))
+    objective = {name for name, value in first.pop("objective").items() if value != second["objective"][name]}
+    assert objective == {"detector", "clip", "lightning"}
+    differences = {name for name, value in first.items() if value != second[name]}
+    assert differences == {"base", "image_encoder", "resolution", "view_resolution"}
 
 
 def test_all_methods_have_as_many_steps_on_as_many_photos() -> None:

@@ -15,6 +15,7 @@ from bolid_train.diffusion.base import Base
 from bolid_train.inference.generate import Request, generate
 from bolid_train.training.trainer import train
 from tests.support.drawn_shards import write_manifest
+from tests.support.narrow_world import write_base
 from tests.support.small_base import small_base
 
 CPU = torch.device("cpu")
@@ -50,6 +51,18 @@ def test_a_run_on_the_default_base_generates_on_another_machine(dataset: Path, t
     out = tmp_path / "picture.png"
     generate(there, write_manifest(there), Request("a person in a red top", out, steps=2))
     assert Image.open(out).size == (64, 64)
+
+
+def test_a_base_without_an_image_encoder_takes_the_one_that_is_named(tmp_path: Path) -> None:
+    write_base(tmp_path / "narrow")
+    with pytest.raises(UsageError, match=r"no image_encoder; name one in \[train\] image_encoder"):
+        Base.resolve(Train(base="narrow"), tmp_path)
+    base = Base.resolve(Train(base="narrow", image_encoder="clip-bodies"), tmp_path)
+    assert base.side == 128
+    pipe = base.pipeline(CPU)
+    assert pipe.image_encoder.config.projection_dim == base.image_embed_dim
+    image = pipe("a photo of a person", num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images[0]
+    assert image.size == (128, 128)
 
 
 def test_a_base_that_lacks_something_says_what(tmp_path: Path) -> None:
