@@ -46,9 +46,17 @@ class _Embedded:
 _REINSTALL = "pip install --force-reinstall bolid"
 
 
+_NOT_TRAINED = ""
+"""In place of a sha256: the weights will be embedded, but have not been trained yet."""
+
+
 def _embedded(package: str, path: str, sha256: str) -> _Embedded:
     """A file or folder of BoLID."""
     return _Embedded(package, path, (("", sha256),), "MIT", _REINSTALL)
+
+
+def _of_3d_world(path: str, sha256: str = _NOT_TRAINED) -> _Embedded:
+    return _embedded("bolid_train", f"embedded/weights/3d/{path}", sha256)
 
 
 _EMBEDDED = {
@@ -125,6 +133,16 @@ _EMBEDDED = {
         "embedded/weights/body.safetensors",
         "51918af052218dd86779006d15af79bfee044945e7e6d035c98f1e825746e40e",
     ),
+    "small-sdxl-3d": _of_3d_world("sdxl"),
+    "small-lightning-3d": _of_3d_world("lightning/pytorch_lora_weights.safetensors"),
+    "clip-bodies-3d": _of_3d_world("clip-bodies"),
+    "clip-0-3d": _of_3d_world("clip-0"),
+    "clip-1-3d": _of_3d_world("clip-1"),
+    "tiny-keypoints-3d": _of_3d_world("keypoints.safetensors"),
+    "tiny-attributes-3d": _of_3d_world("attributes.safetensors"),
+    "tiny-body-3d": _of_3d_world("body.safetensors"),
+    "tiny-shape-3d": _of_3d_world("shape.safetensors"),
+    "tiny-shape-lines-3d": _of_3d_world("shape-lines.safetensors"),
     "bolid-watermark": _embedded(
         "bolid_data",
         "curate/weights/watermark.safetensors",
@@ -141,7 +159,8 @@ def file_sha256(path: Path) -> str:
 
 
 def embedded_names() -> list[str]:
-    return sorted(_EMBEDDED)
+    """The names of the weights that are there."""
+    return sorted(name for name, entry in _EMBEDDED.items() if entry.files != (("", _NOT_TRAINED),))
 
 
 def embedded_path(name: str) -> Path:
@@ -165,6 +184,8 @@ def find(name: str) -> Weights:
     """
     path = embedded_path(name)
     entry = _EMBEDDED[name]
+    if name not in embedded_names():
+        raise BolidError(f"the weights of '{name}' have not been trained yet; no release has them")
     for file, sha256 in entry.files:
         target = path / file if file else path
         if not target.exists():

@@ -42,6 +42,14 @@ def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest
         weights.find("emptied")
 
 
+def test_weights_that_are_not_trained_yet_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(weights._EMBEDDED, "tomorrows", weights._of_3d_world("tomorrows.safetensors"))
+    with pytest.raises(BolidError, match="'tomorrows' have not been trained yet"):
+        weights.find("tomorrows")
+    assert "tomorrows" not in weights.embedded_names()
+    assert weights.embedded_path("tomorrows").name == "tomorrows.safetensors"  # where training writes them
+
+
 def test_a_local_folder_comes_before_the_hub(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     assert weights.folder("model", tmp_path) == tmp_path / "model"
