@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bolid_data.synthetic.measures import Measures
-
-SHAPE = ("legs", "arms", "shoulder width", "hip width", "chest girth", "waist girth", "hip girth", "BMI")
-"""Shares of the stature, but for the BMI in kg/m². Legs: thigh and shin. Arms: upper arm and forearm."""
+from bolid_train.embedded.shape import SHAPE as SHAPE
 
 _MEANS = np.array([0.4803, 0.2887, 0.2069, 0.1323, 0.5821, 0.5196, 0.6267, 25.05])
 _DEVIATIONS = np.array([0.0091, 0.0066, 0.0142, 0.0077, 0.0439, 0.0608, 0.0528, 3.66])

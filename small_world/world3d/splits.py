@@ -45,6 +45,13 @@ HELD_OUT = Split(33_101, people=200, photos=8, same_looks=False)
 SECOND_RENDERER = Split(33_102, people=200, photos=8, renderer="lines", same_looks=False)
 """The same for what must work on drawings that it never saw."""
 
+LINES_CORPUS = Split(33_103, people=1500, photos=4, renderer="lines", same_looks=False)
+"""What the shape judge of drawings is trained on: other people again."""
+
+VIEWS = Split(33_104, people=400, photos=16)
+"""By which it is measured how much V photos tell of a body; readers learn from some of these people and are measured on
+the others."""
+
 TRAIN = Split(33_010, people=1000, photos=12, style=SEEN)
 VALIDATION = Split(33_011, people=64, photos=12, style=SEEN)
 TEST_A = Split(33_012, people=64, photos=12, style=SEEN)
@@ -54,5 +61,8 @@ TEST_C = Split(33_014, people=64, photos=12, renderer="lines")
 C: the second renderer) are for the table alone: nothing may be looked at in them, or chosen by them."""
 
 SPLITS = {"train": TRAIN, "validation": VALIDATION, "test_a": TEST_A, "test_b": TEST_B, "test_c": TEST_C}
-MODELS = {"corpus": CORPUS, "held_out": HELD_OUT, "second_renderer": SECOND_RENDERER}
+MODELS = {
+    "corpus": CORPUS, "held_out": HELD_OUT, "second_renderer": SECOND_RENDERER, "lines_corpus": LINES_CORPUS,
+    "views": VIEWS,
+}  # fmt: skip
 """What trains and measures the frozen models; these sets are no dataset."""

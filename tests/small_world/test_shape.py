@@ -1,0 +1,70 @@
+"""The shape judge: what it reads of one picture and of several, and its training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bolid_train.embedded.shape import SHAPE, ShapeNetwork, together
+from small_world.pixels import pixels
+from small_world.training import shape as training
+from small_world.training.command import write_weights
+from small_world.training.loop import Schedule
+from small_world.world3d.photos import Photos
+
+
+def test_training_keeps_only_the_judge_whose_weights_are_read_again(few: Photos, tmp_path: Path) -> None:
+    trained = training.train(few, tmp_path, Schedule(steps=1, learning_rate=1e-3))
+    write_weights(trained, tmp_path / "shape.safetensors")
+    state = load_file(tmp_path / "shape.safetensors")
+    assert not any("facing" in name for name in state)
+    again = ShapeNetwork().eval()
+    again.load_state_dict(state)
+    images = pixels(few, torch.arange(4))
+    for one, other in zip(trained(images), again(images), strict=True):
+        torch.testing.assert_close(one, other, atol=0.02, rtol=0.02)  # weights are kept in half precision
+
+
+def test_every_picture_gets_a_value_and_a_variance_and_pictures_of_other_sizes_do_too(few: Photos) -> None:
+    judge = ShapeNetwork().eval()
+    images = pixels(few, torch.arange(2))
+    mean, variance = judge(images)
+    assert mean.shape == variance.shape == (2, len(SHAPE)) and (variance > 0).all()
+    larger = torch.nn.functional.interpolate(images, scale_factor=2.0, mode="nearest")
+    torch.testing.assert_close(judge(larger)[0], mean, atol=1e-4, rtol=0)
+
+
+def test_gradients_reach_the_picture(few: Photos) -> None:
+    images = pixels(few, torch.arange(2)).requires_grad_()
+    ShapeNetwork().eval()(images)[0].sum().backward()
+    assert images.grad is not None and images.grad.abs().sum() > 0
+
+
+def test_several_pictures_tell_as_much_as_a_normal_distribution_says_they_do() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(50_000, generator=generator)
+    deviations = torch.tensor([0.5, 1.0, 2.0])
+    seen = truth + deviations[:, None] * torch.randn(3, 50_000, generator=generator)
+    variance = 1 / (1 + deviations**-2)[:, None].expand(3, -1)  # of what each picture leaves open
+    mean, left = together(seen * deviations[:, None] ** -2 * variance, variance)
+    error = (mean - truth).square().mean()
+    assert error == pytest.approx(float(left.mean()), rel=0.03)
+    assert error < 0.95 * ((seen[0] / 1.25) - truth).square().mean()  # than by the best of them alone
+
+
+def test_a_picture_that_tells_nothing_changes_nothing() -> None:
+    mean, variance = torch.tensor([[0.8], [0.0]]), torch.tensor([[0.4], [1.0]])
+    torch.testing.assert_close(together(mean, variance), (mean[0], variance[0]))
+
+
+def test_the_likelihood_is_best_at_the_true_mean_and_deviation() -> None:
+    truth = 0.3 + 0.5 * torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0))
+    variance = torch.full_like(truth, 0.25).requires_grad_()
+    mean = torch.full_like(truth, 0.3).requires_grad_()
+    training.likelihood(mean, variance, truth).backward()
+    assert mean.grad is not None and variance.grad is not None
+    assert mean.grad.sum().abs() < 0.02 and variance.grad.sum().abs() < 0.02
+    far = torch.full_like(truth, 1.0).requires_grad_()
+    training.likelihood(far, torch.full_like(truth, 0.25), truth).backward()
+    assert far.grad is not None and far.grad.sum() > 0.5
