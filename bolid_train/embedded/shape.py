@@ -32,7 +32,7 @@ class ShapeNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = Backbone(_WIDTHS)
+        self.backbone = Backbone(widths=_WIDTHS)
         self.lateral = nn.ModuleList(nn.Conv2d(width, _FEATURES, 1) for width in _WIDTHS[1:])
         self.head = nn.Sequential(
             nn.Conv2d(_FEATURES, 64, 3, padding=1, bias=False),

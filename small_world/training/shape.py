@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from bolid_data.weights import embedded_path, file_sha256
-from bolid_train.embedded.backbone import SIDE as KEYPOINTS_SIDE
 from bolid_train.embedded.keypoints import KEYPOINTS
 from bolid_train.embedded.shape import SIDE, SIZE, ShapeNetwork
 from small_world.body_shape import shape_of, standardized
@@ -26,7 +25,6 @@ from small_world.worlds import WORLD_3D
 
 BATCH = 64
 SCHEDULE = Schedule(steps=2800, learning_rate=2e-3, ema=0.995, weight_decay=0.05, seed=26)
-_SCALE = torch.tensor([KEYPOINTS_SIDE / SIDE, KEYPOINTS_SIDE / SIDE, 1])  # to the pixels that `keypoint_loss` takes
 _MODELS = {"photo": ("tiny-shape", "corpus"), "lines": ("tiny-shape-lines", "lines_corpus")}
 
 
@@ -67,7 +65,7 @@ class Judging:
         return {
             "shape": likelihood(mean, variance, self.shapes[rows]),
             "facing": mse_loss(facing, self.facing[rows]),
-            **keypoint_loss(heat[:, :KEYPOINTS], visible, keypoints * _SCALE),
+            **keypoint_loss(heat[:, :KEYPOINTS], visible, keypoints, SIDE),
         }
 
 
