@@ -138,7 +138,9 @@ _EMBEDDED = {
     "clip-bodies-3d": _of_3d_world("clip-bodies"),
     "clip-0-3d": _of_3d_world("clip-0"),
     "clip-1-3d": _of_3d_world("clip-1"),
-    "tiny-keypoints-3d": _of_3d_world("keypoints.safetensors"),
+    "tiny-keypoints-3d": _of_3d_world(
+        "keypoints.safetensors", "54a1aab5253e77dbad481575307ce486007849669f2dadc6e6687643b756d06d"
+    ),
     "tiny-attributes-3d": _of_3d_world("attributes.safetensors"),
     "tiny-body-3d": _of_3d_world("body.safetensors"),
     "tiny-shape-3d": _of_3d_world("shape.safetensors"),
