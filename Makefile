@@ -41,9 +41,10 @@ train: setup
 demo: dataset train
 	$(BOLID) generate $(MANIFEST) --prompt "a full-body photo of a person in a red top" --out data/demo/generated.png
 
-# Each file's tests stay in one process, so that their fixtures are made once.
+# Each file's tests stay in one process, so that their fixtures are made once. There is a process for each core, so more
+# threads would only wait for each other.
 test: setup
-	.venv/bin/python -m pytest -n auto --dist loadfile --durations 30
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --durations 30
 
 lint: setup
 	.venv/bin/ruff check .
