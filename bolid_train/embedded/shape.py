@@ -18,7 +18,7 @@ SIDE = 128
 """Side in pixels of the judge's inputs; other images are resized."""
 
 SIZE = 256
-_WIDTHS = (16, 48, 96, 128, 128)
+_WIDTHS = (16, 48, 96, 128, 128)  # of the stages, whose sides are 64, 32, 16, 8, 4
 _FEATURES = 32
 _OTHER_POINTS = 15  # that the judge places where it likes, such as on both ends of the waist
 _POINTS = KEYPOINTS + _OTHER_POINTS
@@ -31,7 +31,7 @@ class ShapeNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = Backbone(widths=_WIDTHS)  # whose first stage then has sides of 64: girths are a few pixels
+        self.backbone = Backbone(widths=_WIDTHS)
         self.lateral = nn.ModuleList(nn.Conv2d(width, _FEATURES, 1) for width in _WIDTHS[1:])
         self.head = nn.Sequential(
             nn.Conv2d(_FEATURES, 64, 3, padding=1, bias=False),
