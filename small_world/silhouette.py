@@ -28,7 +28,7 @@ def silhouette(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     The background is what the colours at the border go on as. What is a little darker may be a shadow and does not
     count. Clothes of the background's colour are lost.
     """
-    colours = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    colours = np.asarray(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     away, noise = _off_background(colours)
     away[..., 0] = np.where(away[..., 0] > 0, away[..., 0], np.minimum(away[..., 0] + _SHADOW, 0))
     unlike = np.linalg.norm(away / np.maximum(noise, _NOISE), axis=2) > _UNLIKE
