@@ -18,13 +18,12 @@ SIDE = 128
 """Side in pixels of the judge's inputs; other images are resized."""
 
 SIZE = 256
-_WIDTHS = (16, 48, 96, 128, 128)
+_WIDTHS = (16, 48, 96, 128, 128)  # of the stages, whose sides are 64, 32, 16, 8, 4
 _FEATURES = 32
 _OTHER_POINTS = 15  # that the judge places where it likes, such as on both ends of the waist
 _POINTS = KEYPOINTS + _OTHER_POINTS
 _PAIRS = torch.triu_indices(_POINTS, _POINTS, offset=1)
 _EPSILON = 1 / 64  # added to distances, in sides of the image, to bound their logarithm
-_LOG_VARIANCE = (-6.0, 2.0)
 
 
 class ShapeNetwork(nn.Module):
@@ -84,9 +83,8 @@ class ShapeNetwork(nn.Module):
 
     def read(self, description: Tensor) -> tuple[Tensor, Tensor]:
         """Descriptions (B, SIZE) to means and variances (B, SHAPE)."""
-        mean, log_variance = self.judge(description).float().chunk(2, dim=1)
-        low, high = _LOG_VARIANCE
-        return mean, (low + (high - low) * (log_variance / (high - low)).sigmoid()).exp()
+        mean, log_precision = self.judge(description).float().chunk(2, dim=1)
+        return mean, 1 / (1 + log_precision.exp())  # 1: what is known without a picture, the variance among adults
 
 
 def together(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,7 +94,7 @@ def together(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     count that V times. So it is the pictures' own precisions, beyond the adults', that are added up (the Bayesian
     committee machine, Tresp 2000).
     """
-    precision = (1 / variance).clamp(min=1)
+    precision = 1 / variance
     total = 1 + (precision - 1).sum(0)
     return (mean * precision).sum(0) / total, 1 / total
 

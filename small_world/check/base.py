@@ -1,16 +1,18 @@
 """The base and its Lightning version: do samples show what prompts ask, and nothing that no prompt asked?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import StableDiffusionXLPipeline
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bolid_train.data.proportions import proportions
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.attributes import load_attributes
+from bolid_train.embedded.shape import load_shape_judge
 from small_world.pipeline import load_small_lightning, load_small_sdxl
 from small_world.pixels import pixels
 from small_world.worlds import FLAT, UNSAID, WORLD_3D, World, WorldPhotos
@@ -39,6 +41,9 @@ _BATCH = 50
 Sample = Callable[[list[str], int], Tensor]
 """Prompts and a seed → images (B, 3, H, W) in -1..1."""
 
+Bodies = Mapping[str, NDArray[np.float32]]
+"""What is read of the bodies on N images, by kind: (N, values), NaN for what is not seen."""
+
 
 def samplers(world: World = FLAT) -> dict[str, Sample]:
     """The base at 25 steps with guidance and Lightning at 4 without, by name."""
@@ -50,17 +55,17 @@ def samplers(world: World = FLAT) -> dict[str, Sample]:
 
 def check(world: World = FLAT) -> dict[str, float]:
     """Share of prompts of which a classifier finds each thing asked for, against the same on real photos; ratio of
-    the spread of body proportions among samples of one prompt to that among real photos of that kind."""
+    the spread of bodies among samples of one prompt to that among real photos of that kind."""
     photos = world.draw("held_out")
     rows = torch.linspace(0, len(photos) - 1, PROMPTS).long()
     classify = load_attributes(world.model("tiny-attributes"))
     asked = torch.from_numpy(photos.labels)[rows]
     figures = shares("photos", classify.predict(pixels(photos, rows)), asked, world)
-    real = pixels(photos, like_the_prompt(photos, world))
+    real = _bodies(pixels(photos, like_the_prompt(photos, world)), world)
     for name, sample in samplers(world).items():
         images = sample(captions(photos, rows, world), 0)
         figures |= shares(name, classify.predict(images), asked, world)
-        figures |= _spread(name, sample([one_prompt(world)] * SAMPLES, 1), real, world)
+        figures |= spreads(name, _bodies(sample([one_prompt(world)] * SAMPLES, 1), world), real)
     return figures
 
 
@@ -112,14 +117,21 @@ def shares(name: str, found: Tensor, asked: Tensor, world: World) -> dict[str, f
     return figures
 
 
-def _spread(name: str, samples: Tensor, real: Tensor, world: World) -> dict[str, float]:
-    """Ratio of standard deviations, for each proportion that is seen."""
-    find = load_keypoints(world.model("tiny-keypoints"))
-    with torch.inference_mode():
-        drawn, sampled = (proportions(find(images)).numpy() for images in (real, samples))
-    ratios = np.nanstd(sampled, axis=0) / np.nanstd(drawn, axis=0)
-    return {
-        f"{name}: spread of proportions / that of real people, median": float(np.nanmedian(ratios)),
-        f"{name}: spread of proportions / that of real people, least": float(np.nanmin(ratios)),
-        f"{name}: spread of proportions / that of real people, most": float(np.nanmax(ratios)),
-    }
+def spreads(name: str, sampled: Bodies, real: Bodies) -> dict[str, float]:
+    """Of each kind, the ratios of the standard deviations of its values."""
+    figures = {}
+    for kind, values in sampled.items():
+        ratios = np.nanstd(values, axis=0) / np.nanstd(real[kind], axis=0)
+        for which, ratio in (("median", np.nanmedian), ("least", np.nanmin), ("most", np.nanmax)):
+            figures[f"{name}: spread of {kind} / that of real people, {which}"] = float(ratio(ratios))
+    return figures
+
+
+@torch.inference_mode()
+def _bodies(images: Tensor, world: World) -> Bodies:
+    """Of images (N, 3, H, W): proportions by the keypoints and, in three dimensions, what the shape judge reads."""
+    found = {"proportions": proportions(load_keypoints(world.model("tiny-keypoints"))(images)).numpy()}
+    if world.name == WORLD_3D.name:
+        judge = load_shape_judge(world.model("tiny-shape"))
+        found["shape"] = torch.cat([judge(part)[0] for part in images.split(_BATCH)]).numpy()
+    return found

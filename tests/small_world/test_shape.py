@@ -7,11 +7,14 @@ import torch
 from safetensors.torch import load_file
 
 from bolid_train.embedded.shape import SHAPE, ShapeNetwork, together
+from small_world.body_shape import shape_of, standardized, unstandardized
+from small_world.check.shape import Judged, combined, details, errors, figures, likeness, read
 from small_world.pixels import pixels
 from small_world.training import shape as training
 from small_world.training.command import write_weights
 from small_world.training.loop import Schedule
 from small_world.world3d.photos import Photos
+from small_world.worlds import WORLD_3D
 
 
 def test_training_keeps_only_the_judge_whose_weights_are_read_again(few: Photos, tmp_path: Path) -> None:
@@ -68,3 +71,49 @@ def test_the_likelihood_is_best_at_the_true_mean_and_deviation() -> None:
     far = torch.full_like(truth, 1.0).requires_grad_()
     training.likelihood(far, torch.full_like(truth, 0.25), truth).backward()
     assert far.grad is not None and far.grad.sum() > 0.5
+
+
+def test_pictures_are_of_one_body_if_that_is_likelier_than_two() -> None:
+    z = torch.linspace(-8, 8, 4001)
+    mean, variance = torch.tensor([0.5, 0.7, -1.2]), torch.tensor([0.2, 0.6, 0.1])
+    posteriors = torch.stack(
+        [torch.distributions.Normal(*one).log_prob(z) for one in zip(mean, variance.sqrt(), strict=True)]
+    )
+    prior = torch.distributions.Normal(0.0, 1.0).log_prob(z)
+    joint = posteriors[:, None] + posteriors - prior
+    expected = (joint.exp().sum(2) * (z[1] - z[0])).log()
+    found = likeness(Judged(mean[:, None], variance[:, None], mean[:, None])) / 2
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_errors_are_in_the_units_of_what_is_read(few: Photos) -> None:
+    truth = torch.from_numpy(standardized(shape_of(few.measures)))
+    longer = unstandardized(truth.numpy())
+    longer[:, SHAPE.index("legs")] += 0.01
+    found = errors(Judged(torch.from_numpy(standardized(longer)), torch.ones_like(truth), truth), "two photos")
+    assert found["error of legs, two photos, cm"] == pytest.approx(1.7)
+    assert found["error of legs, two photos, %"] == pytest.approx(1 / 0.48, rel=0.1)
+    assert found["error of BMI, two photos, kg/m²"] == 0
+
+
+def test_the_check_of_a_judge_that_knows_everything_and_of_one_that_knows_nothing(few: Photos) -> None:
+    truth = torch.from_numpy(standardized(shape_of(few.measures))).float()
+    knowing = Judged(truth, torch.full_like(truth, 0.01), truth)
+    guessing = Judged(torch.zeros_like(truth), torch.ones_like(truth), truth)
+    best, worst = (figures(judged, few) | details(judged, WORLD_3D, few) for judged in (knowing, guessing))
+    assert best.keys() == worst.keys()
+    assert best["AUC, one photo against one"] == 1 and worst["AUC, one photo against one"] == 0.5
+    assert best["R² of waist girth, one photo"] == best["R² of all values, one photo"] == pytest.approx(1)
+    assert best["error of BMI, 4 photos, kg/m²"] < 0.1 < worst["error of BMI, 4 photos, kg/m²"]
+    for value in SHAPE:
+        assert worst[f"error of {value}, one photo, %"] == worst[f"error of {value}, no photo, %"]
+
+
+def test_photos_are_read_in_their_order(few: Photos) -> None:
+    judge = ShapeNetwork().eval()
+    judged = read(judge, few)
+    with torch.no_grad():
+        mean, variance = judge(pixels(few, torch.tensor([5])))
+    torch.testing.assert_close(judged.mean[5:6], mean, atol=1e-4, rtol=0)
+    torch.testing.assert_close(judged.variance[5:6], variance, atol=1e-4, rtol=0)
+    assert torch.equal(combined(judged, 4).truth, judged.truth[::4])

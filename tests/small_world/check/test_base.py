@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from small_world.check.base import ASKED, captions, like_the_prompt, one_prompt, shares
+from small_world.check.base import ASKED, captions, like_the_prompt, one_prompt, shares, spreads
 from small_world.world3d.photos import Photos
 from small_world.worlds import FLAT, WORLD_3D, WORLDS, World
 
@@ -47,3 +47,14 @@ def test_what_a_prompt_does_not_say_does_not_count() -> None:
     together = figures["x: colours, hair, framing and side as asked (%)"]
     assert together == pytest.approx(100 * 5 / 8), "three of the eight that are said are wrong"
     assert len(ASKED["3d"]) == 5
+
+
+def test_bodies_of_one_prompt_that_are_alike_have_little_spread() -> None:
+    real = np.random.default_rng(0).normal(3, (1, 2, 4), (50, 3)).astype(np.float32)
+    real[::7, 1] = np.nan
+    alike = 3 + (real - 3) * np.array([0.5, 0.25, 1], np.float32)
+    figures = spreads("x", {"shape": alike}, {"shape": real})
+    ratios = {
+        which: figures[f"x: spread of shape / that of real people, {which}"] for which in ("least", "median", "most")
+    }
+    assert ratios == pytest.approx({"least": 0.25, "median": 0.5, "most": 1})
