@@ -1,6 +1,8 @@
 """Reads numbers of a person from what several photos tell: a small network over a set of any size (Zaheer et al., Deep
 Sets, NeurIPS 2017), trained and scored on different people."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -53,6 +55,23 @@ def read(photos: np.ndarray, truth: np.ndarray, counts: tuple[int, ...]) -> dict
                 said = reader(groups.flatten(0, 2)).unflatten(0, groups.shape[:3]).mean(1)
             found[count][test] = said.numpy() * deviation + mean
     return found
+
+
+def explained(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """R² (outputs,): the share of the variance among people that is read, over all groups of photos.
+
+    `found` is (people, groups, outputs), as `read` gives it; `truth` is (people, outputs).
+    """
+    return 1 - ((found - truth[:, None]) ** 2).mean((0, 1)) / truth.var(0)
+
+
+def table(found: dict[str, dict[int, np.ndarray]], truth: np.ndarray, values: Sequence[str]) -> list[str]:
+    """The lines of a Markdown table of R² by what is read from (the keys of `found`) and by the count of photos."""
+    lines = [f"| read from | photos | {' | '.join(values)} |", f"| --- | --- |{' --- |' * len(values)}"]
+    for name, by_count in found.items():
+        for count, said in by_count.items():
+            lines.append(f"| {name} | {count} | {' | '.join(f'{r2:.2f}' for r2 in explained(said, truth))} |")
+    return lines
 
 
 def _trained(photos: torch.Tensor, target: torch.Tensor, counts: tuple[int, ...]) -> SetReader:
