@@ -18,7 +18,7 @@ def test_more_photos_tell_more_of_what_a_photo_hints_at_and_nothing_of_what_it_d
     truth = rng.normal(size=(120, 2))
     hints = truth[:, None, None, :1] + rng.normal(size=(120, 1, 8, 1))
     photos = np.concatenate([hints, rng.normal(size=(120, 1, 8, 3))], 3).repeat(2, axis=1).astype(np.float32)
-    found = read(photos, truth, (1, 8))
+    found = read(photos, truth, (1, 8), steps=150)
     assert found[1].shape == (120, 8, 2) and found[8].shape == (120, 1, 2)
     one, eight = explained(found[1], truth), explained(found[8], truth)
     assert 0.35 < one[0] < 0.55 and 0.75 < eight[0] < 0.95  # at best 1 / 2 and 8 / 9
