@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.view_features import of_joints, of_mask
 from bolid_data.synthetic.people import Person, draw_person
 from bolid_data.synthetic.photo import Photo, take_photo
 from bolid_data.synthetic.pieces import SURFACES
+from small_world.view_features import of_joints, of_mask
 
 _SEED = 2032
 _SIZE = (96, 128)

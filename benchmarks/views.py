@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.view_features import mirrored, mirrored_mask, of_joints, of_mask
-from benchmarks.view_reader import read
 from bolid_data.curate.measurers.measurer import Photo as Measured
 from bolid_data.curate.measurers.people import PoseMeasurer
 from bolid_data.synthetic.camera import FRAMINGS
@@ -21,6 +19,8 @@ from bolid_data.synthetic.lens import jpeg
 from bolid_data.synthetic.measures import Measures
 from bolid_data.synthetic.people import draw_person
 from bolid_data.synthetic.photo import Shot, take_photo
+from small_world.view_features import mirrored, mirrored_mask, of_joints, of_mask
+from small_world.view_reader import explained, read, table
 
 _SEED = 2031
 _PHOTOS = 16  # per person
@@ -114,16 +114,12 @@ def _photo(joints: np.ndarray, mask: np.ndarray, source: str, outline: bool) -> 
 
 
 def _by_views(found: dict[str, dict[int, np.ndarray]], truth: np.ndarray) -> list[str]:
-    lines = [f"| read from | photos | {' | '.join(_READ)} |", f"| --- | --- |{' --- |' * len(_READ)}"]
-    for name, read_by in found.items():
-        for count in _VIEWS:
-            of_all = _r2(read_by[count], truth)
-            lines.append(f"| {name} | {count} | {' | '.join(f'{value:.2f}' for value in of_all)} |")
+    lines = table(found, truth, _READ)
     rng = np.random.default_rng(0)
     chosen = [rng.integers(len(truth), size=len(truth)) for _ in range(_RESAMPLES)]
     lines.append("")
     for count in (_VIEWS[0], _VIEWS[-1]):
-        spread = np.std([_r2(found[_MAIN][count][who], truth[who]) for who in chosen], axis=0)
+        spread = np.std([explained(found[_MAIN][count][who], truth[who]) for who in chosen], axis=0)
         words = f"Standard errors over people with {_MAIN}, {count} photo{'s' if count > 1 else ''}"
         lines.append(f"{words}: {', '.join(f'{value:.2f}' for value in spread)}.")
     return lines
@@ -140,11 +136,6 @@ def _by_photo(single: np.ndarray, truth: np.ndarray, kept: list[dict[str, np.nda
         errors = ((single - truth[:, None]) ** 2)[those].mean(0) / truth.var(0)
         lines.append(f"| {name} | {those.sum()} | {' | '.join(f'{1 - error:.2f}' for error in errors)} |")
     return lines
-
-
-def _r2(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(outputs,) share of the variance among people that is read, over all groups of photos."""
-    return 1 - ((found - truth[:, None]) ** 2).mean((0, 1)) / truth.var(0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Reads numbers of a person from what several photos tell: a small network over a set of any size (Zaheer et al., Deep
 Sets, NeurIPS 2017), trained and scored on different people."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -31,7 +33,7 @@ class SetReader(nn.Module):
         return self.person(torch.cat([pooled, count], 1))
 
 
-def read(photos: np.ndarray, truth: np.ndarray, counts: tuple[int, ...]) -> dict[int, np.ndarray]:
+def read(photos: np.ndarray, truth: np.ndarray, counts: tuple[int, ...], steps: int = _STEPS) -> dict[int, np.ndarray]:
     """For each count V: (people, groups, outputs) what is read from each group of V photos of a person, of whom the
     network has seen nothing.
 
@@ -46,7 +48,7 @@ def read(photos: np.ndarray, truth: np.ndarray, counts: tuple[int, ...]) -> dict
         scaled = torch.from_numpy(((photos - centre) / spread).clip(-4, 4).astype(np.float32))
         mean, deviation = truth[train].mean(0), truth[train].std(0)
         target = torch.from_numpy(((truth[train] - mean) / deviation).astype(np.float32))
-        reader = _trained(scaled[torch.from_numpy(train)], target, counts)
+        reader = _trained(scaled[torch.from_numpy(train)], target, counts, steps)
         for count in counts:
             groups = scaled[torch.from_numpy(test)].unflatten(2, (-1, count))
             with torch.no_grad():
@@ -55,13 +57,30 @@ def read(photos: np.ndarray, truth: np.ndarray, counts: tuple[int, ...]) -> dict
     return found
 
 
-def _trained(photos: torch.Tensor, target: torch.Tensor, counts: tuple[int, ...]) -> SetReader:
+def explained(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """R² (outputs,): the share of the variance among people that is read, over all groups of photos.
+
+    `found` is (people, groups, outputs), as `read` gives it; `truth` is (people, outputs).
+    """
+    return 1 - ((found - truth[:, None]) ** 2).mean((0, 1)) / truth.var(0)
+
+
+def table(found: dict[str, dict[int, np.ndarray]], truth: np.ndarray, values: Sequence[str]) -> list[str]:
+    """The lines of a Markdown table of R² by what is read from (the keys of `found`) and by the count of photos."""
+    lines = [f"| read from | photos | {' | '.join(values)} |", f"| --- | --- |{' --- |' * len(values)}"]
+    for name, by_count in found.items():
+        for count, said in by_count.items():
+            lines.append(f"| {name} | {count} | {' | '.join(f'{r2:.2f}' for r2 in explained(said, truth))} |")
+    return lines
+
+
+def _trained(photos: torch.Tensor, target: torch.Tensor, counts: tuple[int, ...], steps: int) -> SetReader:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     reader = SetReader(photos.shape[-1], target.shape[1])
     optimizer = torch.optim.AdamW(reader.parameters(), _RATE, weight_decay=_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=_STEPS)
-    for _ in range(_STEPS):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps)
+    for _ in range(steps):
         who = rng.integers(len(photos), size=_BATCH)
         which = np.argsort(rng.random((_BATCH, photos.shape[2])), 1)[:, : rng.choice(counts)]
         batch = photos[who[:, None], rng.integers(2, size=_BATCH)[:, None], which]
