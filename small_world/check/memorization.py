@@ -20,6 +20,7 @@ _TIMESTEPS = 1000
 _THUMBNAIL = 32  # pixels of the sides
 _MEMORIZED = 1 / 3  # of the distance to the second-nearest photo (Yoon et al. 2023)
 _BATCH = 64
+_CHUNK = 500  # photos of the corpus
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,17 @@ def nearness(samples: Tensor, unseen: Tensor, corpus: WorldPhotos, world: World)
 
 def nearest(images: Tensor, corpus: WorldPhotos, mirrored: bool) -> Nearest:
     """The nearest photos of images (N, 3, H, W) in -1..1, also among the mirrored ones if `mirrored`."""
-    wanted, found = thumbnails(images), []
-    for rows in torch.arange(len(corpus)).split(500):
-        photos = pixels(corpus, rows)
-        ways = [photos, photos.flip(3)] if mirrored else [photos]
-        found.append(torch.stack([torch.cdist(wanted, thumbnails(way)) for way in ways]))
+    wanted, found = _thumbnails(images).flatten(1), []
+    for rows in torch.arange(len(corpus)).split(_CHUNK):
+        small = _thumbnails(pixels(corpus, rows))
+        ways = [small, small.flip(3)] if mirrored else [small]
+        found.append(torch.stack([torch.cdist(wanted, way.flatten(1)) for way in ways]))
     both = torch.cat(found, dim=2) * 127.5 / wanted.shape[1] ** 0.5  # (ways, N, photos)
     least, way = both.min(0)
     distances, rows = least.topk(2, largest=False)
     return Nearest(distances, rows[:, 0], way.gather(1, rows[:, :1])[:, 0] == 1)
 
 
-def thumbnails(images: Tensor) -> Tensor:
-    """Images (N, 3, H, W) at 32×32 pixels: (N, 3072)."""
-    return adaptive_avg_pool2d(images, _THUMBNAIL).flatten(1)
+def _thumbnails(images: Tensor) -> Tensor:
+    """Images (N, 3, H, W) at 32×32 pixels."""
+    return adaptive_avg_pool2d(images, _THUMBNAIL)
