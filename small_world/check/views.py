@@ -76,7 +76,7 @@ def _pairs(both: Iterable[Iterable[NDArray[np.float32]]]) -> NDArray[np.float32]
 def weighted(images: Tensor, keypoints: Tensor) -> Tensor:
     """The images (B, 3, H, W) in -1..1, dimmed away from the keypoints (B, 17, 3), as views are. Where none is visible,
     as they are."""
-    mask = visible(keypoints, *images.shape[2:], _LEAST_CONFIDENCE)
+    mask = visible(keypoints, images.shape[2], images.shape[3], _LEAST_CONFIDENCE)
     some = mask.any(1)
     views = images.clone()
     if some.any():
