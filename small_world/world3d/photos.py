@@ -1,9 +1,8 @@
 """Draws a split: photos as arrays, with all that is true of them."""
 
 import hashlib
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
@@ -16,6 +15,7 @@ from platformdirs import user_cache_dir
 
 from bolid_data import synthetic, weights
 from bolid_data.atomic_io import atomic_write
+from bolid_data.process_pool import drawing_pool
 from bolid_data.progress import bar
 from bolid_data.synthetic.camera import FRAMINGS
 from bolid_data.synthetic.caption import ATTRIBUTES, Description
@@ -105,9 +105,7 @@ def _code_hash() -> str:
 
 
 def _draw(split: Split, chunks: list[tuple[range, Path]], processes: int) -> None:
-    # Spawned, not forked: the caller may run threads of its own.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(chunks)), spawn) as pool, bar() as progress:
+    with drawing_pool(min(processes, len(chunks))) as pool, bar() as progress:
         line = progress.add_task("drawing the small world", total=len(chunks))
         for future in as_completed([pool.submit(_draw_chunk, split, *chunk) for chunk in chunks]):
             future.result()
@@ -115,7 +113,6 @@ def _draw(split: Split, chunks: list[tuple[range, Path]], processes: int) -> Non
 
 
 def _draw_chunk(split: Split, people: range, path: Path) -> None:
-    cv2.setNumThreads(1)  # one process a core is enough
     rows = list(chain.from_iterable(_draw_person(split, number) for number in people))
     with atomic_write(path) as part, part.open("wb") as file:
         arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
