@@ -69,12 +69,12 @@ def widths(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         return [across for left, across, right in some if across and min(left, right) >= arms]
 
     shoulders, waist, hips = between(*_SHOULDERS, arms=0), between(*_WAIST, arms=1), between(*_HIPS, arms=1)
-    found = [
+    across = [
         np.median(shoulders) if len(shoulders) > 1 else np.nan,
         np.quantile(waist, 0.25) if len(waist) > 1 else np.nan,
         np.median(hips) if len(hips) > 1 else np.nan,
     ]
-    return np.array(found) / len(person)
+    return np.array(across) / len(person)
 
 
 def _runs(row: NDArray[np.bool_], middle: float) -> tuple[int, int, int]:

@@ -57,20 +57,20 @@ def read(photos: np.ndarray, truth: np.ndarray, counts: tuple[int, ...], steps: 
     return found
 
 
-def explained(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def explained(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """R² (outputs,): the share of the variance among people that is read, over all groups of photos.
 
-    `found` is (people, groups, outputs), as `read` gives it; `truth` is (people, outputs).
+    `predicted` is (people, groups, outputs), as `read` gives it; `truth` is (people, outputs).
     """
-    return 1 - ((found - truth[:, None]) ** 2).mean((0, 1)) / truth.var(0)
+    return 1 - ((predicted - truth[:, None]) ** 2).mean((0, 1)) / truth.var(0)
 
 
-def table(found: dict[str, dict[int, np.ndarray]], truth: np.ndarray, values: Sequence[str]) -> list[str]:
-    """The lines of a Markdown table of R² by what is read from (the keys of `found`) and by the count of photos."""
+def table(predicted: dict[str, dict[int, np.ndarray]], truth: np.ndarray, values: Sequence[str]) -> list[str]:
+    """The lines of a Markdown table of R² by what is read from (the keys of `predicted`) and by the count of photos."""
     lines = [f"| read from | photos | {' | '.join(values)} |", f"| --- | --- |{' --- |' * len(values)}"]
-    for name, by_count in found.items():
-        for count, said in by_count.items():
-            lines.append(f"| {name} | {count} | {' | '.join(f'{r2:.2f}' for r2 in explained(said, truth))} |")
+    for name, by_count in predicted.items():
+        for count, predictions in by_count.items():
+            lines.append(f"| {name} | {count} | {' | '.join(f'{r2:.2f}' for r2 in explained(predictions, truth))} |")
     return lines
 
 

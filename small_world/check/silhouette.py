@@ -29,16 +29,16 @@ def check(world: World = WORLD_3D, people: int = _PEOPLE) -> dict[str, float]:
     drawn = [_draw(number, world.size.side) for number in range(people)]
     masks = [silhouette(image) for image, _, _ in drawn]
     overlap = [(mask & true).sum() / (mask | true).sum() for mask, (_, true, _) in zip(masks, drawn, strict=True)]
-    found = {"IoU, mean": float(np.mean(overlap)), "IoU, the worst tenth": float(np.quantile(overlap, 0.1))}
+    figures = {"IoU, mean": float(np.mean(overlap)), "IoU, the worst tenth": float(np.quantile(overlap, 0.1))}
     shapes = shape_of(np.array([measures for _, _, measures in drawn]))
     for source, some in (("silhouette", masks), ("true mask", [true for _, true, _ in drawn])):
         measured = np.array([widths(mask) for mask in some])
         for width, value in zip(measured.T, WIDTHS, strict=True):
             told, truth = np.isfinite(width), shapes[:, SHAPE.index(_TELLS[value])]
-            found[f"{value}, {source}: told"] = float(told.mean())
+            figures[f"{value}, {source}: told"] = float(told.mean())
             correlation = spearmanr(width[told], truth[told]).statistic if told.sum() > 2 else np.nan
-            found[f"{value}, {source}: rank correlation with {_TELLS[value]}"] = float(correlation)
-    return found
+            figures[f"{value}, {source}: rank correlation with {_TELLS[value]}"] = float(correlation)
+    return figures
 
 
 def _draw(number: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.float64]]:

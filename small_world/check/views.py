@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from transformers import CLIPVisionModelWithProjection
 
 from bolid_data import weights
-from bolid_train.data.weighting import visible, weight_views
+from bolid_train.data.weighting import visible
 from bolid_train.diffusion.base import CLIP_BODIES
 from bolid_train.diffusion.clip import load_clip
 from bolid_train.diffusion.keypoints import KeypointDetector, load_keypoints
@@ -24,13 +24,13 @@ from small_world.body_shape import SHAPE, shape_of
 from small_world.pixels import pixels
 from small_world.training import corpus_file
 from small_world.training.corpus_file import PackedPhotos
+from small_world.training.image_encoder import VIEWS, as_views
 from small_world.view_features import mirrored, of_joints
 from small_world.view_reader import read, table
 from small_world.worlds import WORLD_3D, World
 
-VIEWS = (1, 2, 4, 8, 16)
+COUNTS = (1, 2, 4, 8, 16)
 _BATCH = 100
-_SIGMA, _ALPHA, _LEAST_CONFIDENCE = 50 / 1024, 0.1, 0.5  # of the weighting, as a manifest has them by default
 
 Embed = Callable[[Tensor], Tensor]
 """Images (B, 3, H, W) in -1..1 to vectors (B, D)."""
@@ -38,12 +38,14 @@ Embed = Callable[[Tensor], Tensor]
 
 def check(photos: PackedPhotos, detector: KeypointDetector, encoders: Mapping[str, Embed]) -> list[str]:
     """The lines of the table, from photos of people of whom each has equally many, a power of two."""
-    seen = see(photos, detector, encoders)
-    count = seen["joints"].shape[2]
-    seen |= {f"joints and {name}": np.concatenate([seen["joints"], seen[name]], axis=3) for name in encoders}
+    features = see(photos, detector, encoders)
+    count = features["joints"].shape[2]
+    features |= {
+        f"joints and {name}": np.concatenate([features["joints"], features[name]], axis=3) for name in encoders
+    }
     truth = shape_of(photos.measures[::count])
-    counts = tuple(views for views in VIEWS if views <= count)
-    return table({name: read(numbers, truth, counts) for name, numbers in seen.items()}, truth, SHAPE)
+    counts = tuple(views for views in COUNTS if views <= count)
+    return table({name: read(numbers, truth, counts) for name, numbers in features.items()}, truth, SHAPE)
 
 
 @torch.inference_mode()
@@ -51,20 +53,20 @@ def see(
     photos: PackedPhotos, detector: KeypointDetector, encoders: Mapping[str, Embed]
 ) -> dict[str, NDArray[np.float32]]:
     """(people, 2, photos, numbers) of each photo and of its mirror image, by what they come from."""
-    seen: dict[str, list[NDArray[np.float32]]] = {"joints": [], **{name: [] for name in encoders}}
+    features: dict[str, list[NDArray[np.float32]]] = {"joints": [], **{name: [] for name in encoders}}
     for rows in torch.arange(len(photos)).split(_BATCH):
         images = pixels(photos, rows)
         joints = detector(images).numpy()
         both = [(images, joints), (images.flip(3), np.stack([mirrored(one, images.shape[3]) for one in joints]))]
-        seen["joints"].append(_pairs([of_joints(one) for one in some] for _, some in both))
+        features["joints"].append(_pairs([of_joints(one) for one in some] for _, some in both))
         views = [weighted(some, torch.from_numpy(at)) for some, at in both]
         for name, embed in encoders.items():
-            seen[name].append(_pairs(embed(some).numpy() for some in views))
+            features[name].append(_pairs(embed(some).numpy() for some in views))
     people = len(np.unique(photos.people))
     # (photos, 2, numbers) to (people, 2, photos of each, numbers).
     return {
         name: np.concatenate(some).reshape(people, -1, 2, some[0].shape[2]).swapaxes(1, 2)
-        for name, some in seen.items()
+        for name, some in features.items()
     }
 
 
@@ -76,12 +78,8 @@ def _pairs(both: Iterable[Iterable[NDArray[np.float32]]]) -> NDArray[np.float32]
 def weighted(images: Tensor, keypoints: Tensor) -> Tensor:
     """The images (B, 3, H, W) in -1..1, dimmed away from the keypoints (B, 17, 3), as views are. Where none is visible,
     as they are."""
-    mask = visible(keypoints, images.shape[2], images.shape[3], _LEAST_CONFIDENCE)
-    some = mask.any(1)
-    views = images.clone()
-    if some.any():
-        views[some] = 2 * weight_views((images[some] + 1) / 2, keypoints[some, :, :2], mask[some], _SIGMA, _ALPHA) - 1
-    return views
+    mask = visible(keypoints, images.shape[2], images.shape[3], VIEWS.min_keypoint_confidence)
+    return as_views(images, keypoints[..., :2], mask, mask.any(1))
 
 
 def load_encoders(world: World) -> dict[str, Embed]:

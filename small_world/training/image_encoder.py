@@ -35,7 +35,8 @@ SCHEDULES = {
     FLAT.name: Schedule(steps=3000, learning_rate=1.5e-3, warmup=60, ema=0.99),
     WORLD_3D.name: Schedule(steps=3600, learning_rate=1.5e-3, warmup=60, ema=0.99, seed=62),
 }
-_VIEWS = Train()  # says how views are weighted
+VIEWS = Train()
+"""Says how views are weighted."""
 
 
 class Learner(nn.Module):
@@ -109,12 +110,16 @@ class Seeing:
 
 def _weighted(images: Tensor, keypoints: Tensor, generator: Generator) -> Tensor:
     """Half of the images (B, 3, H, W), those with a visible joint, as views."""
-    seen = keypoints[..., 2] > 0
-    changed = (torch.rand(len(images), generator=generator) < 0.5) & seen.any(1)
-    views = weight_views(
-        images[changed] / 2 + 0.5, keypoints[changed, :, :2], seen[changed], _VIEWS.sigma, _VIEWS.alpha
-    )
-    return images.index_put((changed.nonzero()[:, 0],), 2 * views - 1)
+    visible = keypoints[..., 2] > 0
+    chosen = (torch.rand(len(images), generator=generator) < 0.5) & visible.any(1)
+    return as_views(images, keypoints[..., :2], visible, chosen)
+
+
+def as_views(images: Tensor, points: Tensor, visible: Tensor, chosen: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in -1..1, of which the chosen (bool (B,)) are weighted by their visible (bool (B, 17)) points
+    (B, 17, 2), as views are by default."""
+    views = weight_views(images[chosen] / 2 + 0.5, points[chosen], visible[chosen], VIEWS.sigma, VIEWS.alpha)
+    return images.index_put((chosen.nonzero()[:, 0],), 2 * views - 1)
 
 
 def train(

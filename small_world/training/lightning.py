@@ -69,16 +69,16 @@ def follow(pipe: StableDiffusionXLPipeline, captions: list[str], generator: torc
 class Quarters:
     """How far a single step ends from where the base stood a quarter of the way later, in ε."""
 
-    def __init__(self, pipe: StableDiffusionXLPipeline, kept: dict[str, Tensor]) -> None:
-        self.unet, self.kept = pipe.unet, kept
+    def __init__(self, pipe: StableDiffusionXLPipeline, kept: dict[str, Tensor], batch: int = BATCH) -> None:
+        self.unet, self.kept, self.batch = pipe.unet, kept, batch
         pipe.scheduler.set_timesteps(STEPS)
         self.timesteps, self.sigmas = pipe.scheduler.timesteps, pipe.scheduler.sigmas
         side = float(pipe.unet.config.sample_size * pipe.vae_scale_factor)
-        self.time_ids = torch.tensor([side, side, 0.0, 0.0, side, side]).expand(BATCH, -1)
+        self.time_ids = torch.tensor([side, side, 0.0, 0.0, side, side]).expand(batch, -1)
 
     def __call__(self, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = torch.randint(len(self.kept["latents"]), (BATCH,), generator=generator)
-        quarter = torch.randint(STEPS, (BATCH,), generator=generator)
+        rows = torch.randint(len(self.kept["latents"]), (self.batch,), generator=generator)
+        quarter = torch.randint(STEPS, (self.batch,), generator=generator)
         here, there = (self.kept["latents"][rows, at].float() for at in (quarter, quarter + 1))
         sigma, next_sigma = (self.sigmas[at].reshape(-1, 1, 1, 1) for at in (quarter, quarter + 1))
         conditions = {"text_embeds": self.kept["pooled"][rows].float(), "time_ids": self.time_ids}
@@ -99,15 +99,20 @@ def _first_sigma(pipe: StableDiffusionXLPipeline) -> Tensor:
 
 
 def follow_all(
-    pipe: StableDiffusionXLPipeline, photos: WorldPhotos, world: World, trajectories: int, work: Path
+    pipe: StableDiffusionXLPipeline,
+    photos: WorldPhotos,
+    world: World,
+    trajectories: int,
+    work: Path,
+    batch: int = BATCH,
 ) -> dict[str, Tensor]:
     """What `follow` gives for the captions of photos drawn at random; batches that are in `work` are read."""
     batches = []
-    for start in range(0, trajectories, BATCH):
+    for start in range(0, trajectories, batch):
         file = work / f"{start:05d}.pt"
         if not file.is_file():
             generator = torch.Generator().manual_seed(start)
-            rows = torch.randint(len(photos), (BATCH,), generator=generator)
+            rows = torch.randint(len(photos), (batch,), generator=generator)
             captions = [world.sentence(labels) for labels in photos.labels[rows.numpy()].tolist()]
             write_state(follow(pipe, captions, generator), file)
         batches.append(torch.load(file, weights_only=True))
@@ -115,14 +120,14 @@ def follow_all(
 
 
 def train(
-    pipe: StableDiffusionXLPipeline, kept: dict[str, Tensor], schedule: Schedule, work: Path
+    pipe: StableDiffusionXLPipeline, kept: dict[str, Tensor], schedule: Schedule, work: Path, batch: int = BATCH
 ) -> dict[str, Tensor]:
     """The trained LoRA layers by their names in a file for pipelines, in half precision."""
     torch.manual_seed(0)
     pipe.unet.requires_grad_(False)
     pipe.unet.set_attn_processor(AttnProcessor())  # on CPU the fused attention's backward pass is slow
     pipe.unet.add_adapter(LoraConfig(r=_RANK, lora_alpha=_RANK, target_modules=list(_LAYERS)))
-    layers = get_peft_model_state_dict(fit(pipe.unet, Quarters(pipe, kept), schedule, work))
+    layers = get_peft_model_state_dict(fit(pipe.unet, Quarters(pipe, kept, batch), schedule, work))
     return {f"unet.{name}": layer.half() for name, layer in layers.items()}
 
 

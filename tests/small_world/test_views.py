@@ -6,7 +6,7 @@ import torch
 
 from bolid_train.diffusion.keypoints import load_keypoints
 from bolid_train.embedded.shape import SHAPE
-from small_world.check.views import VIEWS, see, weighted
+from small_world.check.views import COUNTS, see, weighted
 from small_world.pixels import pixels
 from small_world.view_features import mirrored, of_joints
 from small_world.view_reader import explained, read, table
@@ -56,6 +56,6 @@ def test_a_view_keeps_the_body_and_dims_the_rest(few: Photos) -> None:
 
 def test_a_table_has_a_column_for_every_value_and_rows_for_every_count() -> None:
     truth = np.random.default_rng(0).normal(size=(4, len(SHAPE)))
-    found = {count: truth[:, None].repeat(16 // count, 1) for count in VIEWS}
+    found = {count: truth[:, None].repeat(16 // count, 1) for count in COUNTS}
     lines = table({"the truth": found}, truth, SHAPE)
-    assert lines[2:] == [f"| the truth | {count} |{' 1.00 |' * len(SHAPE)}" for count in VIEWS]
+    assert lines[2:] == [f"| the truth | {count} |{' 1.00 |' * len(SHAPE)}" for count in COUNTS]

@@ -21,19 +21,18 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_is_trained_on_where_the_base_goes_and_loads_as_any_lightning(
-    base: Path, few: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, few: Photos, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(lightning, "BATCH", 4)
     pipe = load_small_sdxl(NARROW, base)
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
-    kept = lightning.follow_all(pipe, few, NARROW, 4, tmp_path)
+    kept = lightning.follow_all(pipe, few, NARROW, 4, tmp_path, batch=4)
     assert kept["latents"].shape == (4, 5, 8, 16, 16)
-    again = lightning.follow_all(pipe, few, NARROW, 4, tmp_path)
+    again = lightning.follow_all(pipe, few, NARROW, 4, tmp_path, batch=4)
     assert all(torch.equal(kept[name], value) for name, value in again.items())
 
     schedule = replace(lightning.SCHEDULES[NARROW.name], steps=2, warmup=1, report_every=1)
     file = tmp_path / "lora.safetensors"
-    write_safetensors(lightning.train(pipe, kept, schedule, tmp_path / "run"), file)
+    write_safetensors(lightning.train(pipe, kept, schedule, tmp_path / "run", batch=4), file)
     plain, fast = load_small_sdxl(NARROW, base), load_small_sdxl(NARROW, base)
     product.load(fast, file)
     plain.scheduler = fast.scheduler
