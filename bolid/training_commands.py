@@ -1,4 +1,7 @@
-"""The commands that train and use an adapter: `train`, `generate` and `evaluate`."""
+"""The commands that train and use an adapter: `train`, `generate` and `evaluate`.
+
+Each opens the dataset before it imports PyTorch, which takes seconds: a wrong manifest is an error at once.
+"""
 
 import shlex
 from pathlib import Path
@@ -9,6 +12,7 @@ import typer
 from bolid.options import Data, Debug, Json, ManifestFile, command, note_synthetic, open_dataset, print_result, say_next
 from bolid_data.errors import UsageError
 from bolid_data.printable import say
+from bolid_data.stale import refuse_stale
 
 
 def train(
@@ -31,13 +35,12 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train the manifest's method on the shards; stock diffusers loads the result."""
-    from bolid_data.stale import refuse_stale
-    from bolid_train.training.trainer import train as fit
-
     loaded, dataset = open_dataset(manifest, data)
     dataset.settle()
     if not allow_stale:
         refuse_stale(dataset)
+    from bolid_train.training.trainer import train as fit
+
     result = fit(loaded, dataset.root, steps, run, resume, overwrite, checkpoint_every)
     losses = "nothing to train"
     if result["steps"]:
@@ -105,10 +108,10 @@ def generate(
     debug: Debug = False,
 ) -> None:
     """Generate images from a prompt and zero or more photos of a person."""
+    loaded, dataset = open_dataset(manifest, data)
     from bolid_train.inference.generate import Request
     from bolid_train.inference.generate import generate as generate_images
 
-    loaded, dataset = open_dataset(manifest, data)
     request = Request(
         prompt=prompt,
         out=out,
@@ -190,11 +193,11 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Measure runs on people they were not trained on: table.json, table.md and grid.png in evaluation/."""
+    loaded, dataset = open_dataset(manifest, data)
+    dataset.settle()
     from bolid_train.evaluate.run import choose_sampling, parse_view_counts
     from bolid_train.evaluate.run import evaluate as measure
 
-    loaded, dataset = open_dataset(manifest, data)
-    dataset.settle()
     run_names = [name.strip() for name in methods.split(",") if name.strip()]
     sampling_settings = choose_sampling(loaded, lightning, steps, guidance)
     result = measure(
