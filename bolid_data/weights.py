@@ -261,6 +261,23 @@ def is_here(name: str, relative_to: Path) -> bool:
     return cached is not None and not model_files.missing(cached)
 
 
+def is_file_here(name: str, relative_to: Path) -> bool:
+    """Whether a file of weights, by name as for `single_file`, is inside `relative_to` or in the hub's cache; nothing
+    is downloaded."""
+    local = relative_to / name
+    if local.is_file():
+        return local.resolve().is_relative_to(relative_to.resolve())
+    owner, _, rest = name.partition("/")
+    repository, _, inner = rest.partition("/")
+    if not inner or ".." in Path(inner).parts:
+        return False
+    try:
+        cached = hub.cached(f"{owner}/{repository}")
+    except ValueError:
+        return False
+    return cached is not None and (cached / inner).is_file()
+
+
 def file(name: str, files: Sequence[str], relative_to: Path | None = None) -> Path:
     """The first of `files` that exists in a model's folder, by name as for `folder`. Of a hub repository, only those of
     them that exist are downloaded.

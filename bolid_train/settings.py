@@ -28,7 +28,8 @@ class MethodSettings(Section):
     """Keys that must be the same in a run and in the run that it starts from."""
     inherited: ClassVar[tuple[str, ...]] = ()
     """Keys that a run takes from the run that it starts from."""
-
+    frozen_files: ClassVar[tuple[str, ...]] = ()
+    """Keys that name files of frozen weights, which a finished run needs, too."""
     beside_public_file: ClassVar[tuple[str, ...]] = ()
     """Files that the published file needs, by their paths from its folder."""
 

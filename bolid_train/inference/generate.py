@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from bolid_data.atomic_io import atomic_write
 from bolid_data.errors import UsageError
-from bolid_data.manifest import Manifest
+from bolid_data.manifest import Manifest, Train
 from bolid_data.progress import note
 from bolid_data.words import counted, named
 from bolid_train.data.buckets import Size
@@ -75,7 +75,7 @@ def generate(data: Path, manifest: Manifest, request: Request) -> dict[str, Any]
     spec = registry.resolve(run_adapter.method)
     size = request.width or settings.resolution, request.height or settings.resolution
     boxes = [parse_box(text, *size) for text in request.boxes]
-    _refuse_unknown_conditions(request, spec, name)
+    _refuse_unknown_conditions(request, spec, name, settings)
     adapter.refuse_untrusted_models(settings, manifest, folder / "adapter.json")
 
     def detect(paths: Sequence[Path]) -> list[ReferencePhoto]:
@@ -149,13 +149,19 @@ def _refuse_contradictions(request: Request) -> None:
             raise UsageError(f"{option} {side}: give a multiple of {_SIDE_STEP}")
 
 
-def _refuse_unknown_conditions(request: Request, spec: MethodSpec, run: str) -> None:
+def _refuse_unknown_conditions(request: Request, spec: MethodSpec, run: str, settings: Train) -> None:
     for name in request.scales:
         if name not in spec.scales:
             known = ", ".join(spec.scales) or "none"
             raise UsageError(f"--scale {name}: method '{spec.name}' of run '{run}' has no such scale; it has: {known}")
     if request.pose and "pose" not in spec.conditions:
         raise UsageError(f"--pose: method '{spec.name}' of run '{run}' is not conditioned on a pose")
+    if request.image_prompt:
+        features = spec.make_features(settings)
+        # Faces are looked for on photos alone.
+        reads_face = any(isinstance(feature, FaceEmbedding) for feature in features)
+        if reads_face or not any(feature.role == "reference" for feature in features):
+            raise UsageError(f"--image-prompt: method '{spec.name}' of run '{run}' needs photos; give --photo")
 
 
 def _metadata(request: Request, run_adapter: adapter.Adapter, run: str, body: str, spec: MethodSpec) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from bolid_data.fields import Commit, Count, KeyedId, RunFile, Sha256
 from bolid_data.manifest import Manifest, Train
 from bolid_data.paths import regular_file
 from bolid_data.versions import refuse_newer
-from bolid_data.weights import BASES, file_sha256, is_here
+from bolid_data.weights import BASES, file_sha256, is_file_here, is_here
 from bolid_train.diffusion.base import IMAGE_ENCODERS, Base
 from bolid_train.files import write_json
 from bolid_train.methods import registry
 from bolid_train.methods.protocol import Method
-from bolid_train.settings import BranchSettings, method_settings, train_model
+from bolid_train.settings import BranchSettings, MethodSettings, method_settings, train_model
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -220,21 +220,30 @@ def pinned(adapter: Adapter, manifest: Manifest) -> Adapter:
 
 
 def refuse_untrusted_models(settings: Train, manifest: Manifest, path: Path) -> None:
-    """Raises BolidError, naming `path`, if a run's base or image encoder is not trusted: a run may be untrusted, and
-    names models that would be fetched and loaded.
+    """Raises BolidError, naming `path`, if a model that a run needs besides its own files is not trusted: a run may be
+    untrusted, and names models that would be fetched and loaded.
 
     Trusted are models that ship, those that the manifest names, also at the commit to which a run pins them, folders
-    beside the manifest, and hub models that are already on this machine.
+    and files beside the manifest, and hub models that are already on this machine.
     """
+
+    def refuse(table: str, key: str, name: str) -> None:
+        raise BolidError(
+            f"{path}: was made on {key} '{name}', which the manifest does not name; if you trust it, set "
+            f'[{table}] {key} = "{name}"'
+        )
+
     for key, shipped in (("base", {*BASES}), ("image_encoder", {None, *IMAGE_ENCODERS})):
         name, in_manifest = getattr(settings, key), getattr(manifest.train, key)
         if name in {*shipped, in_manifest} or _is_pinned(name, in_manifest):
             continue
         if not is_here(name, manifest.folder):
-            raise BolidError(
-                f"{path}: was made on {key} '{name}', which the manifest does not name; if you trust it, set "
-                f'[train] {key} = "{name}"'
-            )
+            refuse("train", key, name)
+    of_method = method_settings().get(settings.method, MethodSettings)
+    for key in of_method.frozen_files:
+        name, in_manifest = (getattr(of_method.of(train), key) for train in (settings, manifest.train))
+        if name not in (None, in_manifest) and not is_file_here(name, manifest.folder):
+            refuse(f"train.{settings.method}", key, name)
 
 
 def _is_pinned(name: str, in_manifest: str | None) -> bool:

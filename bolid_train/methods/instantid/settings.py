@@ -16,7 +16,7 @@ class Settings(BranchSettings):
     """Settings of method `instantid`."""
 
     fixed: ClassVar[tuple[str, ...]] = ("identity", "queries", "width", "depth")
-
+    frozen_files: ClassVar[tuple[str, ...]] = ("face_encoder",)
     beside_public_file: ClassVar[tuple[str, ...]] = (CONFIG, WEIGHTS)
 
     checkpoint: str | None = None

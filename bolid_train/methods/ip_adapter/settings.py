@@ -13,6 +13,7 @@ class Settings(ReferenceSettings):
     """Settings of method `ip-adapter`."""
 
     fixed: ClassVar[tuple[str, ...]] = ("layout",)
+    frozen_files: ClassVar[tuple[str, ...]] = ("face_encoder",)
 
     layout: Layout = "plain"
     """Which IP-Adapter: `plain` takes the photo's CLIP embedding; `plus` and `full-face` take CLIP's penultimate hidden

@@ -13,6 +13,7 @@ class Settings(MethodSettings):
 
     fixed: ClassVar[tuple[str, ...]] = ("version", "rank")
     later: ClassVar[frozenset[str]] = frozenset({"merge_after"})
+    frozen_files: ClassVar[tuple[str, ...]] = ("face_encoder",)
 
     version: Literal[1, 2] = 1
     """Version 1 makes one token of each photo. Version 2 makes two, of CLIP's tokens and an identity embedding."""

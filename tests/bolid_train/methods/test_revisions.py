@@ -155,3 +155,23 @@ def test_a_commit_of_a_repository_that_the_manifest_does_not_name_is_not_fetched
     with pytest.raises(BolidError, match=rf"was made on base '{SDXL}@{OLD}', which the manifest does not name"):
         image(tmp_path, write_manifest(tmp_path), "out.png")
     assert len(hub.requests) == requests
+
+
+def test_a_face_encoder_that_the_manifest_does_not_name_is_not_fetched(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit(hub, tmp_path, monkeypatch)
+    path = tmp_path / "adapter.json"
+
+    def settings(encoder: str) -> Manifest:
+        return write_manifest(tmp_path, method="ip-adapter", ip_adapter={"layout": "face-id", "face_encoder": encoder})
+
+    made = settings("somebody/faces/glintr100.onnx").train
+    adapter.refuse_untrusted_models(made, settings("somebody/faces/glintr100.onnx"), path)
+    for name in ("somebody/faces/glintr100.onnx", "../glintr100.onnx", "nowhere.onnx"):
+        made = settings(name).train
+        with pytest.raises(BolidError, match=rf"face_encoder '{name}'.*set \[train\.ip-adapter\] face_encoder = "):
+            adapter.refuse_untrusted_models(made, settings("glintr100.onnx"), path)
+    (tmp_path / "beside.onnx").write_bytes(b"network")
+    adapter.refuse_untrusted_models(settings("beside.onnx").train, settings("glintr100.onnx"), path)
+    assert hub.requests == []

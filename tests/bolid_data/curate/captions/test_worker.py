@@ -7,11 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from bolid_data.curate.captions.worker import Worker, WorkerError
+from tests.support.processes import gone
 
 PROGRAM = """
 import json, os, signal, sys, threading, time
@@ -42,18 +42,6 @@ def worker() -> Iterator[Worker]:
     worker = Worker([sys.executable, "-c", PROGRAM])
     yield worker
     worker.end()
-
-
-def gone(pid: int) -> bool:
-    """Whether a process ends within some seconds."""
-    for _ in range(100):
-        try:
-            if " Z " in Path(f"/proc/{pid}/stat").read_text():
-                return True
-        except OSError:
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def test_each_request_gets_its_answer_and_its_bytes_arrive(worker: Worker) -> None:
@@ -125,7 +113,9 @@ def test_it_ends_with_the_object() -> None:
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_it_ends_with_its_owner_even_if_that_is_killed(end: int) -> None:
     owner = f"""
+import signal
 from bolid_data.curate.captions.worker import Worker
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where nobody could press Ctrl-C, it is ignored
 worker = Worker([{sys.executable!r}, "-c", {PROGRAM!r}])
 print(worker.ask({{"do": "answer"}}, (), 20)["pid"], flush=True)
 worker.ask({{"do": "hang"}}, (), 60)

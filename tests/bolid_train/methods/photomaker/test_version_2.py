@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPVisionConfig
 
-from bolid_data.errors import BolidError
+from bolid_data.errors import BolidError, UsageError
 from bolid_train.data.batch import Batch
 from bolid_train.diffusion.base import Base
 from bolid_train.inference.generate import Request, generate
@@ -198,3 +198,5 @@ def test_a_published_checkpoint_generates_by_a_face(
     assert expected in " ".join(capsys.readouterr().err.split())
     generate(tmp_path, settings, replace(request, photos=[faceless, photo]))
     assert "only 1 other photo used" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UsageError, match=r"--image-prompt: method 'photomaker' of run 'photomaker' needs photos"):
+        generate(tmp_path, settings, replace(request, photos=[], image_prompt=photo))
