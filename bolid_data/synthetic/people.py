@@ -8,6 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from bolid_data.synthetic.body import ADULT, Floats, Rest, body_model
+from bolid_data.synthetic.limbs import lengthen
 from bolid_data.synthetic.measures import Measures, bmi_of, measure, stature_of
 
 Colour = tuple[float, float, float]
@@ -22,6 +23,7 @@ less varied than adults of the United States."""
 BMI_RANGE = (17.5, 42.0)
 _HEAVIEST = 1.4  # of the phenotype weight, whose own range ends below the BMI of many adults
 _STATURE_SPREAD = 2.5  # standard deviations; farther out bodies are drawn again
+_LIMBS, _MOST_LIMBS = 0.06, 2.0  # the deviation of the lengths of arms and legs for a variety of 2; most deviations
 
 HAIR: dict[str, Colour] = {
     "black": (0.10, 0.085, 0.08), "brown": (0.30, 0.19, 0.115), "blond": (0.74, 0.58, 0.36), "red": (0.54, 0.24, 0.11),
@@ -63,11 +65,14 @@ class Person:
     haircut: str  # of `HAIRCUTS`
     beard: str  # "none", "stubble" or "full"
     glasses: bool
+    arms: float = 1.0  # their length, as a share of that which the phenotypes give
+    legs: float = 1.0
 
     @cached_property
     def rest(self) -> Rest:
         """The body in its rest pose."""
-        return body_model().rest(dict(self.phenotypes))
+        rest = body_model().rest(dict(self.phenotypes))
+        return rest if self.arms == self.legs == 1 else lengthen(rest, self.arms, self.legs)
 
     @cached_property
     def measures(self) -> Measures:
@@ -92,13 +97,20 @@ class Appearance(TypedDict):
     glasses: bool
 
 
-def draw_person(seed: int, index: int) -> Person:
-    """The person `index` of a seed; the same arguments always give the same person."""
+def draw_person(seed: int, index: int, variety: float = 1.0) -> Person:
+    """The person `index` of a seed; the same arguments always give the same person.
+
+    `variety`: how many times as widely bodies vary as those of adults do. Above 1, the lengths of arms and legs vary
+    by themselves, too.
+    """
     rng = np.random.default_rng((seed, index, 0))
     sex = "woman" if index % 2 == 0 else "man"
     years = float(rng.uniform(*ADULT))
-    phenotypes = _phenotypes(rng, sex, years)
-    return Person((seed, index), sex, years, tuple(phenotypes.items()), **draw_appearance(rng, sex, years))
+    phenotypes = _phenotypes(rng, sex, years, variety)
+    appearance = draw_appearance(rng, sex, years)
+    limbs = rng.normal(size=2).clip(-_MOST_LIMBS, _MOST_LIMBS)
+    arms, legs = (1 + (variety - 1) * _LIMBS * limbs).tolist()
+    return Person((seed, index), sex, years, tuple(phenotypes.items()), **appearance, arms=arms, legs=legs)
 
 
 def draw_appearance(rng: np.random.Generator, sex: str, years: float) -> Appearance:
@@ -130,7 +142,7 @@ def _skin(rng: np.random.Generator) -> Colour:
     return r, g, b
 
 
-def _phenotypes(rng: np.random.Generator, sex: str, years: float) -> dict[str, float]:
+def _phenotypes(rng: np.random.Generator, sex: str, years: float, variety: float) -> dict[str, float]:
     """Phenotypes of an adult of this sex and age, with stature and BMI from the distributions above.
 
     Muscle and proportions follow anny's Beta distributions by age, calibrated to WHO data; height and weight are then
@@ -147,7 +159,7 @@ def _phenotypes(rng: np.random.Generator, sex: str, years: float) -> dict[str, f
         "gender": float(rng.uniform(0.8, 1.0) if sex == "woman" else rng.uniform(0.0, 0.2)),
         "age": age,
         "muscle": 0.5 + 0.7 * (trait("muscle") - 0.5),
-        "proportions": trait("proportions"),
+        "proportions": 0.5 + variety * (trait("proportions") - 0.5),
         "cupsize": float(rng.beta(2, 2)),
         "firmness": float(rng.uniform(0.2, 0.8)),
         **dict(zip(("african", "asian", "caucasian"), rng.dirichlet((0.6, 0.6, 0.6)).tolist(), strict=True)),
@@ -156,7 +168,7 @@ def _phenotypes(rng: np.random.Generator, sex: str, years: float) -> dict[str, f
     }
     spread = np.clip(rng.normal(), -_STATURE_SPREAD, _STATURE_SPREAD)
     stature = STATURE[sex][0] + STATURE[sex][1] * spread
-    bmi = float(np.clip(BMI[sex][0] * np.exp(BMI[sex][1] * rng.normal()), *BMI_RANGE))
+    bmi = float(np.clip(BMI[sex][0] * np.exp(variety * BMI[sex][1] * rng.normal()), *BMI_RANGE))
     for _ in range(2):  # each moves the other a little
         values["height"] = _solve(values, "height", stature, stature_of)
         values["weight"] = _solve(values, "weight", bmi, bmi_of, _HEAVIEST)

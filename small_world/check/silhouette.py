@@ -44,7 +44,7 @@ def check(world: World = WORLD_3D, people: int = _PEOPLE) -> dict[str, float]:
 def _draw(number: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.float64]]:
     """A picture of a person as prompts ask for it, the person's mask and measures."""
     seed = (HELD_OUT.seed, number, 9)
-    rng, person = np.random.default_rng(seed), draw_person(HELD_OUT.seed, number)
+    rng, person = np.random.default_rng(seed), draw_person(HELD_OUT.seed, number, HELD_OUT.variety)
     shot = Shot(
         framing="full",
         yaw=float(rng.uniform(-_MOST_TURN, _MOST_TURN)),

@@ -121,7 +121,7 @@ def _draw_chunk(split: Split, people: range, path: Path) -> None:
 
 def _draw_person(split: Split, number: int) -> list[dict[str, Any]]:
     """The rows of `Photos` of one person."""
-    person = draw_person(split.seed, number)
+    person = draw_person(split.seed, number, split.variety)
     rng = np.random.default_rng((split.seed, number, 1))
     wardrobe = [draw_look_of(split.style, rng, person.sex == "woman") for _ in range(_OUTFITS)]
     # Spread evenly, so that everybody is seen from all sides.

@@ -18,6 +18,7 @@ class Split:
     style: Style = ANY
     renderer: str = "photo"  # or "lines"
     same_looks: bool = True  # else all but the body is drawn anew for every photo
+    variety: float = 2.0  # of bodies: of adults, 1; small photos show so little of a body that they differ by more here
 
 
 _UNSEEN_COLOURS = ("turquoise", "navy", "purple", "beige")

