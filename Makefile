@@ -14,7 +14,7 @@ TABLE := data/table
 
 PIP_INSTALL := .venv/bin/python -m pip install --disable-pip-version-check --progress-bar on
 
-.PHONY: setup dataset train demo test lint docs wheel-check bench world world-check world-3d world-3d-check table table-from-scratch lavis dlib-face clean
+.PHONY: setup dataset train demo test test-all lint docs wheel-check bench world world-check world-3d world-3d-check table table-from-scratch lavis dlib-face clean
 setup: $(BOLID)
 
 # `.venv/.ready` is written last, so an interrupted set-up starts again.
@@ -43,8 +43,12 @@ demo: dataset train
 
 # Each file's tests stay in one process, so that their fixtures are made once. There is a process for each core, so more
 # threads would only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --durations 30
 test: setup
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --durations 30
+	$(PYTEST) -m "not slow"
+
+test-all: setup
+	$(PYTEST)
 
 lint: setup
 	.venv/bin/ruff check .

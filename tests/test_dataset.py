@@ -105,6 +105,7 @@ def test_a_second_run_changes_nothing_and_fetches_no_photo(whole: Whole) -> None
     assert len(photos_sent(whole.site)) == asked
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_gives_the_same_dataset(whole: Whole, tmp_path: Path) -> None:
     dataset, asked = Dataset(tmp_path / "data"), len(photos_sent(whole.site))
     for moment in MOMENTS:

@@ -82,6 +82,7 @@ def test_two_people(tmp_path: Path) -> None:
     assert "held out" not in done["dataset"].stderr
 
 
+@pytest.mark.slow
 def test_every_other_command_ends_with_what_comes_next(tmp_path: Path) -> None:
     put(tmp_path, {"anna": ANNA, "berta": BERTA[:1]})
     bolid("init", "photos", cwd=tmp_path)

@@ -376,6 +376,7 @@ def rebuild(home: Home) -> None:
         rebuild_shards(lock, dataset)
 
 
+@pytest.mark.slow
 def test_a_lock(home: Home, tmp_path: Path, capfd: Any) -> None:
     lock = lock_of(home)
     cases = chosen([(place, name) for place in leaves(lock) for name in VALUES], 40)
@@ -433,6 +434,7 @@ def test_measurements(home: Home, tmp_path: Path, capfd: Any) -> None:
 # A run.
 
 
+@pytest.mark.slow
 def test_an_adapter(home: Home, tmp_path: Path, capfd: Any) -> None:
     content = json.loads((home.data / "runs" / "bolid" / "adapter.json").read_text())
     content["people"] = {"salt": "a", "hashes": ["0" * 64]}

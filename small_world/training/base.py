@@ -29,10 +29,13 @@ from small_world.sdxl import FLAT_SIZE, Size, build_scheduler, build_text_encode
 from small_world.tokenizer import build_tokenizer
 from small_world.training.ahead import Ahead
 from small_world.training.loop import Schedule, fit
-from small_world.worlds import FLAT, World, WorldPhotos, add_options, choose
+from small_world.worlds import FLAT, WORLD_3D, World, WorldPhotos, add_options, choose
 
 BATCH = 32
-SCHEDULE = Schedule(steps=4000, learning_rate=6e-4, warmup=200, ema=0.9985)
+SCHEDULES = {
+    FLAT.name: Schedule(steps=4000, learning_rate=6e-4, warmup=200, ema=0.9985),
+    WORLD_3D.name: Schedule(steps=6000, learning_rate=6e-4, warmup=200, ema=0.9985),
+}
 _WITHOUT_TEXT = 0.1  # share of photos whose caption is left out altogether
 _MAX_SNR = 5.0  # min-SNR weighting (Hang et al. 2023)
 
@@ -215,7 +218,8 @@ def main() -> None:
     latents = encode_once(vae, photos, world, arguments.work)
     torch.manual_seed(0)
     model = load(arguments.start, world) if arguments.start else TextToImage(tokenizer, world.size)
-    trained = fit(model, Denoising(model, tokenizer, photos, latents, world), SCHEDULE, arguments.work)
+    loss = Denoising(model, tokenizer, photos, latents, world)
+    trained = fit(model, loss, SCHEDULES[world.name], arguments.work)
     assert isinstance(trained, TextToImage)
     if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
         return

@@ -14,10 +14,13 @@ from bolid_train.data.weighting import gaussian_weights
 from small_world.pixels import pixels, scaled
 from small_world.sdxl import build_vae
 from small_world.training.loop import Report, Schedule, fit
-from small_world.worlds import FLAT, World, WorldPhotos, add_options, choose
+from small_world.worlds import FLAT, WORLD_3D, World, WorldPhotos, add_options, choose
 
 BATCH = 16
-SCHEDULE = Schedule(steps=2200, learning_rate=1.2e-3, ema=0.99)
+SCHEDULES = {
+    FLAT.name: Schedule(steps=2200, learning_rate=1.2e-3, ema=0.99),
+    WORLD_3D.name: Schedule(steps=4200, learning_rate=1.2e-3, ema=0.99),
+}
 _KL = 1e-6
 _BACKGROUND, _REACH = 0.4, 0.09  # importance of what is far from all joints; how near counts, of the side
 
@@ -61,16 +64,17 @@ def train(
     photos: WorldPhotos,
     work: Path,
     world: World = FLAT,
-    schedule: Schedule = SCHEDULE,
+    schedule: Schedule | None = None,
     batch: int = BATCH,
     device: str = "cpu",
     report: Callable[[Report], None] | None = None,
 ) -> AutoencoderKL:
-    """Trained on `photos`; its `scaling_factor` makes latents of unit deviation. `report`: as in `fit`."""
+    """Trained on `photos`, by the world's own schedule unless one is given; its `scaling_factor` makes latents of unit
+    deviation. `report`: as in `fit`."""
     torch.manual_seed(0)
     vae: AutoencoderKL = build_vae(world.size).to(device, memory_format=torch.channels_last)
     _normalize_in_float32(vae)
-    trained = fit(vae, Autoencoding(vae, photos, batch), schedule, work, report)
+    trained = fit(vae, Autoencoding(vae, photos, batch), schedule or SCHEDULES[world.name], work, report)
     assert isinstance(trained, AutoencoderKL)
     some = torch.arange(0, len(photos), max(1, len(photos) // 256))
     with torch.no_grad():

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.paths import ROOT
 
 
@@ -20,6 +22,7 @@ def _run(page: Path, *arguments: str) -> str:
     return page.read_text()
 
 
+@pytest.mark.slow
 def test_it_measures_the_cache_and_steps_of_both_stages(tmp_path: Path) -> None:
     page = _run(tmp_path / "page.md", "--only", "cache,checkpointing,operators", "--minutes", "4")
     assert "This is a rehearsal on a narrow base, not a measurement of a card" in page

@@ -203,6 +203,7 @@ def test_a_killed_commands_log_is_read(sound: Path, tmp_path: Path) -> None:
     assert len(catalog.summary()) == 2000
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_found_in_whichever_block(sound: Path, tmp_path: Path) -> None:
     size = sound.stat().st_size
     assert (size - HEADERS) // BLOCK > 8

@@ -110,6 +110,7 @@ def world(tmp_path: Path) -> World:
     return world
 
 
+@pytest.mark.slow
 def test_shards_written_anew(world: World, tmp_path: Path) -> None:
     before = json.loads(world.dataset.lock.read_text())
     world.photo("anna", data=jpeg(999, 400, 500))
@@ -137,6 +138,7 @@ def test_shards_written_anew(world: World, tmp_path: Path) -> None:
     assert len(outcomes) == 2, "the plug was pulled before and after the new lock counted"
 
 
+@pytest.mark.slow
 def test_forgetting(world: World, tmp_path: Path) -> None:
     theirs = set(world.dataset.catalog.erasure.photos_of("anna"))
     shutil.copytree(world.dataset.root, tmp_path / "whole")

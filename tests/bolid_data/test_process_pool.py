@@ -2,7 +2,7 @@ import signal
 import subprocess
 import sys
 
-from tests.support.processes import gone
+from tests.support.ended import gone
 
 OWNER = """
 import os, time

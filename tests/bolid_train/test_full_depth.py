@@ -114,6 +114,7 @@ def home(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_from_shards_to_stock_diffusers_by_the_command_line(home: Path, base: Path) -> None:
     published = write_ip_adapter(home / "published.safetensors", NARROW)
     run, steps = home / "data" / "deep" / "runs" / "bolid", ("--steps", str(STEPS), "--checkpoint-every", "1")

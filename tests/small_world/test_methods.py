@@ -26,6 +26,7 @@ def test_all_compared_have_as_many_steps_on_as_many_photos() -> None:
     assert len({photos(name) for name in COMPARED}) == 1
 
 
+@pytest.mark.slow
 def test_runs_are_gathered_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     people = drawn_people({"anna": 3, "boris": 3}) | drawn_people({"clara": 9, "daria": 9}, "val")
     write_shards(tmp_path / "shards", people)

@@ -1,11 +1,14 @@
 from pathlib import Path
 
+import pytest
+
 from bolid_data.dataset import Dataset
 from bolid_data.records import Sighting, Validators
 from tests.support import killed_crawl
 from tests.support.measured_dataset import World
 
 
+@pytest.mark.slow
 def test_a_crawl_killed_at_random_ends_as_an_undisturbed_one_and_no_whole_photo_is_sent_twice() -> None:
     assert killed_crawl.main(kills=5, seed=7) == 0
 

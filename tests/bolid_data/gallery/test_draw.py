@@ -43,6 +43,7 @@ def test_another_seed_draws_other_pictures(folder: Path, tmp_path: Path) -> None
     assert not set(_bytes(folder).values()) & set(_bytes(other).values())
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_however_many_processes_draw(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_resumed_run_has_the_same_losses_to_the_last_digit(folder: Path) -> No
         assert file_sha256(files[0]) == file_sha256(files[1])
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_it_had_not_been(folder: Path) -> None:
     settings = write_manifest(folder, **EVERYTHING)
     root = str(ROOT)
@@ -137,6 +138,7 @@ def test_with_every_term_average_and_accumulation_a_resumed_run_is_the_same(data
         assert file_sha256(tmp_path / "runs" / "bolid" / name) == file_sha256(tmp_path / "runs" / "whole" / name)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_twice_the_batch(dataset: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):

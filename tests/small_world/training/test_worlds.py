@@ -26,14 +26,14 @@ def test_the_losses_of_the_first_steps_are_those_of_before(photos: Photos, tmp_p
     lines: list[dict[str, float]] = []
     torch.manual_seed(0)
     autoencoder = build_vae().to(memory_format=torch.channels_last)
-    schedule = replace(vae.SCHEDULE, steps=3, report_every=1)
+    schedule = replace(vae.SCHEDULES["flat"], steps=3, report_every=1)
     trained = fit(autoencoder, vae.Autoencoding(autoencoder, photos), schedule, tmp_path / "vae", lines.append)
     trained.register_to_config(scaling_factor=1.0)  # type: ignore[operator]
     latents = base.encode(trained, photos)  # type: ignore[arg-type]
     torch.manual_seed(0)
     tokenizer = build_tokenizer()
     model = TextToImage(tokenizer)
-    schedule = replace(base.SCHEDULE, steps=3, report_every=1)
+    schedule = replace(base.SCHEDULES["flat"], steps=3, report_every=1)
     fit(model, Denoising(model, tokenizer, photos, latents), schedule, tmp_path / "base", lines.append)
     assert [line["pixels"] for line in lines[:3]] == pytest.approx([0.87592, 0.84387, 0.79878], rel=5e-3)
     assert [line["ε"] for line in lines[3:]] == pytest.approx([1.04890, 1.04211, 0.97717], rel=5e-3)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from bolid_data.curate.captions.worker import Worker, WorkerError
-from tests.support.processes import gone
+from tests.support.ended import gone
 
 PROGRAM = """
 import json, os, signal, sys, threading, time
