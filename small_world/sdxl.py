@@ -24,7 +24,7 @@ class Size:
     vae_channels: tuple[int, ...]  # of each stage; every stage but the first halves the photo's sides
     unet_channels: tuple[int, int, int]
     heads: tuple[int, int, int]  # of the attention at each of the UNet's resolutions
-    latent_channels: int = 8  # twice SDXL's: a latent pixel holds more of a small photo than of a large one
+    latent_channels: int  # more than SDXL's 4: a latent pixel holds more of a small photo than of a large one
 
     @property
     def latent_side(self) -> int:
@@ -32,11 +32,11 @@ class Size:
         return int(self.side // 2 ** (len(self.vae_channels) - 1))
 
 
-FLAT_SIZE = Size(64, (24, 48, 96), (64, 128, 160), (2, 4, 5))
+FLAT_SIZE = Size(64, (24, 48, 96), (64, 128, 160), (2, 4, 5), 8)
 """The flat world's. A 64×64 photo becomes a 16×16×8 latent: the VAE has one stage less than SDXL's."""
 
-SIZE_3D = Size(128, (24, 48, 96, 96), (96, 160, 224), (3, 5, 7))
-"""The three-dimensional world's. A 128×128 photo becomes a 16×16×8 latent: the VAE has as many stages as SDXL's."""
+SIZE_3D = Size(128, (24, 48, 96, 96), (96, 160, 224), (3, 5, 7), 16)
+"""The three-dimensional world's. A 128×128 photo becomes a 16×16×16 latent: the VAE has as many stages as SDXL's."""
 
 
 def build_vae(size: Size = FLAT_SIZE) -> AutoencoderKL:

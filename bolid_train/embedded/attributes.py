@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bolid_data.synthetic import caption
 from bolid_train.embedded.backbone import FLAT_SIDE, SIDE_3D, Encoder, load_embedded
+from bolid_train.embedded.joint_encoder import JointEncoder
 
 _SIZE = 256
 
@@ -67,13 +68,16 @@ class AttributeClassifier(nn.Module):
         """`side`: pixels of the sides of the network's own inputs, 64 or 128."""
         super().__init__()
         self.classes = classes
-        self.encoder = Encoder(_SIZE, side)
+        self.encoder = Encoder(_SIZE) if side == FLAT_SIDE else JointEncoder(_SIZE)
         self.heads = nn.ModuleList(nn.Linear(_SIZE, len(words)) for words in classes.values())
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) in -1..1 to the logits (B, classes) of each attribute."""
-        features = self.encoder(images)
-        return [head(features) for head in self.heads]
+        return self.classify(self.encoder(images))
+
+    def classify(self, vectors: Tensor) -> list[Tensor]:
+        """The encoder's vectors to the logits."""
+        return [head(vectors) for head in self.heads]
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:

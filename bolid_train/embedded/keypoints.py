@@ -1,5 +1,7 @@
 """Differentiable keypoints of small photos: integral regression (Sun et al. 2018)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -8,7 +10,7 @@ from bolid_train.embedded.backbone import FLAT_SIDE, SIDE_3D, Backbone, resized
 
 KEYPOINTS = 17
 
-_WIDTHS = {FLAT_SIDE: (32, 64, 96, 96), SIDE_3D: (32, 64, 128, 160)}
+WIDTHS = {FLAT_SIDE: (32, 64, 96, 96), SIDE_3D: (32, 64, 128, 160)}
 FEATURES = {FLAT_SIDE: 32, SIDE_3D: 64}
 """Channels of the stages, and of all stages merged, by the side of the inputs."""
 
@@ -20,7 +22,7 @@ class KeypointNetwork(nn.Module):
         """`side`: pixels of the sides of the network's own inputs, 64 or 128."""
         super().__init__()
         self.side = side
-        widths, features = _WIDTHS[side], FEATURES[side]
+        widths, features = WIDTHS[side], FEATURES[side]
         self.backbone = Backbone(side, widths)
         self.lateral = nn.ModuleList(nn.Conv2d(width, features, 1) for width in widths)
         self.head = nn.Sequential(
@@ -43,9 +45,12 @@ class KeypointNetwork(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Images (B, 3, side, side) to features (B, FEATURES, 32, 32): all stages, merged from coarse to fine."""
-        features = self.backbone(images)
-        joined = self.lateral[-1](features[-1])
-        for lateral, feature in zip(reversed(self.lateral[:-1]), reversed(features[:-1]), strict=True):
+        return self.merge(self.backbone(images))
+
+    def merge(self, stages: Sequence[Tensor]) -> Tensor:
+        """The backbone's stages to what `features` gives."""
+        joined: Tensor = self.lateral[-1](stages[-1])
+        for lateral, feature in zip(reversed(self.lateral[:-1]), reversed(stages[:-1]), strict=True):
             joined = lateral(feature) + interpolate(joined, scale_factor=2.0, mode="nearest")
         return joined
 

@@ -10,6 +10,7 @@ from small_world.training.attributes import Classifying
 from small_world.world.captions import ATTRIBUTES, WORDS, from_labels
 from small_world.world.photos import Photos, draw_split
 from small_world.world.splits import HELD_OUT
+from small_world.worlds import FLAT
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_training_lowers_the_loss(photos: Photos) -> None:
     classifier = load_attributes().requires_grad_(True)
     for head in classifier.heads:
         head.reset_parameters()  # type: ignore[operator]
-    loss = Classifying(classifier, photos)
+    loss = Classifying(classifier, FLAT, photos)
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=1e-3)
     values = []
     for _ in range(4):

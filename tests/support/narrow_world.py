@@ -10,7 +10,7 @@ from small_world.tokenizer import build_tokenizer
 from small_world.training.base import TextToImage, save
 from small_world.worlds import WORLD_3D
 
-NARROW = replace(WORLD_3D, size=Size(128, (8, 8, 8, 16), (32, 32, 64), (1, 1, 2)))
+NARROW = replace(WORLD_3D, size=Size(128, (8, 8, 8, 16), (32, 32, 64), (1, 1, 2), 8))
 
 
 def write_base(folder: Path) -> Path:
