@@ -23,6 +23,7 @@ _FEATURES = 32
 _OTHER_POINTS = 15  # that the judge places where it likes, such as on both ends of the waist
 _POINTS = KEYPOINTS + _OTHER_POINTS
 _PAIRS = torch.triu_indices(_POINTS, _POINTS, offset=1)
+_LEAST_VARIANCE = 0.02  # that several pictures leave open
 _EPSILON = 1 / 64  # added to distances, in sides of the image, to bound their logarithm
 
 
@@ -87,16 +88,25 @@ class ShapeNetwork(nn.Module):
         return mean, 1 / (1 + log_precision.exp())  # 1: what is known without a picture, the variance among adults
 
 
-def together(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+def agreement(means: Tensor) -> Tensor:
+    """How far the means (N, V, SHAPE) of N people's V pictures agree (SHAPE,): the share of their variance that is
+    between people (the intraclass correlation ICC(1), Shrout and Fleiss 1979), 1 if they do not vary. It needs no true
+    value."""
+    count = means.shape[1]
+    between, within = count * means.mean(1).var(0), means.var(1).mean(0)
+    return ((between - within) / (between + (count - 1) * within)).clamp(0, 1).nan_to_num(1.0)
+
+
+def together(mean: Tensor, variance: Tensor, agreed: Tensor) -> tuple[Tensor, Tensor]:
     """What several pictures of a person tell: means and variances (V, …, SHAPE) of each to those (…, SHAPE) of all.
 
-    A picture's mean is already drawn towards the mean adult, whose values are standard normal, and averaging would
-    count that V times. So it is the pictures' own precisions, beyond the adults', that are added up (the Bayesian
-    committee machine, Tresp 2000).
+    A picture's mean is drawn towards the mean adult, so an average of several is drawn too far. By how much depends on
+    `agreed` (SHAPE,), their `agreement`: what all pictures tell, such as the sex, is new in the first of them alone.
     """
-    precision = 1 / variance
-    total = 1 + (precision - 1).sum(0)
-    return (mean * precision).sum(0) / total, 1 / total
+    certainty = 1 / variance
+    gain = 1 / (agreed + (1 - agreed) / len(mean))
+    average = (mean * certainty).sum(0) / certainty.sum(0)
+    return average * gain, (1 - (1 - variance).mean(0) * gain).clamp(min=_LEAST_VARIANCE)
 
 
 def load_shape_judge(name: str = "tiny-shape-3d") -> ShapeNetwork:

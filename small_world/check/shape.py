@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bolid_train.embedded.shape import SHAPE, ShapeNetwork, load_shape_judge, together
+from bolid_train.embedded.shape import SHAPE, ShapeNetwork, agreement, load_shape_judge, together
 from small_world.body_shape import shape_of, standardized, unstandardized
 from small_world.check.body import auc
 from small_world.pixels import pixels
@@ -96,7 +96,8 @@ def combined(single: Judged, count: int) -> Judged:
     mean, variance, truth = (
         values.unflatten(0, (-1, count)).transpose(0, 1) for values in (single.mean, single.variance, single.truth)
     )
-    return Judged(*together(mean, variance), truth[0])
+    means = single.mean.unflatten(0, (-1, count))
+    return Judged(*together(mean, variance, agreement(means) if count > 1 else torch.ones(len(SHAPE))), truth[0])
 
 
 def errors(judged: Judged, words: str) -> dict[str, float]:

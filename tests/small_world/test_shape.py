@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bolid_train.embedded.shape import SHAPE, ShapeNetwork, together
+from bolid_train.embedded.shape import SHAPE, ShapeNetwork, agreement, together
 from small_world.body_shape import shape_of, standardized, unstandardized
 from small_world.check.shape import Judged, combined, details, errors, figures, likeness, read
 from small_world.pixels import pixels
@@ -44,21 +44,26 @@ def test_gradients_reach_the_picture(few: Photos) -> None:
     assert images.grad is not None and images.grad.abs().sum() > 0
 
 
-def test_several_pictures_tell_as_much_as_a_normal_distribution_says_they_do() -> None:
+def test_several_pictures_tell_as_much_as_they_do_not_have_in_common() -> None:
     generator = torch.Generator().manual_seed(0)
-    truth = torch.randn(50_000, generator=generator)
-    deviations = torch.tensor([0.5, 1.0, 2.0])
-    seen = truth + deviations[:, None] * torch.randn(3, 50_000, generator=generator)
-    variance = 1 / (1 + deviations**-2)[:, None].expand(3, -1)  # of what each picture leaves open
-    mean, left = together(seen * deviations[:, None] ** -2 * variance, variance)
-    error = (mean - truth).square().mean()
-    assert error == pytest.approx(float(left.mean()), rel=0.03)
-    assert error < 0.95 * ((seen[0] / 1.25) - truth).square().mean()  # than by the best of them alone
+    people, count = 20_000, 4
+    sex = torch.randn(people, 1, generator=generator)  # which every picture shows
+    rest = torch.randn(people, 1, generator=generator)
+    truth = (0.6**0.5 * sex + 0.4**0.5 * rest)[:, 0]
+    noisy = rest + torch.randn(people, count, generator=generator)
+    mean = (0.6**0.5 * sex + 0.4**0.5 * noisy / 2).T[..., None]  # the best estimate from each picture
+    variance = torch.full_like(mean, 0.4 / 2)
+    agreed = agreement(mean.transpose(0, 1))
+    assert agreed.item() == pytest.approx(0.7 / 0.8, abs=0.01)
+    all_of_them, left = together(mean, variance, agreed)
+    error = (all_of_them[:, 0] - truth).square().mean()
+    assert error < 0.65 * (mean[0, :, 0] - truth).square().mean()  # than by one picture
+    assert error == pytest.approx(left.mean().item(), rel=0.15)
 
 
-def test_a_picture_that_tells_nothing_changes_nothing() -> None:
-    mean, variance = torch.tensor([[0.8], [0.0]]), torch.tensor([[0.4], [1.0]])
-    torch.testing.assert_close(together(mean, variance), (mean[0], variance[0]))
+def test_one_picture_alone_tells_what_it_tells() -> None:
+    mean, variance = torch.tensor([[0.8]]), torch.tensor([[0.4]])
+    torch.testing.assert_close(together(mean, variance, torch.tensor([0.3])), (mean[0], variance[0]))
 
 
 def test_the_likelihood_is_best_at_the_true_mean_and_deviation() -> None:
