@@ -141,9 +141,13 @@ _EMBEDDED = {
     "tiny-keypoints-3d": _of_3d_world(
         "keypoints.safetensors", "54a1aab5253e77dbad481575307ce486007849669f2dadc6e6687643b756d06d"
     ),
-    "tiny-attributes-3d": _of_3d_world("attributes.safetensors"),
+    "tiny-attributes-3d": _of_3d_world(
+        "attributes.safetensors", "b9f8ed60a595202320bc1ae6995dba4981a52b321668fc14b13ba00ea4142455"
+    ),
     "tiny-body-3d": _of_3d_world("body.safetensors"),
-    "tiny-shape-3d": _of_3d_world("shape.safetensors"),
+    "tiny-shape-3d": _of_3d_world(
+        "shape.safetensors", "403a5b027081bec088600a88300200be794ffe9fd763e3de5829ac42962fa20c"
+    ),
     "tiny-shape-lines-3d": _of_3d_world("shape-lines.safetensors"),
     "bolid-watermark": _embedded(
         "bolid_data",
