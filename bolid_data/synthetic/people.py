@@ -159,13 +159,14 @@ def _phenotypes(rng: np.random.Generator, sex: str, years: float, variety: float
         "gender": float(rng.uniform(0.8, 1.0) if sex == "woman" else rng.uniform(0.0, 0.2)),
         "age": age,
         "muscle": 0.5 + 0.7 * (trait("muscle") - 0.5),
-        "proportions": 0.5 + variety * (trait("proportions") - 0.5),
+        "proportions": trait("proportions"),
         "cupsize": float(rng.beta(2, 2)),
         "firmness": float(rng.uniform(0.2, 0.8)),
         **dict(zip(("african", "asian", "caucasian"), rng.dirichlet((0.6, 0.6, 0.6)).tolist(), strict=True)),
         "height": 0.5,
         "weight": 0.5,
     }
+    values["proportions"] += (variety - 1) * (values["proportions"] - 0.5)
     spread = np.clip(rng.normal(), -_STATURE_SPREAD, _STATURE_SPREAD)
     stature = STATURE[sex][0] + STATURE[sex][1] * spread
     bmi = float(np.clip(BMI[sex][0] * np.exp(variety * BMI[sex][1] * rng.normal()), *BMI_RANGE))
