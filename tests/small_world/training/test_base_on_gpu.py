@@ -99,7 +99,7 @@ def test_the_sheet_shows_photos_and_samples(trained: Path) -> None:
 def test_latents_are_of_photos_and_of_mirrored_photos(trained: Path, packed: Path) -> None:
     photos = read(packed)
     latents = torch.load(trained / "work" / "latents.pt", weights_only=True)
-    assert latents.shape == (2 * len(photos), 8, 16, 16)
+    assert latents.shape == (2 * len(photos), 16, 16, 16)
     vae = AutoencoderKL.from_pretrained(trained / "work" / "vae")
     torch.testing.assert_close(latents[: len(photos)], encode(vae, photos))
     photos.images[:] = photos.images[:, :, ::-1]
