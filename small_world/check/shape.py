@@ -33,15 +33,15 @@ class Judged:
 
 def check(world: World = WORLD_3D) -> dict[str, float]:
     """The figures of both judges on photos and on drawings; in detail on what they were trained for."""
-    found: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for split in ("held_out", "second_renderer"):
         photos = world.draw(split)
         for name, own in (("tiny-shape", "held_out"), ("tiny-shape-lines", "second_renderer")):
             judged = read(load_shape_judge(world.model(name)), photos)
             of_judge = figures(judged, photos) | (details(judged, world, photos) if split == own else {})
             words = f"{world.model(name)}, {split.replace('_', ' ')}"
-            found |= {f"{words}: {key}": value for key, value in of_judge.items()}
-    return found
+            measured |= {f"{words}: {key}": value for key, value in of_judge.items()}
+    return measured
 
 
 def figures(single: Judged, photos: PackedPhotos) -> dict[str, float]:
@@ -49,30 +49,30 @@ def figures(single: Judged, photos: PackedPhotos) -> dict[str, float]:
     under the ROC curve (AUC) of verification."""
     people = torch.from_numpy(photos.people)
     count, half = _photos_each(photos), _photos_each(photos) // 2
-    found: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for words, judged in _one_and_all(single, count).items():
-        found[f"R² of all values, {words}"] = float(judged.explained().mean())
+        measured[f"R² of all values, {words}"] = float(judged.explained().mean())
         away = (judged.mean - judged.truth).abs() / judged.variance.sqrt()
-        found[f"errors within one deviation told, {words} (true: 0.683)"] = float((away < 1).float().mean())
-    found["AUC, one photo against one"] = auc(likeness(single), people)
-    found[f"AUC, {half} photos against {half}"] = auc(likeness(combined(single, half)), people[::half])
-    return found
+        measured[f"errors within one deviation told, {words} (true: 0.683)"] = float((away < 1).float().mean())
+    measured["AUC, one photo against one"] = auc(likeness(single), people)
+    measured[f"AUC, {half} photos against {half}"] = auc(likeness(combined(single, half)), people[::half])
+    return measured
 
 
 def details(single: Judged, world: World, photos: PackedPhotos) -> dict[str, float]:
     """Errors, beside those of guessing the mean adult, and R² of each value; R² by what a photo shows."""
     nothing = Judged(torch.zeros_like(single.mean), torch.ones_like(single.mean), single.truth)
-    found = errors(nothing, "no photo")
+    measured = errors(nothing, "no photo")
     for words, judged in _one_and_all(single, _photos_each(photos)).items():
-        found |= errors(judged, words)
-        found |= {f"R² of {value}, {words}": float(r2) for value, r2 in zip(SHAPE, judged.explained(), strict=True)}
+        measured |= errors(judged, words)
+        measured |= {f"R² of {value}, {words}": float(r2) for value, r2 in zip(SHAPE, judged.explained(), strict=True)}
     left = (single.mean - single.truth).square() / single.truth.var(0, correction=0)
     for attribute in _ATTRIBUTES:
         labels = photos.labels[:, world.attributes.index(attribute)]
         for label in np.unique(labels):
             rows = torch.from_numpy(labels == label)
-            found[f"R² of all values, one photo {world.words[attribute][label]}"] = float(1 - left[rows].mean())
-    return found
+            measured[f"R² of all values, one photo {world.words[attribute][label]}"] = float(1 - left[rows].mean())
+    return measured
 
 
 def _photos_each(photos: PackedPhotos) -> int:
@@ -102,14 +102,14 @@ def combined(single: Judged, count: int) -> Judged:
 
 def errors(judged: Judged, words: str) -> dict[str, float]:
     """Mean errors in percent of the true value, and in its unit for a stature of 170 cm."""
-    said, truth = (unstandardized(values.double().numpy()) for values in (judged.mean, judged.truth))
-    away = np.abs(said - truth)
-    found: dict[str, float] = {}
+    read_values, truth = (unstandardized(values.double().numpy()) for values in (judged.mean, judged.truth))
+    away = np.abs(read_values - truth)
+    measured: dict[str, float] = {}
     for value, share, error in zip(SHAPE, (away / truth).mean(0), away.mean(0), strict=True):
         unit, scale = ("kg/m²", 1.0) if value == "BMI" else ("cm", _STATURE)
-        found[f"error of {value}, {words}, %"] = 100 * float(share)
-        found[f"error of {value}, {words}, {unit}"] = scale * float(error)
-    return found
+        measured[f"error of {value}, {words}, %"] = 100 * float(share)
+        measured[f"error of {value}, {words}, {unit}"] = scale * float(error)
+    return measured
 
 
 def likeness(judged: Judged) -> Tensor:
