@@ -161,7 +161,7 @@ def _refuse_unknown_conditions(request: Request, spec: MethodSpec, run: str, set
         # Faces are looked for on photos alone.
         reads_face = any(isinstance(feature, FaceEmbedding) for feature in features)
         if reads_face or not any(feature.role == "reference" for feature in features):
-            raise UsageError(f"--image-prompt: method '{spec.name}' of run '{run}' needs photos; give --photo")
+            raise UsageError(f"--image-prompt: method '{spec.name}' of run '{run}' takes no image prompt")
 
 
 def _metadata(request: Request, run_adapter: adapter.Adapter, run: str, body: str, spec: MethodSpec) -> dict[str, Any]:
